@@ -1,0 +1,156 @@
+"""The typed configuration of one training run. Every default of the project lives here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from stclip.registry import GENE_TOWERS, IMAGE_TOWERS, LOGGERS, Entry, lookup
+
+PROJECT_ROOT = Path(__file__).resolve().parents[1]
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+def _known(kind: str, registry: dict[str, Entry]) -> AfterValidator:
+    def check(name: str) -> str:
+        lookup(kind, registry, name)
+        return name
+
+    return AfterValidator(check)
+
+
+class StrictModel(BaseModel):
+    """A section of a configuration: unknown keys are errors, values never change after validation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, protected_namespaces=())
+
+
+class DataConfig(StrictModel):
+    """Which spots are read and how they are put into batches."""
+
+    dataset: str = "synthetic_medium"  # a folder below `root`, or a path
+    root: Path | None = None  # None: data/processed of this checkout
+    image_size: Annotated[int, Field(ge=8, le=1024)] = 64  # pixels; tiles of another size are resized
+    max_genes: Count = 50  # genes read from the front of a sentence
+    num_neighbors: Count = 6
+    batching: Literal["random", "neighborhood"] = "random"
+    batch_size: Annotated[int, Field(ge=2)] = 64
+    on_bad_spot: Literal["error", "skip"] = "error"
+
+
+class FeaturesConfig(StrictModel):
+    """How outputs of a frozen encoder are scaled before the tower sees them.
+
+    `train` uses mean and spread of the training slides. `slide` uses those of the spot's own slide: it removes a
+    stain shift between slides, and assumes that all tiles of a test slide are at hand (no pairs are used).
+    """
+
+    normalize: Literal["none", "train", "slide"] = "train"
+
+
+class ImageTowerConfig(StrictModel):
+    """The image encoder."""
+
+    name: Annotated[str, _known("image tower", IMAGE_TOWERS)] = "stain"
+    width: Count = 256  # hidden units of the MLP; channels of the last stage of `cnn`
+    dropout: Fraction = 0.1
+
+
+class GeneTowerConfig(StrictModel):
+    """The gene encoder."""
+
+    name: Annotated[str, _known("gene tower", GENE_TOWERS)] = "bag"
+    width: Count = 256
+    dropout: Fraction = 0.1
+    gene_dropout: Fraction = 0.2  # share of a sentence's genes left out at each training step
+
+
+class ModelConfig(StrictModel):
+    """Two towers that end in one space, and the temperature between them."""
+
+    image: ImageTowerConfig = ImageTowerConfig()
+    genes: GeneTowerConfig = GeneTowerConfig()
+    embed_dim: Count = 128
+    temperature: Annotated[float, Field(gt=1e-3, le=10)] = 0.07  # the start value when learnable
+    learnable_temperature: bool = True
+
+
+class AugmentConfig(StrictModel):
+    """Random changes of training tiles, on the device (image towers that see tiles; frozen ones do not)."""
+
+    flips: bool = True
+    quarter_turns: bool = True
+    color_jitter: Annotated[float, Field(ge=0, le=1)] = 0.2  # largest relative change of brightness, contrast, hue
+
+
+class ClipLossConfig(StrictModel):
+    """ClipLoss; `local_loss` and `gather_with_grad` act only with several devices."""
+
+    name: Literal["clip"] = "clip"
+    local_loss: bool = True
+    gather_with_grad: bool = True
+
+
+class SpatialLossConfig(StrictModel):
+    """SpatialLoss; with both weights at 0 it is ClipLoss."""
+
+    name: Literal["spatial"] = "spatial"
+    neighbor_alpha_scale: Annotated[float, Field(ge=0, le=100)] = 0.5
+    temp_reg_weight: Annotated[float, Field(ge=0, le=100)] = 0.05
+    cap_logit_scale: Positive | None = 40.0
+    local_loss: bool = True
+    gather_with_grad: bool = True
+
+
+LossConfig = Annotated[ClipLossConfig | SpatialLossConfig, Field(discriminator="name")]
+
+
+class OptimizerConfig(StrictModel):
+    """AdamW with a cosine schedule after a linear warm-up."""
+
+    lr: Positive = 1e-3
+    betas: tuple[Fraction, Fraction] = (0.9, 0.98)
+    weight_decay: NonNegative = 0.1
+    warmup_fraction: Fraction = 0.1  # share of all steps
+    gradient_clip: Positive | None = 1.0  # norm
+
+
+class TrainerConfig(StrictModel):
+    """How long and on what."""
+
+    max_epochs: Count = 20
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    devices: Count = 1
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    threads: Annotated[int, Field(ge=0)] = 0  # CPU threads of torch; 0 leaves torch's own choice
+    loggers: tuple[Annotated[str, _known("logger", LOGGERS)], ...] = ("csv", "tensorboard")
+
+
+class Experiment(StrictModel):
+    """One training run, from data to test metrics. `seed` is the only source of randomness."""
+
+    name: str = "experiment"
+    about: str = ""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    data: DataConfig = DataConfig()
+    features: FeaturesConfig = FeaturesConfig()
+    model: ModelConfig = ModelConfig()
+    augment: AugmentConfig = AugmentConfig()
+    loss: LossConfig = ClipLossConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    trainer: TrainerConfig = TrainerConfig()
+
+    @model_validator(mode="after")
+    def _batches_hold_rings(self) -> Experiment:
+        if self.data.batching == "neighborhood" and self.data.batch_size <= self.data.num_neighbors:
+            raise ValueError(
+                f"data.batch_size must be above data.num_neighbors ({self.data.num_neighbors}) with "
+                f"batching: neighborhood, got {self.data.batch_size}; raise the batch size or use batching: random"
+            )
+        return self

@@ -1,0 +1,189 @@
+"""YAML files and `a.b=c` overrides into typed configurations, with errors a person can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from stclip.config import PROJECT_ROOT, Experiment
+from stclip.errors import ConfigError, unknown_name
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that refuses a key given twice (plain YAML keeps the last one silently)."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            if not isinstance(key, str | int | float | bool | None):
+                raise yaml.constructor.ConstructorError(None, None, f"a key must be text, got {key!r}", key_node.start_mark)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is given twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file. Raises ConfigError for a missing file, broken YAML or a top level that is not a mapping."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as text: {error}") from None
+    tree = parse_yaml(text, str(path))
+    if tree is None:
+        tree = {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: the top level must be a mapping of keys, got {type(tree).__name__}")
+    return tree
+
+
+def parse_yaml(text: str, source: str) -> Any:
+    """The value of a YAML text. Raises ConfigError with the line of the fault."""
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of SafeLoader
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error) or type(error).__name__
+        raise ConfigError(f"{source}:{where} not valid YAML: {' '.join(str(problem).split())}") from None
+
+
+def parse_override(text: str) -> tuple[tuple[str, ...], Any]:
+    """`a.b=c` -> (("a", "b"), value); the value is read as YAML. Raises ConfigError when it is not of that form."""
+    key, equals, value = text.partition("=")
+    path = tuple(key.strip().split("."))
+    if not equals or not all(path):
+        raise ConfigError(f"an override must look like key.subkey=value, got '{text}'")
+    return path, parse_yaml(value, f"override '{text}'")
+
+
+def set_path(tree: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    """Put a value at a dotted path, in place, making the mappings on the way."""
+    for depth, key in enumerate(path[:-1], 1):
+        child = tree.setdefault(key, {})
+        if not isinstance(child, dict):
+            raise ConfigError(f"'{'.'.join(path[:depth])}' is a single value, so '{'.'.join(path)}' cannot be set")
+        tree = child
+    tree[path[-1]] = value
+
+
+def merge(base: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """`extra` over `base`, mapping by mapping. A section whose `name` changes is replaced whole: its other keys belong to another class."""
+    out = dict(base)
+    for key, value in extra.items():
+        old = out.get(key)
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            renamed = key == "loss" and "name" in value and value["name"] != old.get("name")
+            out[key] = dict(value) if renamed else merge(old, value)
+        else:
+            out[key] = value
+    return out
+
+
+def validate(model: type[Model], tree: Any, source: str) -> Model:
+    """A mapping as a typed configuration.
+
+    Raises ConfigError: one line with the source, the dotted key, the rule, the value received and, for an unknown key, the nearest known one.
+    """
+    try:
+        return model.model_validate(tree)
+    except ValidationError as error:
+        faults = [_describe(model, fault) for fault in error.errors()]
+        more = f" (and {len(faults) - 3} more)" if len(faults) > 3 else ""
+        raise ConfigError(f"{source}: " + "; ".join(faults[:3]) + more) from None
+
+
+def _describe(model: type[BaseModel], fault: Any) -> str:
+    location = [str(part) for part in fault["loc"]]
+    names = _known_keys(model, location[:-1])
+    tagged = len(location) > 1 and location[0] == "loss"  # the tag of the union is not a key of the file
+    dotted = ".".join([location[0], *location[2:]] if tagged else location) or "the configuration"
+    if fault["type"] == "extra_forbidden":
+        near = get_close_matches(location[-1], names, n=1, cutoff=0.5)
+        hint = f" (did you mean '{near[0]}'?)" if near else ""
+        return f"unknown key '{dotted}'{hint}; known here: {', '.join(names)}"
+    if fault["type"] == "value_error":
+        return f"{dotted}: {fault['ctx']['error']}" if location else str(fault["ctx"]["error"])
+    if fault["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        got = fault["input"].get("name") if isinstance(fault["input"], Mapping) else fault["input"]
+        known = str(fault["ctx"].get("expected_tags", "clip, spatial")).replace("'", "").split(", ")
+        return f"{dotted}.name: {unknown_name('loss', str(got), known)}"
+    message = fault["msg"][0].lower() + fault["msg"][1:]
+    return f"{dotted}: {message}, got {_short(fault['input'])}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _known_keys(model: type[BaseModel], location: Iterable[str]) -> list[str]:
+    """The keys of the section at a location; union members are found by their tag."""
+    current: list[type[BaseModel]] = [model]
+    for part in location:
+        tagged = [m for m in current if "name" in m.model_fields and m.model_fields["name"].default == part]
+        fields = [m.model_fields[part].annotation for m in current if part in m.model_fields]
+        current = tagged if tagged and not fields else [leaf for f in fields for leaf in _models(f)]
+    return sorted({name for m in current for name in m.model_fields})
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [leaf for arg in get_args(annotation) for leaf in _models(arg)]
+
+
+def named_file(kind: str, name: str, folder: Path) -> Path:
+    """`name` as a file of `folder` (without .yaml) or as a path. Raises ConfigError that lists the names there are."""
+    direct = Path(name)
+    if direct.suffix in (".yaml", ".yml"):
+        if not direct.is_file():
+            raise ConfigError(f"{kind} file {direct}: no such file")
+        return direct
+    path = folder / f"{name}.yaml"
+    if "/" in name or not path.is_file():
+        raise ConfigError(unknown_name(kind, name, (p.stem for p in folder.glob("*.yaml"))))
+    return path
+
+
+def experiment_tree(name: str) -> dict[str, Any]:
+    """The raw mapping of an experiment by name (configs/experiment/) or path, its own name filled in."""
+    path = named_file("experiment", name, PROJECT_ROOT / "configs" / "experiment")
+    return {"name": path.stem, **read_yaml(path)}
+
+
+def load_experiment(name: str, overrides: Sequence[str] = ()) -> Experiment:
+    """An experiment by name or path, with `a.b=c` overrides on top. Raises ConfigError."""
+    tree = experiment_tree(name)
+    for text in overrides:
+        path, value = parse_override(text)
+        tree = override(tree, path, value)
+    return validate(Experiment, tree, f"experiment {name}" + (" with overrides" if overrides else ""))
+
+
+def override(tree: dict[str, Any], path: Sequence[str], value: Any) -> dict[str, Any]:
+    """A copy of `tree` with one dotted key set; changing `loss.name` drops the keys of the loss before it."""
+    patch: dict[str, Any] = {}
+    set_path(patch, path, value)
+    for depth, key in enumerate(path[:-1], 1):
+        section = tree
+        for step in path[:depth]:
+            section = section.get(step, {}) if isinstance(section, Mapping) else {}
+        if section is not None and not isinstance(section, Mapping):
+            raise ConfigError(f"'{'.'.join(path[:depth])}' is a single value, so '{'.'.join(path)}' cannot be set ({key})")
+    return merge(tree, patch)
+
+
+def dump_yaml(model: BaseModel) -> str:
+    """The resolved configuration as YAML that `validate` reads back to an equal one."""
+    return yaml.safe_dump(model.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

@@ -1,0 +1,55 @@
+"""Every name that a configuration may use, in one place: name -> where its class is, and one line about it.
+
+The classes are named by text, so that checking a configuration imports neither torch nor lightning.
+To add a loss, an encoder or a logger: write its class (or file), add one line here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from stclip.errors import ConfigError, unknown_name
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a class is (``module:Class``) and what it does, in one line."""
+
+    target: str
+    about: str
+
+    def load(self) -> Any:
+        """Import the module and return the class."""
+        module, _, name = self.target.partition(":")
+        return getattr(import_module(module), name)
+
+
+LOSSES: dict[str, Entry] = {
+    "clip": Entry("stclip.losses:ClipLoss", "symmetric InfoNCE: the one true partner is the target"),
+    "spatial": Entry("stclip.losses:SpatialLoss", "soft targets: neighbouring spots share part of the target"),
+}
+IMAGE_TOWERS: dict[str, Entry] = {
+    "cnn": Entry("stclip.model.image:CnnTower", "small convolutional net on the tile, trained from scratch"),
+    "stain": Entry("stclip.model.image:FeatureTower", "frozen colour, stain and texture statistics, then an MLP"),
+}
+GENE_TOWERS: dict[str, Entry] = {
+    "bag": Entry("stclip.model.genes:BagTower", "rank-weighted embedding of the gene sentence, then an MLP"),
+}
+FROZEN_FEATURES: dict[str, Entry] = {
+    "stain": Entry("stclip.model.stain:StainFeatures", "statistics of the tile, computed once per data set"),
+}
+LOGGERS: dict[str, Entry] = {
+    "csv": Entry("stclip.loggers:csv_logger", "metrics.csv in the run's folder"),
+    "tensorboard": Entry("stclip.loggers:tensorboard_logger", "event files in the run's folder"),
+    "mlflow": Entry("stclip.loggers:mlflow_logger", "MLflow (pip install 'stclip[mlflow]')"),
+    "wandb": Entry("stclip.loggers:wandb_logger", "Weights & Biases (pip install 'stclip[wandb]')"),
+}
+
+
+def lookup(kind: str, registry: dict[str, Entry], name: str) -> Entry:
+    """The entry called ``name``. Raises ConfigError that lists the known names."""
+    if name not in registry:
+        raise ConfigError(unknown_name(kind, name, registry))
+    return registry[name]
