@@ -133,7 +133,8 @@ def _known_keys(model: type[BaseModel], location: Iterable[str]) -> list[str]:
     for part in location:
         tagged = [m for m in current if "name" in m.model_fields and m.model_fields["name"].default == part]
         fields = [m.model_fields[part].annotation for m in current if part in m.model_fields]
-        current = tagged if tagged and not fields else [leaf for f in fields for leaf in _models(f)]
+        leaves = [leaf for f in fields for leaf in _models(f)]
+        current = tagged if tagged and not fields else leaves if fields else current  # a key of a dict, a place in a list
     return sorted({name for m in current for name in m.model_fields})
 
 

@@ -1,0 +1,144 @@
+"""From a SpotStore to batches, without worker processes: arrays are memory-mapped and batches are gathered whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+
+from stclip.config import Experiment
+from stclip.data.batch import Batch
+from stclip.data.batching import NeighborhoodBatches, RandomBatches, neighbor_coverage
+from stclip.data.store import SpotStore, open_store
+from stclip.model.features import FeatureScaling, frozen_features, scale_features
+from stclip.registry import FROZEN_FEATURES
+
+Split = Literal["train", "val", "test"]
+EVAL_BATCH = 1024  # spots encoded at once; has no influence on any metric
+
+
+class SpotBatches:
+    """An iterable of batches over a fixed or an epoch's own order. Lightning calls `sampler.set_epoch`."""
+
+    batch_sampler = None  # Lightning looks for it beside `sampler`
+
+    def __init__(self, module: SpotDataModule, sampler: RandomBatches | NeighborhoodBatches | list[np.ndarray]) -> None:
+        self.module = module
+        self.sampler = sampler
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for rows in self.sampler:
+            yield self.module.gather(rows)
+
+
+class SpotDataModule(pl.LightningDataModule):
+    """Opens (or builds) the store and, for a frozen image tower, its features; hands out batches.
+
+    Attributes after `setup`: `store`; `image` [N, ...] what the image tower reads; `input_dim`, its size;
+    `scaling`, the training slides' feature mean and spread (None without frozen features).
+    """
+
+    def __init__(self, config: Experiment, rank: int = 0, world_size: int = 1) -> None:
+        super().__init__()
+        self.config = config
+        self.rank, self.world_size = rank, world_size
+        self.store: SpotStore | None = None
+        self.scaling: FeatureScaling | None = None
+
+    def setup(self, stage: str | None = None) -> None:
+        """Open everything once. Raises DataError for a data set that cannot be used."""
+        if self.store is not None:
+            return
+        store = open_store(self.config.data)
+        name = self.config.model.image.name
+        if name in FROZEN_FEATURES:
+            raw = frozen_features(store, name)
+            train = store.spots("train")
+            scaled = scale_features(raw, store.slide_index, train, self.config.features.normalize)
+            self.scaling = FeatureScaling.of(raw[train])
+            self.image = torch.from_numpy(scaled)
+            self.input_dim = int(scaled.shape[1])
+        else:
+            self.image = _shared(store.tiles)
+            self.input_dim = self.config.data.image_size
+        self.genes = torch.from_numpy(np.asarray(store.genes, dtype=np.int64))
+        self.neighbor_ids = torch.from_numpy(np.asarray(store.neighbor_ids, dtype=np.int64))
+        self.neighbor_alphas = torch.from_numpy(np.array(store.neighbor_alphas, dtype=np.float32))
+        self.slide_index = torch.from_numpy(np.asarray(store.slide_index, dtype=np.int64))
+        self.store = store
+
+    def opened(self) -> SpotStore:
+        """The store, opened on first use."""
+        self.setup()
+        assert self.store is not None
+        return self.store
+
+    def gather(self, rows: np.ndarray) -> Batch:
+        """The batch of these store rows, int64 [B]."""
+        ids = torch.from_numpy(rows)
+        return Batch(
+            image=self.image[ids],
+            genes=self.genes[ids],
+            tile_ids=ids,
+            neighbor_tile_ids=self.neighbor_ids[ids],
+            neighbor_alphas=self.neighbor_alphas[ids],
+            slide_ids=self.slide_index[ids],
+        )
+
+    def train_batches(self) -> RandomBatches | NeighborhoodBatches:
+        """The training order; a pure function of seed and epoch."""
+        store, data = self.opened(), self.config.data
+        spots = store.spots("train")
+        if data.batching == "neighborhood":
+            return NeighborhoodBatches(
+                spots,
+                store.neighbor_ids,
+                store.slide_index,
+                data.batch_size,
+                self.config.seed,
+                rank=self.rank,
+                world_size=self.world_size,
+            )
+        return RandomBatches(spots, data.batch_size, self.config.seed, rank=self.rank, world_size=self.world_size)
+
+    def coverage(self, epoch: int) -> float:
+        """Mean neighbour weight that is present in a batch of this epoch, 0..1."""
+        store, batches = self.opened(), self.train_batches()
+        batches.set_epoch(epoch)
+        return float(np.mean([neighbor_coverage(b, store.neighbor_ids, store.neighbor_alphas) for b in batches]))
+
+    def eval_batches(self, split: Split) -> SpotBatches:
+        """All spots of a split, in the order of the shards."""
+        spots = self.opened().spots(split)
+        chunks = [spots[start : start + EVAL_BATCH] for start in range(0, len(spots), EVAL_BATCH)]
+        return SpotBatches(self, chunks)
+
+    def train_dataloader(self) -> SpotBatches:
+        """Training batches (Lightning hook)."""
+        return SpotBatches(self, self.train_batches())
+
+    def val_dataloader(self) -> SpotBatches:
+        """All validation spots (Lightning hook)."""
+        return self.eval_batches("val")
+
+    def test_dataloader(self) -> SpotBatches:
+        """All test spots (Lightning hook)."""
+        return self.eval_batches("test")
+
+
+def _shared(array: np.ndarray) -> torch.Tensor:
+    """A memory-mapped array as a tensor on the same pages, so that trials on one node share one copy.
+
+    torch has no read-only tensors and warns about the map; nothing here writes to it.
+    """
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*not writable.*")
+        return torch.from_numpy(array)

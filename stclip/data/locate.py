@@ -1,0 +1,50 @@
+"""Where a data set lies on this machine."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from pathlib import Path
+
+from stclip.config import PROJECT_ROOT, DataConfig
+from stclip.errors import DataError
+
+BUILTIN = "synthetic_medium"
+
+
+def data_root(data: DataConfig) -> Path:
+    """The folder that data sets are looked up in by name."""
+    return data.root if data.root is not None else PROJECT_ROOT / "data" / "processed"
+
+
+def list_datasets(root: Path) -> list[str]:
+    """Names of the folders below `root` that hold a split file, sorted."""
+    return sorted(path.parent.name for path in root.glob("*/train_samples.txt"))
+
+
+def dataset_dir(data: DataConfig) -> Path:
+    """The folder of `data.dataset`: a name below the root, or a path.
+
+    Raises DataError when it is missing: where it belongs, what is there instead, how to make it.
+    """
+    root = data_root(data)
+    named, path = root / data.dataset, Path(data.dataset).expanduser()
+    if data.dataset.strip(" ."):  # neither nothing nor the root itself
+        if named.is_dir():
+            return named
+        if path.is_dir():
+            return path
+    known = list_datasets(root)
+    near = get_close_matches(data.dataset, known, n=1, cutoff=0.5)
+    hint = f"; did you mean '{near[0]}'?" if near else ""
+    there = ", ".join(known) or "none yet"
+    place = path if path.is_absolute() else named
+    raise DataError(
+        f"data set '{data.dataset}' is not at {place}{hint} (data sets in {root}: {there}); "
+        + _how_to_make(data.dataset)
+    )
+
+
+def _how_to_make(name: str) -> str:
+    if name == BUILTIN:
+        return "make it with: python -m stclip.data synthetic"
+    return "put its shards and split files there, laid out as data/README.md says, or give its path"

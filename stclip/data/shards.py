@@ -1,0 +1,226 @@
+"""shards_v1 on disk: one folder of tar files a slide, three members (.png, .txt, .json) a spot."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from stclip.data.spot import MAX_MEMBER_BYTES, PARTS, RawSpot, Spot, decode, one_line
+from stclip.errors import DataError
+
+
+def write_slide(dataset_dir: Path, slide: str, spots: Iterable[Spot], spots_per_shard: int = 5000) -> int:
+    """Write a slide's shards, `<dataset_dir>/<slide>/<slide>_000000.tar` and so on; returns how many spots.
+
+    The bytes depend on the spots alone. The folder appears whole or not at all; an older one is replaced.
+    Raises DataError: a slide or spot name is not a plain file name, a tile is not uint8 [H, W, 3].
+    """
+    from webdataset.writer import ShardWriter
+
+    final = dataset_dir / plain_name(slide, "slide id")
+    partial = dataset_dir / f".{slide}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    pattern = str((partial / slide).resolve()).replace("%", "%%") + "_%06d.tar"
+    count = 0
+    try:
+        with ShardWriter(
+            pattern,
+            maxcount=spots_per_shard,
+            verbose=0,
+            encoder=False,
+            mtime=0,
+            user="stclip",
+            group="stclip",
+            format="PAX_FORMAT",
+        ) as shards:
+            for spot in spots:
+                shards.write(_members(slide, spot))
+                count += 1
+        _replace_folder(partial, final)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return count
+
+
+def _members(slide: str, spot: Spot) -> dict[str, Any]:
+    from PIL import Image
+
+    if spot.slide != slide:
+        raise DataError(
+            f"spot '{spot.spot}' belongs to slide '{spot.slide}', not to '{slide}' that is written"
+        )
+    if spot.tile.dtype != np.uint8 or spot.tile.ndim != 3 or spot.tile.shape[2] != 3:
+        got = f"{spot.tile.dtype} {list(spot.tile.shape)}"
+        raise DataError(f"spot '{spot.spot}' of slide '{slide}': a tile must be uint8 [H, W, 3], got {got}")
+    png = BytesIO()
+    Image.fromarray(spot.tile).save(png, format="PNG")
+    place = {"sample_id": slide, "x": float(spot.x), "y": float(spot.y)}
+    return {
+        "__key__": f"{slide}_{plain_name(spot.spot, 'spot key')}",
+        "png": png.getvalue(),
+        "txt": spot.sentence.encode(),
+        "json": json.dumps(place, allow_nan=False).encode(),
+    }
+
+
+def _replace_folder(source: Path, target: Path) -> None:
+    old = target.with_name(f".{target.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        target.rename(old)
+    source.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def plain_name(name: str, kind: str) -> str:
+    """`name`, when it can be a file name of its own. Raises DataError."""
+    if not name or name.startswith(".") or name != name.strip() or any(c in name for c in "/\\\0\n\r"):
+        raise DataError(
+            f"{kind} must be a plain name (not empty, no slash, no leading dot or outer blanks), got {name!r}"
+        )
+    return name
+
+
+def write_manifest(
+    dataset_dir: Path, name: str, per_sample_spots: Mapping[str, int], extra: Mapping[str, Any]
+) -> None:
+    """Write manifest.json: the data set's name, its slide folders, spots of each, `extra` top-level keys."""
+    tree = {
+        **extra,
+        "dataset": {**extra.get("dataset", {}), "key": name},
+        "outputs": {
+            **extra.get("outputs", {}),
+            "sample_dirs": list(per_sample_spots),
+            "per_sample_spots": dict(per_sample_spots),
+        },
+    }
+    partial = dataset_dir / ".manifest.json.partial"
+    partial.write_text(json.dumps(tree, indent=2) + "\n", encoding="utf-8")
+    partial.replace(dataset_dir / "manifest.json")
+
+
+def read_slide(
+    dataset_dir: Path, slide: str, *, on_bad_spot: Literal["error", "skip"], skipped: list[str]
+) -> Iterator[Spot]:
+    """The spots of a slide, in the order of the shards.
+
+    With `on_bad_spot="skip"` the keys of bad spots are appended to `skipped` and nothing is raised for them.
+    Raises DataError: a bad spot (under "error"); always: a key given twice, a truncated tar, an empty slide.
+    """
+    good = 0
+    for raw in raw_spots(dataset_dir, slide):
+        try:
+            spot = decode(raw)
+        except DataError:
+            if on_bad_spot == "error":
+                raise
+            skipped.append(raw.spot)
+            continue
+        good += 1
+        yield spot
+    if not good:
+        raise empty_slide(dataset_dir, slide, len(skipped))
+
+
+def empty_slide(dataset_dir: Path, slide: str, skipped: int) -> DataError:
+    """The error for a slide without a usable spot."""
+    why = f"all of its {skipped} spots were skipped as bad" if skipped else "its shards hold no spot"
+    return DataError(
+        f"{dataset_dir / slide}: the slide is empty: {why}; "
+        f"write it again or take '{slide}' out of the split files"
+    )
+
+
+def slide_shards(dataset_dir: Path, slide: str) -> list[Path]:
+    """The tar files of a slide, sorted. Raises DataError when there are none."""
+    folder = dataset_dir / plain_name(slide, "slide id")
+    shards = sorted(p for p in folder.glob("*.tar") if not p.name.startswith("."))
+    if not shards:
+        why = "no .tar file in this folder" if folder.is_dir() else "no such folder"
+        raise DataError(
+            f"{folder}: {why}; put the shards of slide '{slide}' there or take it out of the split files"
+        )
+    return shards
+
+
+def raw_spots(dataset_dir: Path, slide: str) -> Iterator[RawSpot]:
+    """The members of every spot, grouped by the name before the LAST dot (spot names may hold dots).
+
+    A spot comes as soon as its three members are read; one that lacks a member, at the end of its shard.
+    Raises DataError for faults of a shard as a whole: unreadable, truncated, a key given twice.
+    """
+    seen: set[str] = set()
+    for shard in slide_shards(dataset_dir, slide):
+        pending: dict[str, dict[str, bytes]] = {}
+        oversized = _check_tar(shard)
+        for name, data in _tar_members(shard, oversized):
+            key, part = _key_and_part(name)
+            parts = pending.setdefault(key, {})
+            if key in seen or part in parts:
+                raise _given_twice(shard, key)
+            parts[part] = data
+            if len(parts) == len(PARTS):
+                seen.add(key)
+                yield RawSpot(slide, key, shard, pending.pop(key))
+        too_large = [_key_and_part(name) for name in sorted(oversized)]
+        for key in sorted({*pending, *(key for key, _ in too_large)}):
+            if key in seen:
+                raise _given_twice(shard, key)
+            seen.add(key)
+            yield RawSpot(slide, key, shard, pending.get(key, {}), tuple(p for k, p in too_large if k == key))
+
+
+def _given_twice(shard: Path, key: str) -> DataError:
+    return DataError(
+        f"{shard}: the key '{key}' is given twice; write the shard again with a key for each spot"
+    )
+
+
+def _key_and_part(name: str) -> tuple[str, str]:
+    stem, _, extension = name.rpartition("/")[2].rpartition(".")
+    return stem, extension.lower()
+
+
+def _is_part(name: str) -> bool:
+    key, part = _key_and_part(name)
+    return part in PARTS and bool(key) and not key.startswith(".")  # "._x.png": what macOS puts into archives
+
+
+def _check_tar(shard: Path) -> set[str]:
+    """Walk the headers: names of members that are too large. Raises DataError for a tar that is not whole.
+
+    tarfile, and webdataset with it, takes a tar that breaks off between two members for a complete one.
+    """
+    import tarfile
+
+    try:
+        with shard.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
+            oversized = {m.name for m in tar if m.isreg() and _is_part(m.name) and m.size > MAX_MEMBER_BYTES}
+            file.seek(tar.offset)
+            if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                raise tarfile.ReadError("no end-of-archive mark after the last readable member")
+    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
+        raise DataError(
+            f"{shard}: the tar is truncated or damaged ({one_line(error)}); copy or write it again"
+        ) from None
+    return oversized
+
+
+def _tar_members(shard: Path, oversized: set[str]) -> Iterator[tuple[str, bytes]]:
+    import tarfile
+
+    from webdataset.tariterators import tar_file_iterator
+
+    try:
+        with shard.open("rb") as file:
+            for member in tar_file_iterator(file, select_files=lambda n: _is_part(n) and n not in oversized):
+                yield member["fname"], member["data"]
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise DataError(f"{shard}: cannot be read ({one_line(error)}); copy or write it again") from None

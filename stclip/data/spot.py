@@ -1,0 +1,131 @@
+"""One spot: what it holds, and how its three members (.png, .txt, .json) are decoded and checked."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stclip.errors import DataError
+
+PARTS = ("png", "txt", "json")
+MAX_MEMBER_BYTES = 64 * 2**20
+MAX_TILE_SIDE = 4096  # pixels
+_SKIP_HINT = "put it right, or leave such spots out with data.on_bad_spot: skip"
+
+
+@dataclass(frozen=True)
+class Spot:
+    """One spot of a slide."""
+
+    slide: str
+    spot: str  # unique within the slide
+    x: float  # pixels
+    y: float
+    sentence: str  # genes, most expressed first, separated by one space
+    tile: np.ndarray  # uint8 [H, W, 3], RGB
+
+
+@dataclass(frozen=True)
+class RawSpot:
+    """The members of one spot as they lie in the shard; not checked yet."""
+
+    slide: str
+    key: str  # member name without folder and extension
+    shard: Path
+    parts: Mapping[str, bytes]  # by extension; a missing member is not there
+    oversized: tuple[str, ...] = ()  # extensions of members that were not read because of their size
+
+    @property
+    def spot(self) -> str:
+        """The key without the slide's own prefix."""
+        return self.key.removeprefix(f"{self.slide}_")
+
+
+def decode(raw: RawSpot) -> Spot:
+    """The members of a spot as values, by type: PNG to RGB, UTF-8 text, JSON. Nothing is ever unpickled.
+
+    Raises DataError: one line with the shard, the member and what to do.
+    """
+    for part in raw.oversized:
+        raise _bad(raw, part, f"larger than {MAX_MEMBER_BYTES // 2**20} MB")
+    for part in PARTS:
+        if part not in raw.parts:
+            raise _bad(raw, part, "missing")
+    x, y = _decode_place(raw)
+    return Spot(raw.slide, raw.spot, x, y, _decode_sentence(raw), _decode_tile(raw))
+
+
+def _bad(raw: RawSpot, part: str, what: str) -> DataError:
+    return DataError(f"{raw.shard}: member '{raw.key}.{part}': {what}; {_SKIP_HINT}")
+
+
+def _decode_place(raw: RawSpot) -> tuple[float, float]:
+    try:
+        tree = json.loads(raw.parts["json"])
+    except (ValueError, RecursionError) as error:
+        raise _bad(raw, "json", f"not valid JSON ({one_line(error)})") from None
+    if not isinstance(tree, dict):
+        raise _bad(raw, "json", f"must be an object with x and y, got {type(tree).__name__}")
+    slide = tree.get("sample_id")
+    if slide is not None and str(slide) not in (raw.slide, raw.key, raw.spot):
+        raise _bad(
+            raw, "json", f"sample_id must be the slide '{raw.slide}' or the spot's key, got {_short(slide)}"
+        )
+    return _coordinate(raw, tree, "x"), _coordinate(raw, tree, "y")
+
+
+def _coordinate(raw: RawSpot, tree: dict[str, Any], axis: str) -> float:
+    value = tree.get(axis)
+    if (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and abs(value) < 1e15
+        and math.isfinite(value)
+    ):
+        return float(value)
+    got = _short(value) if axis in tree else "nothing"
+    raise _bad(raw, "json", f"{axis} must be a finite number (pixels), got {got}")
+
+
+def _decode_sentence(raw: RawSpot) -> str:
+    try:
+        genes = raw.parts["txt"].decode("utf-8-sig").split()
+    except UnicodeDecodeError:
+        raise _bad(raw, "txt", "the gene sentence is not UTF-8 text") from None
+    if not genes:
+        raise _bad(raw, "txt", "the gene sentence is empty")
+    return " ".join(genes)
+
+
+def _decode_tile(raw: RawSpot) -> np.ndarray:
+    from PIL import Image
+
+    try:
+        with Image.open(BytesIO(raw.parts["png"]), formats=("PNG",)) as image:
+            if max(image.size) > MAX_TILE_SIDE:  # known from the header: nothing is decoded yet
+                raise _bad(raw, "png", f"a tile's side is at most {MAX_TILE_SIDE} pixels, got {image.size}")
+            if image.mode.startswith("I"):  # 16-bit grey: convert() would clip everything to white
+                grey = (np.asarray(image) >> 8).astype(np.uint8)
+                return np.repeat(grey[:, :, None], 3, axis=2)
+            return np.array(image.convert("RGB"))
+    except DataError:
+        raise
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        raise _bad(raw, "png", f"broken PNG ({one_line(error)})") from None
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def one_line(error: Exception) -> str:
+    """An exception's message on one short line."""
+    return _short(" ".join(str(error).split()) or type(error).__name__)

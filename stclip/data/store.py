@@ -1,0 +1,182 @@
+"""What a trial reads: every spot of a data set as memory-mapped arrays, built once from the shards."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from stclip.config import DataConfig
+from stclip.data.locate import dataset_dir
+from stclip.data.shards import slide_shards
+from stclip.data.splits import SPLITS, Splits, read_splits
+from stclip.errors import DataError, unknown_name
+
+FORMAT_VERSION = 1
+META = "meta.json"
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class SpotStore:
+    """N spots of all slides; a spot's id is its row. Rows lie slide by slide: train, then val, then test."""
+
+    path: Path
+    dataset_name: str
+    slides: tuple[str, ...]
+    vocabulary: tuple[str, ...]  # genes of the training slides' sentences, sorted; a gene id is a place in it
+    tiles: np.ndarray = field(repr=False)  # uint8 [N, S, S, 3], RGB
+    genes: np.ndarray = field(repr=False)  # int32 [N, T], most expressed first, padded with -1
+    xy: np.ndarray = field(repr=False)  # float64 [N, 2], pixels
+    slide_index: np.ndarray = field(repr=False)  # int32 [N], places in `slides`
+    neighbor_ids: np.ndarray = field(repr=False)  # int32 [N, k], rows, nearest first, padded with -1
+    neighbor_alphas: np.ndarray = field(repr=False)  # float32 [N, k], rows sum to 1 (0 where padded)
+    first_rows: tuple[int, ...] = field(repr=False)  # of every slide, and N at the end
+    split_slides: Mapping[str, int] = field(repr=False)  # slides of each split
+    skipped: Mapping[str, int] = field(repr=False)  # bad spots that were left out, by slide
+    absent_genes: int = 0  # words of val and test sentences that are outside the vocabulary
+    geneless_spots: int = 0  # spots whose every gene is outside the vocabulary
+
+    @property
+    def keys(self) -> np.ndarray:
+        """The spots' own names within their slides, unicode [N]; read when asked for."""
+        return np.load(self.path / "keys.npy", mmap_mode="r", allow_pickle=False)
+
+    def spots(self, split: Literal["train", "val", "test"]) -> np.ndarray:
+        """The rows of a split, int64. Raises DataError for an unknown split."""
+        if split not in SPLITS:
+            raise DataError(unknown_name("split", split, SPLITS))
+        first = sum(self.split_slides[name] for name in SPLITS[: SPLITS.index(split)])
+        last = first + self.split_slides[split]
+        return np.arange(self.first_rows[first], self.first_rows[last], dtype=np.int64)
+
+    def slide_rows(self, slide: str) -> np.ndarray:
+        """The rows of a slide, int64. Raises DataError for a slide that is not in the store."""
+        if slide not in self.slides:
+            raise DataError(unknown_name("slide", slide, self.slides))
+        place = self.slides.index(slide)
+        return np.arange(self.first_rows[place], self.first_rows[place + 1], dtype=np.int64)
+
+
+def open_store(data: DataConfig, progress: Progress | None = None) -> SpotStore:
+    """The store of a data set; built on first use, beside the shards, by one process while others wait.
+
+    The folder is `<data set>/.store/<key>`, or `<cache>/<key>` when the data set cannot be written to; the
+    cache is `$STCLIP_CACHE`, else `~/.cache/stclip`. The key changes with the shards (size and time), the
+    split files and every setting that the arrays depend on. `progress(slides done, slides)` follows a build.
+    Raises DataError: the data set is missing or cannot be used; nothing half-written is left.
+    """
+    dataset = dataset_dir(data)
+    splits = read_splits(dataset)
+    key = store_key(dataset, splits, data)
+    name = _dataset_name(dataset)
+    parents = (dataset / ".store", _cache_dir())
+    for parent in parents:
+        if (parent / key / META).is_file():
+            return _open(parent / key, name)
+    parent = _writable(parents)
+    _build_once(parent, key, dataset, splits, data, progress)
+    return _open(parent / key, name)
+
+
+def store_key(dataset: Path, splits: Splits, data: DataConfig) -> str:
+    """A name for the content of a store: equal keys, equal arrays. Files are told apart by size and time."""
+    content: list[Any] = [
+        FORMAT_VERSION,
+        data.image_size,
+        data.max_genes,
+        data.num_neighbors,
+        data.on_bad_spot,
+    ]
+    for split in SPLITS:
+        slides = getattr(splits, split)
+        content.append([split, *slides])
+        for slide in slides:
+            for shard in slide_shards(dataset, slide):
+                stat = shard.stat()
+                content.append([f"{slide}/{shard.name}", stat.st_size, stat.st_mtime_ns])
+    return blake2b(json.dumps(content).encode(), digest_size=12).hexdigest()
+
+
+def _build_once(
+    parent: Path, key: str, dataset: Path, splits: Splits, data: DataConfig, progress: Progress | None
+) -> None:
+    from filelock import FileLock
+
+    from stclip.data.store_build import build_store
+
+    try:
+        with FileLock(parent / f"{key}.lock"):
+            if not (parent / key / META).is_file():
+                build_store(parent / key, dataset, splits, data, progress or (lambda done, total: None))
+    except OSError as error:
+        raise DataError(
+            f"{parent}: the spot store cannot be written ({error.strerror or error}); "
+            "make room there, or set STCLIP_CACHE to a folder with room"
+        ) from None
+
+
+def _cache_dir() -> Path:
+    return Path(os.environ.get("STCLIP_CACHE") or "~/.cache/stclip").expanduser()
+
+
+def _writable(parents: tuple[Path, ...]) -> Path:
+    """The first folder that a file can be made in; it is created where missing."""
+    from tempfile import TemporaryFile
+
+    for parent in parents:
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            with TemporaryFile(dir=parent):
+                return parent
+        except OSError:
+            continue
+    tried = " nor ".join(str(parent) for parent in parents)
+    raise DataError(
+        f"no permission to write the spot store: neither {tried}; set STCLIP_CACHE to a folder of yours"
+    )
+
+
+def _open(path: Path, dataset_name: str) -> SpotStore:
+    try:
+        meta = json.loads((path / META).read_text(encoding="utf-8"))
+        arrays = {
+            name: np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+            for name in ("tiles", "genes", "xy", "slide_index", "neighbor_ids", "neighbor_alphas")
+        }
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(
+            f"{path}: the spot store is damaged ({error}); delete this folder, it is built again"
+        ) from None
+    return SpotStore(
+        path=path,
+        dataset_name=dataset_name,
+        slides=tuple(meta["slides"]),
+        vocabulary=tuple(meta["vocabulary"]),
+        first_rows=tuple(meta["first_rows"]),
+        split_slides=meta["split_slides"],
+        skipped=meta["skipped"],
+        absent_genes=meta["absent_genes"],
+        geneless_spots=meta["geneless_spots"],
+        **arrays,
+    )
+
+
+def _dataset_name(dataset: Path) -> str:
+    """`dataset.key` of the manifest; the folder's name where there is none."""
+    path = dataset / "manifest.json"
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return dataset.resolve().name
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not valid JSON ({error}); put it right or remove the file") from None
+    about = manifest.get("dataset") if isinstance(manifest, dict) else None
+    key = about.get("key") if isinstance(about, dict) else None
+    return key if isinstance(key, str) and key else dataset.resolve().name

@@ -1,0 +1,44 @@
+"""Metrics of a trained checkpoint on a split, by the same code that a training run uses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from stclip.config import Experiment
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint's content, on the CPU, as tensors and plain values only (`weights_only=True`: no code is run)."""
+    import torch
+
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def evaluate(config: Experiment, checkpoint: Path, split: Literal["val", "test"]) -> dict[str, float]:
+    """All metrics of one split, by their logged names (`test/R@10`, …).
+
+    Raises DataError when the data set cannot be used, RuntimeError when the weights are of another model.
+    """
+    import lightning.pytorch as pl
+
+    from stclip.data.datamodule import SpotDataModule
+    from stclip.module import SpatialClipModule
+    from stclip.run_callbacks import quiet_lightning
+
+    quiet_lightning()
+    data = SpotDataModule(config)
+    store = data.opened()
+    module = SpatialClipModule(config, data.input_dim, len(store.vocabulary))
+    module.load_state_dict(read_checkpoint(checkpoint)["state_dict"])
+    trainer = pl.Trainer(
+        accelerator=config.trainer.accelerator,
+        devices=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    run = trainer.test if split == "test" else trainer.validate
+    run(module, dataloaders=data.eval_batches(split), verbose=False)
+    return {name: float(value) for name, value in trainer.callback_metrics.items()}

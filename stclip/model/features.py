@@ -1,0 +1,98 @@
+"""Outputs of frozen image encoders: computed once per store, kept beside it, scaled for the tower."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from stclip.registry import FROZEN_FEATURES, lookup
+
+if TYPE_CHECKING:
+    import torch
+
+    from stclip.data.store import SpotStore
+
+_BLOCK = 2048  # tiles in memory at once
+
+
+def frozen_features(store: SpotStore, name: str) -> np.ndarray:
+    """Features of every spot by the frozen encoder `name`, a read-only memory map float32 [N, F].
+
+    Computed on first use by one process while others wait, and stored whole as
+    `features_<name>_<version>.npy` in the store's folder; in memory alone where that cannot be written to.
+    Raises ConfigError for an unknown name.
+    """
+    encoder_class = lookup("frozen encoder", FROZEN_FEATURES, name).load()
+    path = Path(store.path) / f"features_{name}_{encoder_class.version}.npy"
+    if path.exists():
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    if not os.access(path.parent, os.W_OK):
+        return _compute(store.tiles, encoder_class())
+    from filelock import FileLock
+
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        if not path.exists():
+            draft = path.with_name(f".{path.name}.partial")
+            with draft.open("wb") as file:
+                np.save(file, _compute(store.tiles, encoder_class()))
+            draft.replace(path)
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def _compute(tiles: np.ndarray, encoder: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:
+    import torch
+
+    blocks = (tiles[at : at + _BLOCK] for at in range(0, len(tiles), _BLOCK))
+    features = [encoder(torch.from_numpy(np.array(block))).cpu().numpy() for block in blocks]
+    return np.concatenate(features).astype(np.float32, copy=False)
+
+
+@dataclass(frozen=True)
+class FeatureScaling:
+    """Mean and spread of each feature, float32 [F]. A feature that was constant has spread 0, scales to 0."""
+
+    mean: np.ndarray
+    std: np.ndarray
+
+    @classmethod
+    def of(cls, features: np.ndarray) -> FeatureScaling:
+        """Of features [n, F], n >= 1, as seen over these rows (float64 sums)."""
+        values = np.asarray(features, dtype=np.float64)
+        mean, std = values.mean(0), values.std(0)
+        std[std <= 1e-6 * np.maximum(1.0, np.abs(mean))] = 0.0  # rounding, not variation
+        return cls(mean.astype(np.float32), std.astype(np.float32))
+
+    def apply(self, features: np.ndarray) -> np.ndarray:
+        """(features - mean) / std, float32 [n, F]; 0 where std is 0."""
+        varies = self.std > 0
+        scale = np.where(varies, 1.0 / np.where(varies, self.std, 1.0), 0.0).astype(np.float32)
+        return np.asarray((features - self.mean) * scale, dtype=np.float32)
+
+
+def scale_features(
+    features: np.ndarray,
+    slide_index: np.ndarray,
+    train_rows: np.ndarray,
+    how: Literal["none", "train", "slide"],
+) -> np.ndarray:
+    """Features [N, F] of spots on slides `slide_index` [N], scaled, float32 [N, F].
+
+    `none`: as they are. `train`: by mean and spread of the rows `train_rows`. `slide`: by those of the spot's
+    own slide, over all spots of that slide among the N. A feature without spread becomes 0.
+    """
+    if how == "none":
+        return np.array(features, dtype=np.float32)
+    if how == "train":
+        return FeatureScaling.of(features[train_rows]).apply(features)
+    if how != "slide":
+        raise ValueError(f"how must be none, train or slide, got {how!r}")
+    out = np.empty(features.shape, np.float32)
+    for slide in np.unique(slide_index):
+        rows = np.flatnonzero(slide_index == slide)
+        out[rows] = FeatureScaling.of(features[rows]).apply(features[rows])
+    return out

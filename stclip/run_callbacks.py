@@ -1,0 +1,56 @@
+"""Lightning callbacks that every run has."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from typing import Any
+
+import lightning.pytorch as pl
+
+from stclip.config import Experiment
+from stclip.data.datamodule import SpotDataModule
+
+
+class LogCoverage(pl.Callback):
+    """Logs `train/neighbor_coverage`, the mean neighbour weight present in an epoch's batches, 0..1."""
+
+    def __init__(self, data: SpotDataModule) -> None:
+        self.data = data
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Lightning hook."""
+        pl_module.log("train/neighbor_coverage", self.data.coverage(trainer.current_epoch))
+
+
+class CarryModelFacts(pl.Callback):
+    """Puts into each checkpoint what embedding new tiles and sentences takes: configuration, vocabulary, scaling.
+
+    Plain dicts, lists, strings and tensors only, so that `torch.load(weights_only=True)` reads it.
+    """
+
+    def __init__(self, config: Experiment, data: SpotDataModule) -> None:
+        self.config, self.data = config, data
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Lightning hook."""
+        import torch
+
+        scaling = self.data.scaling
+        checkpoint["stclip"] = {
+            "config": self.config.model_dump(mode="json"),
+            "vocabulary": list(self.data.opened().vocabulary),
+            "input_dim": self.data.input_dim,
+            "feature_mean": None if scaling is None else torch.as_tensor(scaling.mean),
+            "feature_std": None if scaling is None else torch.as_tensor(scaling.std),
+        }
+
+
+def quiet_lightning() -> None:
+    """Silence hints that do not apply: hardware banners, and advice to add loader workers (there are no loaders)."""
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for message in (".*does not have many workers.*", ".*smaller than the logging interval.*", ".*GPU available but not used.*", ".*isinstance.treespec.*"):
+        warnings.filterwarnings("ignore", message=message)

@@ -1,0 +1,199 @@
+"""One training run: `fit(config) -> FitResult`, and `python -m stclip.train experiment=NAME key=value ...`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stclip.config import PROJECT_ROOT, Experiment
+from stclip.configio import dump_yaml, load_experiment
+from stclip.errors import ConfigError, InputError
+
+CHECKPOINT = "checkpoint.ckpt"
+CONFIG = "config.yaml"
+METRICS = "metrics.json"
+
+USAGE = """\
+usage: python -m stclip.train experiment=NAME [key=value ...]
+
+Trains one configuration without any search and reports its test metrics.
+
+  experiment=NAME   a file of configs/experiment/ (without .yaml), or a path to one
+  out=DIR           where config.yaml, checkpoint.ckpt, metrics.json go (default: results/train/NAME)
+  key=value         any key of the configuration, dotted; values are YAML
+
+examples:
+  python -m stclip.train experiment=medium_spatial data.dataset=synthetic_medium trainer.max_epochs=2
+  python -m stclip.train experiment=sweep_base loss.name=spatial loss.neighbor_alpha_scale=0.3
+  python -m stclip.train experiment=sweep_base model.image.name=cnn out=results/cnn
+"""
+
+
+@dataclass
+class FitResult:
+    """What a run leaves behind.
+
+    `metrics`: the last epoch's values by their logged names (`train/…`, `val/…`, and `test/…` when tested).
+    `seconds`: wall time of each stage. `checkpoint`: the last epoch's, when an output folder was given.
+    """
+
+    metrics: dict[str, float]
+    seconds: dict[str, float] = field(default_factory=dict)
+    checkpoint: Path | None = None
+
+
+class StageClock:
+    """Adds up wall time by stage name."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Count the block's wall time under `name`."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+def fit(
+    config: Experiment,
+    out_dir: Path | None = None,
+    *,
+    callbacks: Sequence[Any] = (),
+    resume_from: Path | None = None,
+    progress: bool = False,
+    test: bool = False,
+    save: bool = True,
+) -> FitResult:
+    """Train one configuration; validate after every epoch.
+
+    Args:
+        config: the whole experiment.
+        out_dir: gets config.yaml, the loggers' files, checkpoint.ckpt and metrics.json; nothing is written without it.
+        callbacks: further Lightning callbacks; they see the logged metrics in `trainer.callback_metrics`.
+        resume_from: a checkpoint of the same configuration to go on from.
+        progress: show Lightning's progress bar.
+        test: read the test slides at the end. Leave it off while anything is still being chosen.
+        save: write checkpoint.ckpt and metrics.json at the end; a sweep's callbacks do that after each epoch instead.
+
+    Raises:
+        DataError: the data set cannot be used.
+        FloatingPointError: the loss became NaN or infinite.
+    """
+    import torch
+
+    clock = StageClock()
+    with clock.stage("import"):
+        import lightning.pytorch as pl
+
+        from stclip.data.datamodule import SpotDataModule
+        from stclip.loggers import build_loggers, close_loggers
+        from stclip.run_callbacks import CarryModelFacts, LogCoverage, quiet_lightning
+    if config.trainer.threads:
+        torch.set_num_threads(config.trainer.threads)
+    quiet_lightning()
+    with clock.stage("data"):
+        data = SpotDataModule(config)
+        store = data.opened()
+    if out_dir is not None:
+        out_dir.mkdir(parents=True, exist_ok=True)
+        (out_dir / CONFIG).write_text(dump_yaml(config), encoding="utf-8")
+    with clock.stage("model"):
+        from stclip.module import SpatialClipModule
+
+        module = SpatialClipModule(config, data.input_dim, len(store.vocabulary))
+        facts = CarryModelFacts(config, data)
+        trainer = pl.Trainer(
+            max_epochs=config.trainer.max_epochs,
+            accelerator=config.trainer.accelerator,
+            devices=config.trainer.devices,
+            precision=config.trainer.precision,
+            gradient_clip_val=config.optimizer.gradient_clip,
+            logger=build_loggers(config.trainer.loggers, out_dir, config.name) if out_dir is not None else False,
+            callbacks=[facts, LogCoverage(data), *callbacks],
+            default_root_dir=out_dir,
+            enable_checkpointing=False,  # saved by whoever needs it: at the end here, each epoch in a sweep
+            enable_progress_bar=progress,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=1_000_000,  # everything is logged by epoch
+            use_distributed_sampler=False,  # the batch samplers slice by rank themselves
+            inference_mode=True,
+        )
+    status = "failed"
+    try:
+        with clock.stage("train"):
+            trainer.fit(module, datamodule=data, ckpt_path=resume_from, weights_only=True if resume_from else None)
+        metrics = _floats(trainer.callback_metrics)
+        if test:
+            with clock.stage("test"):
+                trainer.test(module, datamodule=data, verbose=False)
+            metrics |= _floats(trainer.callback_metrics)
+        status = "success"
+    finally:
+        close_loggers(trainer.loggers, status)
+    checkpoint = None
+    if out_dir is not None and save:
+        checkpoint = out_dir / CHECKPOINT
+        trainer.save_checkpoint(checkpoint)
+        (out_dir / METRICS).write_text(json.dumps(metrics, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    return FitResult(metrics, clock.seconds, checkpoint)
+
+
+def _floats(metrics: Any) -> dict[str, float]:
+    return {name: float(value) for name, value in metrics.items()}
+
+
+def parse_arguments(arguments: Sequence[str]) -> tuple[Experiment, Path]:
+    """`experiment=NAME out=DIR a.b=c ...` -> the configuration and the output folder. Raises ConfigError."""
+    chosen: dict[str, str] = {}
+    overrides = []
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if not equals:
+            raise ConfigError(f"arguments look like key=value, got '{argument}'; see python -m stclip.train --help")
+        if key in ("experiment", "out"):
+            if key in chosen:
+                raise ConfigError(f"{key}= is given twice: '{chosen[key]}' and '{value}'")
+            chosen[key] = value
+        else:
+            overrides.append(argument)
+    if "experiment" not in chosen:
+        names = sorted(p.stem for p in (PROJECT_ROOT / "configs" / "experiment").glob("*.yaml"))
+        raise ConfigError(f"experiment=NAME is missing; known experiments: {', '.join(names)}")
+    config = load_experiment(chosen["experiment"], overrides)
+    return config, Path(chosen.get("out", PROJECT_ROOT / "results" / "train" / config.name))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status: 0 trained, 2 bad input (one line on stderr)."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if not arguments or "-h" in arguments or "--help" in arguments:
+        print(USAGE)
+        return 0 if arguments else 2
+    try:
+        config, out_dir = parse_arguments(arguments)
+        from stclip.prepare import prepare_data
+
+        prepare_data(config)
+        result = fit(config, out_dir, progress=sys.stdout.isatty(), test=True)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    from stclip.train_table import print_result
+
+    print_result(config, result.metrics, result.seconds, f"{out_dir}/ ({CONFIG}, {CHECKPOINT}, {METRICS})")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

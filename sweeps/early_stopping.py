@@ -1,0 +1,100 @@
+"""Early stopping inside a family: asynchronous successive halving whose rungs live in the family's study.
+
+Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning". Optuna's pruner keeps a trial's value
+at each rung in the trial itself, so that the rungs of a resumed sweep are those of the sweep before. It
+compares trials of one study, so of one family.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+from optuna.pruners import BasePruner, NopPruner, SuccessiveHalvingPruner
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+
+from sweeps.space import EarlyStopping
+from sweeps.trial import EPOCH, FAILURE
+
+if TYPE_CHECKING:
+    from ray.tune.execution.tune_controller import TuneController
+
+    from sweeps.search import FamilySearch
+
+
+def halving_pruner(rule: EarlyStopping | None) -> BasePruner:
+    """Rungs at `first_rung · factor^i` epochs; None never prunes.
+
+    A trial passes a rung when it is among the best 1/factor of the family's trials that have reached it so
+    far, or the best while fewer than `factor` have.
+    """
+    if rule is None:
+        return NopPruner()
+    # The pruner's step is our epoch, counted from 1. `bootstrap_count` stays 0: it stops the first trials
+    # at a rung, it does not spare them.
+    return SuccessiveHalvingPruner(min_resource=rule.first_rung, reduction_factor=rule.factor)
+
+
+class FamilyEarlyStopping(FIFOScheduler):
+    """Tells the search every result, and stops a trial when the search says so. Trials start in their order.
+
+    Facts of ray 2.60 that this rests on (`TuneController._process_trial_result`, `stop_trial`,
+    `_process_trial_failure`, `_stop_experiment_if_needed`):
+
+    - The scheduler sees a result first; the searcher's `on_trial_result` follows unless it decides STOP.
+    - After STOP, and after a natural end, the searcher gets `on_trial_complete(id, result=<last result>)`. A
+      natural end repeats the last result with `done`, which never reaches the scheduler's `on_trial_result`.
+    - An error with retries left calls the scheduler's `on_trial_error` and `on_trial_add`, and the searcher
+      not at all. The last error calls `on_trial_error`, then the searcher's
+      `on_trial_complete(id, error=True)` without a result.
+    - A stop of the whole run (Ctrl-C, time budget) calls neither.
+    - An exception in any of these hooks ends the run, and so does a result without the metric when the
+      searcher, the scheduler or the TuneConfig name one: so none of them does.
+    """
+
+    # Results of several epochs at once would be judged late.
+    _supports_buffered_results = False
+
+    def __init__(self, search: FamilySearch) -> None:
+        super().__init__()
+        self._search = search
+
+    def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
+        """Take nothing: the search knows metric and mode from its space."""
+        return True
+
+    def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> str:
+        """STOP a trial that is pruned, has failed, or has no finite metric; else CONTINUE."""
+        if FAILURE in result:
+            self._search.fail(trial.trial_id, str(result[FAILURE]))
+            return TrialScheduler.STOP
+        epoch = int(result.get(EPOCH, result.get("training_iteration", 0)))
+        seconds = float(result.get("time_total_s", 0.0))
+        stop = self._search.report(trial.trial_id, epoch, logged_metrics(result), seconds)
+        return TrialScheduler.STOP if stop else TrialScheduler.CONTINUE
+
+    def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
+        """Remember the error for the trial's record; the searcher is told of an error without its reason."""
+        self._search.note(trial.trial_id, _last_line(trial))
+
+
+def logged_metrics(result: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of a Tune result that training logged: `train/…`, `val/…` and `test/…`; NaN included."""
+    return {
+        key: float(value)
+        for key, value in result.items()
+        if key.startswith(("train/", "val/", "test/"))
+        and isinstance(value, Real)
+        and not isinstance(value, bool)
+    }
+
+
+def _last_line(trial: Trial) -> str:
+    try:
+        text = trial.get_error() or ""
+    except OSError:
+        text = ""
+    lines = [line.strip() for line in str(text).splitlines() if line.strip()]
+    return lines[-1] if lines else "the trial's process died or raised"

@@ -1,0 +1,100 @@
+"""What `--list` and `--dry-run` print."""
+
+from __future__ import annotations
+
+from stclip.config import PROJECT_ROOT, Experiment
+from stclip.data.locate import dataset_dir, list_datasets
+from stclip.data.store import SpotStore, open_store
+from stclip.data.synthetic import SYNTHETIC
+from stclip.errors import DataError, InputError
+from stclip.registry import LOSSES
+from sweeps.cluster import TrialResources, local_resources, share_resources
+from sweeps.plan import SweepPlan
+from sweeps.results import ResultsFolder
+from sweeps.space import SPACES, SearchSpace, load_space
+from sweeps.words import duration, value_text
+
+
+def list_names() -> str:
+    """Spaces, data sets and losses, a line each."""
+    lines = ["spaces (--space):"]
+    for path in sorted(SPACES.glob("*.yaml")):
+        try:
+            space = load_space(path.stem)
+            lines.append(f"  {path.stem:<18}{space.about} ({space.trials} trials x {len(space.families)} families)")
+        except InputError as error:
+            lines.append(f"  {path.stem:<18}cannot be used: {error}")
+    lines.append("data sets (--data):")
+    there = set(list_datasets(PROJECT_ROOT / "data" / "processed"))
+    for name, spec in SYNTHETIC.items():
+        lines.append(f"  {name:<18}built in{'' if name in there else ', made on first use'}: {spec.about}")
+    lines += [f"  {name:<18}in data/processed" for name in sorted(there - SYNTHETIC.keys())]
+    lines.append("losses (a family's loss.name):")
+    lines += [f"  {name:<18}{entry.about}" for name, entry in LOSSES.items()]
+    return "\n".join(lines)
+
+
+def dry_run(plan: SweepPlan) -> str:
+    """The resolved sweep in words, its data checked if they are on disk. Nothing is made or run.
+
+    Raises InputError for whatever would stop the sweep from starting.
+    """
+    ResultsFolder(plan.folder).check_free()
+    stores = [open_store(config.data) for config in plan.data_variants() if not _to_be_made(config)]
+    cpus, gpus = local_resources()
+    resources = share_resources(cpus, gpus, plan.cpus_per_trial, plan.gpus_per_trial, plan.max_concurrent)
+    return describe_plan(plan, stores[0] if stores else None, resources)
+
+
+def _to_be_made(config: Experiment) -> bool:
+    """A built-in data set that is not on disk yet."""
+    try:
+        dataset_dir(config.data)
+    except DataError:
+        if config.data.dataset in SYNTHETIC:
+            return True
+        raise
+    return False
+
+
+def describe_plan(plan: SweepPlan, store: SpotStore | None, resources: TrialResources) -> str:
+    """A resolved sweep in words: families, ranges, counts, data, resources, folder."""
+    space = plan.space
+    total = space.trials * len(space.families)
+    stopping = space.early_stopping
+    rule = f"rungs from epoch {stopping.first_rung}, factor {stopping.factor}" if stopping else "off"
+    lines = [
+        f"sweep {plan.name}: {total} trials = {len(space.families)} families x {space.trials}, up to {space.epochs} epochs each",
+        f"chosen by {space.metric} ({space.mode}); early stopping within a family: {rule}; seed {plan.seed}",
+        f"{resources.max_concurrent} at once, {resources.cpus:g} CPU and {resources.gpus:g} GPU each"
+        + (f"; time budget {duration(plan.time_budget)}" if plan.time_budget else ""),
+    ]
+    for family in space.families:
+        lines += _family_lines(space, family)
+    lines += [_data_line(plan, store), f"results: {plan.folder}"]
+    return "\n".join(lines)
+
+
+def _family_lines(space: SearchSpace, name: str) -> list[str]:
+    family = space.family(name)
+    fixed = ", ".join(f"{key}={value_text(value)}" for key, value in family.loss.items() if key != "name")
+    lines = [f"family {name}: loss {family.loss['name']}{f' ({fixed})' if fixed else ''}"]
+    for key, parameter in family.parameters.items():
+        low, *_, high = ends = [value_text(value) for value in parameter.ends()]
+        text = " | ".join(ends) if parameter.values else f"{low} to {high}{' (log)' if parameter.log else ''}"
+        lines.append(f"  {key}: {text}")
+    if not family.parameters:
+        lines.append("  nothing is searched: its trials differ by seed only")
+    return lines
+
+
+def _data_line(plan: SweepPlan, store: SpotStore | None) -> str:
+    name = next(iter(plan.middles().values())).data.dataset
+    if store is None:
+        return f"data {name}: built in, will be made on first use"
+    parts = [f"{split} {len(set(store.slide_index[store.spots(split)].tolist()))} slides / {len(store.spots(split))} spots"
+             for split in ("train", "val", "test")]  # fmt: skip
+    skipped = sum(store.skipped.values())
+    return f"data {name}: {', '.join(parts)}, {len(store.vocabulary)} genes" + (
+        f"; {skipped} broken spots skipped" if skipped else ""
+    )

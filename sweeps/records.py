@@ -1,0 +1,85 @@
+"""What the studies know about every trial, as plain data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+    from optuna.trial import FrozenTrial
+
+State = Literal["COMPLETE", "PRUNED", "FAIL", "RUNNING"]
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One trial: its newest `metrics` by logged name, the `epochs` it finished, the `seconds` they took.
+
+    RUNNING is also the state of a trial that an end of the sweep cut off: the next run takes it up again.
+    """
+
+    family: str
+    number: int
+    name: str
+    state: State
+    params: dict[str, Any]
+    metrics: dict[str, float]
+    epochs: int
+    seconds: float
+    error: str | None
+    seed: int | None
+
+
+def trial_name(family: str, number: int) -> str:
+    """`spatial-0007`: the name of a trial in tables and folders."""
+    return f"{family}-{number:04d}"
+
+
+def read_records(storage: BaseStorage, families: Iterable[str]) -> list[TrialRecord]:
+    """Every started trial of the families' studies, by family, then number; none where there is no study."""
+    import optuna
+
+    known = {study.study_name for study in optuna.get_all_study_summaries(storage, include_best_trial=False)}
+    records = []
+    for family in families:
+        if family not in known:
+            continue
+        study = optuna.load_study(study_name=family, storage=storage)
+        waiting = optuna.trial.TrialState.WAITING
+        records += [record_of(family, t) for t in study.get_trials(deepcopy=False) if t.state != waiting]
+    return records
+
+
+def record_of(family: str, trial: FrozenTrial) -> TrialRecord:
+    """One trial of a family's study as a record."""
+    attrs = trial.user_attrs
+    return TrialRecord(
+        family=family,
+        number=trial.number,
+        name=trial_name(family, trial.number),
+        state=cast(State, trial.state.name),
+        params=dict(trial.params),
+        metrics=dict(attrs.get("metrics", {})),
+        epochs=trial.last_step or 0,
+        seconds=float(attrs.get("seconds", 0.0)),
+        error=attrs.get("reason"),
+        seed=attrs.get("seed"),
+    )
+
+
+def best_record(
+    records: Iterable[TrialRecord], family: str, metric: str, mode: Literal["max", "min"]
+) -> TrialRecord | None:
+    """A family's COMPLETE trial with the best `metric`, of equals the lowest number; None without one."""
+    sign = 1.0 if mode == "min" else -1.0
+    done = [
+        record
+        for record in records
+        if record.family == family
+        and record.state == "COMPLETE"
+        and math.isfinite(record.metrics.get(metric, math.nan))
+    ]
+    return min(done, key=lambda record: (sign * record.metrics[metric], record.number), default=None)

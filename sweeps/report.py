@@ -1,0 +1,193 @@
+"""report.md from a results folder's files alone: `python sweeps/report.py results/NAME` writes it again."""
+
+from __future__ import annotations
+
+import argparse
+import html
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stclip.errors import InputError
+from sweeps.results import ResultsFolder
+from sweeps.summary import lift
+from sweeps.table import RECALLS, chance_of
+from sweeps.warnings_found import find_warnings
+from sweeps.words import duration, number, printable, value_text
+
+Tree = Mapping[str, Any]
+_MARKDOWN = re.compile(r"([\\`*\[\]|~#]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")  # _ within a word is no markup
+
+
+def write_report(folder: ResultsFolder) -> Path:
+    """Write report.md from sweep.yaml, trials.csv and summary.json, and return its path.
+
+    Raises InputError when sweep.yaml or summary.json is missing or broken.
+    """
+    sweep, rows, summary = folder.read_sweep(), folder.read_trials(), folder.read_summary()
+    folder.write_report(report_text(sweep, rows, summary, folder))
+    return folder.report_md
+
+
+def report_text(sweep: Tree, rows: Sequence[Mapping[str, str]], summary: Tree, folder: ResultsFolder) -> str:
+    """The report as Markdown. Every name and value from the files is escaped."""
+    name = sweep.get("name") or folder.path.name
+    status = f"{summary['status']} after {duration(summary['seconds'] or 0)}"
+    chosen = f"winners chosen by {summary['metric']} ({summary['mode']})"
+    warnings = find_warnings(sweep, rows, summary)
+    sections = [
+        f"# Sweep {md(name)}\n\n{md(status)}; {md(chosen)}.",
+        f"## Verdict\n\n{md(summary['verdict'])}",
+        f"## Families\n\n{_families(summary)}",
+        f"## Best parameters\n\n{_parameters(summary)}",
+        f"## Warnings\n\n{_bullets(md(text) for text in warnings) or 'None.'}",
+        f"## Failures\n\n{_failures(rows) or 'No trial failed.'}",
+        f"## What was run\n\n{_what_was_run(sweep, summary)}",
+        f"## Files\n\n{_files(folder, summary)}",
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def md(value: Any) -> str:
+    """A value as inert Markdown text: one line, no markup, no table cell's end, no HTML."""
+    return _MARKDOWN.sub(r"\\\1", html.escape(printable(str(value)), quote=False))
+
+
+def _families(summary: Tree) -> str:
+    scores = [f"{split} {name}" for split in ("val", "test") for name in (*RECALLS, "lift R@10")]
+    head = ["family", "complete", "pruned", "failed", "budget", *scores]
+    rows = []
+    for family, entry in summary["families"].items():
+        trials = entry["trials"]
+        counts = [str(trials[key]) for key in ("complete", "pruned", "failed", "budget")]
+        rows.append([md(family), *counts, *_scores(entry["best"] or {})])
+    for name, entry in summary["baselines"].items():
+        if name != "chance":
+            rows.append([f"{md(name.upper())} baseline", "", "", "", "", *_scores(entry)])
+    rows.append(["chance", "", "", "", "", *_scores(chance_of(summary))])
+    reasons = [
+        f"{md(family)} has no winner: {md(entry['reason'])}."
+        for family, entry in summary["families"].items()
+        if entry["best"] is None
+    ]
+    note = (
+        "R@K: the share of spots whose partner is among the first K of the whole slide, both directions, "
+        "mean over slides. Chance: the same for a random ranking. Lift: R@K over chance. "
+        "One training seed per family."
+    )
+    return "\n\n".join([_table(head, rows), *([_bullets(reasons)] if reasons else []), note])
+
+
+def _scores(entry: Tree) -> list[str]:
+    cells: list[str] = []
+    for split in ("val", "test"):
+        metrics = entry.get(split) or {}
+        ratio = lift(metrics, "R@10")
+        cells += [*(number(metrics.get(name)) for name in RECALLS), "-" if ratio is None else f"{ratio:.1f}x"]
+    return cells
+
+
+def _parameters(summary: Tree) -> str:
+    lines = []
+    for family, entry in summary["families"].items():
+        best = entry["best"]
+        if best is None:
+            lines.append(f"{md(family)}: no winner.")
+            continue
+        pairs = ", ".join(f"{md(key)} = {md(value_text(value))}" for key, value in best["params"].items())
+        took = f"{best['epochs']} epochs in {duration(best['seconds'] or 0)}, seed {best['seed']}"
+        lines.append(f"{md(family)} ({md(best['name'])}, {took}): {pairs or 'nothing was searched'}")
+    return _bullets(lines)
+
+
+def _failures(rows: Sequence[Mapping[str, str]]) -> str:
+    failed = [row for row in rows if row["state"] == "FAIL"]
+    counts = Counter((row["family"], row.get("error") or "no reason recorded") for row in failed)
+    if not counts:
+        return ""
+    body = [
+        [md(family), str(times), md(_cut(error)), md(_first(failed, family, error))]
+        for (family, error), times in counts.most_common()
+    ]
+    return _table(["family", "trials", "reason", "first"], body)
+
+
+def _first(failed: Sequence[Mapping[str, str]], family: str, error: str) -> str:
+    same = (r for r in failed if r["family"] == family and (r.get("error") or "no reason recorded") == error)
+    return next(same)["name"]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
+def _what_was_run(sweep: Tree, summary: Tree) -> str:
+    space = sweep.get("space") or {}
+    lines = []
+    if sweep.get("command"):
+        lines.append(f"Command: {md(sweep['command'])}")
+    if sweep.get("started"):
+        lines.append(f"Started: {md(sweep['started'])}; wall time {duration(summary['seconds'] or 0)}")
+    if space.get("name"):
+        lines.append(f"Space: {md(space['name'])} ({md(space.get('about') or 'no description')})")
+    for title, key in (("Budget", "budget"), ("Data", "data")):
+        if isinstance(sweep.get(key), Mapping):
+            lines.append(f"{title}: {_pairs(sweep[key])}")
+    if sweep.get("seed") is not None:
+        lines.append(f"Seed: {md(sweep['seed'])}")
+    lines.append(f"Versions: {_pairs(summary.get('versions') or sweep.get('versions') or {})}")
+    return _bullets(lines)
+
+
+def _pairs(tree: Tree) -> str:
+    known = {key: value for key, value in tree.items() if value is not None and value != {}}
+    words = (
+        f"{md(key)} ({_pairs(value)})" if isinstance(value, Mapping) else f"{md(key)} {md(value)}"
+        for key, value in known.items()
+    )
+    return ", ".join(words) or "not recorded"
+
+
+def _files(folder: ResultsFolder, summary: Tree) -> str:
+    about = {
+        folder.sweep_yaml: "everything resolved: space, base experiment, budget, seed, versions, data",
+        folder.trials_csv: "a row per trial",
+        folder.summary_json: "the families table and the verdict, for programs",
+        folder.study_db: "one Optuna study a family (optuna-dashboard opens it)",
+    }
+    winners = [family for family, entry in summary["families"].items() if entry["best"]]
+    best = {
+        folder.best_dir(family): f"config.yaml and checkpoint of the winner of {family}" for family in winners
+    }
+    there = {path: text for path, text in (about | best).items() if path.exists()}
+    return _bullets(f"{md(path.relative_to(folder.path))}: {md(text)}" for path, text in there.items())
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _bullets(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Rebuild one report; 0 when written, 2 when the folder cannot be used."""
+    parser = argparse.ArgumentParser(
+        description="Write report.md of a sweep again, from the files in its results folder."
+    )
+    parser.add_argument("results", type=Path, help="the sweep's folder, such as results/spatial")
+    try:
+        print(write_report(ResultsFolder(parser.parse_args(arguments).results)))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

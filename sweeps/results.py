@@ -1,0 +1,233 @@
+"""A sweep's folder: what is written where, whole or not at all.
+
+sweep.yaml     everything resolved before the first trial (the keys are listed at `ResultsFolder.create`)
+trials.csv     a row per trial
+summary.json   the families' winners, the baselines and the verdict (see `sweeps.summary`)
+report.md      written from the three files above (see `sweeps.report`)
+study.db       one Optuna study a family
+best/<family>/ the winner's config.yaml and checkpoint
+ray/           Ray's own files
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+
+from stclip.configio import read_yaml
+from stclip.errors import InputError
+from sweeps.records import TrialRecord
+
+
+@dataclass(frozen=True)
+class ResultsFolder:
+    """The paths of one sweep's results, and the only code that writes its files."""
+
+    path: Path
+
+    @property
+    def sweep_yaml(self) -> Path:
+        return self.path / "sweep.yaml"
+
+    @property
+    def trials_csv(self) -> Path:
+        return self.path / "trials.csv"
+
+    @property
+    def summary_json(self) -> Path:
+        return self.path / "summary.json"
+
+    @property
+    def report_md(self) -> Path:
+        return self.path / "report.md"
+
+    @property
+    def report_html(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def study_db(self) -> Path:
+        return self.path / "study.db"
+
+    @property
+    def ray_dir(self) -> Path:
+        return self.path / "ray"
+
+    def best_dir(self, family: str) -> Path:
+        """`best/<family>`. Raises InputError for a family that cannot be a folder's name."""
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", family):
+            raise InputError(
+                f"family '{family}' cannot name a folder: use letters, digits, '_', '-', '+' and '.', "
+                "starting with a letter, a digit or '_'"
+            )
+        return self.path / "best" / family
+
+    def create(self, sweep: Mapping[str, Any]) -> None:
+        """Make the folder with its sweep.yaml, in one step: either both are there afterwards, or neither.
+
+        `sweep` is free in form; the report reads these keys and does without those that are missing: `name`,
+        `command` and `started` (text), `seed`, `space` (a `SearchSpace`, or its mapping), `budget`,
+        `data` (mapping: dataset, fingerprint, ...) and `versions` (mapping).
+
+        Raises:
+            InputError: the folder holds another sweep or other files, or the place cannot be written to.
+        """
+        self.check_free()
+        final = self.path.resolve()
+        draft = final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}")
+        try:
+            draft.mkdir(parents=True)
+            (draft / "sweep.yaml").write_text(_yaml_text(sweep), encoding="utf-8")
+            draft.replace(
+                final
+            )  # refused by the system when `final` holds anything: two sweeps cannot both win
+        except OSError as error:
+            self.check_free()
+            raise self._not_writable(error.strerror or type(error).__name__) from None
+        finally:
+            with suppress(OSError):
+                shutil.rmtree(draft)
+
+    def check_free(self) -> None:
+        """Raise InputError unless `create` can make the folder: it is absent or empty, its place writable."""
+        way_out = "choose another name with --name, or another place with --results"
+        if self.sweep_yaml.exists():
+            raise InputError(f"results folder {self.path}: already holds a sweep; {way_out}")
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"results folder {self.path}: is a file; {way_out}")
+        if self.path.is_dir() and os.access(self.path, os.R_OK) and any(self.path.iterdir()):
+            raise InputError(f"results folder {self.path}: is not empty and holds no sweep; {way_out}")
+        place = next(parent for parent in self.path.resolve().parents if parent.exists())
+        if not place.is_dir():
+            raise self._not_writable(f"{place} is a file")
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise self._not_writable(f"no permission to write in {place}")
+
+    def _not_writable(self, reason: str) -> InputError:
+        return InputError(
+            f"results folder {self.path}: cannot be written ({reason}); "
+            "choose a writable place with --results"
+        )
+
+    def write_sweep_yaml(self, sweep: Mapping[str, Any]) -> None:
+        """Replace sweep.yaml (see `create`)."""
+        write_atomic(self.sweep_yaml, _yaml_text(sweep))
+
+    def write_trials_csv(self, records: Sequence[TrialRecord], parameters: Sequence[str] = ()) -> None:
+        """Replace trials.csv: a row per trial, in the order of family and number.
+
+        Columns: family, trial, name, state, `config_<parameter>`, every metric by its logged name, epochs,
+        seconds, seed, error. `parameters` are dotted keys to give a column even before a trial has them.
+        """
+        write_atomic(self.trials_csv, _csv_text(records, parameters))
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """Replace summary.json (made by `sweeps.summary.build_summary`)."""
+        write_atomic(self.summary_json, json.dumps(plain(summary), indent=2, allow_nan=False) + "\n")
+
+    def write_report(self, text: str) -> None:
+        """Replace report.md."""
+        write_atomic(self.report_md, text)
+
+    def read_sweep(self) -> dict[str, Any]:
+        """What sweep.yaml holds. Raises InputError when the folder holds no sweep."""
+        if not self.sweep_yaml.is_file():
+            raise InputError(f"{self.path}: not a sweep's results folder: it has no sweep.yaml")
+        return read_yaml(self.sweep_yaml)
+
+    def read_summary(self) -> dict[str, Any]:
+        """What summary.json holds. Raises InputError when it is missing or not JSON."""
+        try:
+            summary = json.loads(self.summary_json.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise InputError(f"{self.path}: no summary.json: the sweep has not got that far") from None
+        except (OSError, ValueError) as error:
+            raise InputError(f"{self.summary_json}: cannot be read: {error}") from None
+        if not isinstance(summary, dict):
+            raise InputError(f"{self.summary_json}: must be a mapping, got {type(summary).__name__}")
+        return summary
+
+    def read_trials(self) -> list[dict[str, str]]:
+        """The rows of trials.csv as text; none when there is no such file."""
+        if not self.trials_csv.is_file():
+            return []
+        with self.trials_csv.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+
+def config_columns(parameters: Iterable[str]) -> dict[str, str]:
+    """Dotted parameter -> its column: `config_` and the last component, or the whole key if two share it."""
+    keys = list(dict.fromkeys(parameters))
+    lasts = [key.rpartition(".")[2] for key in keys]
+    return {k: f"config_{k if lasts.count(last) > 1 else last}" for k, last in zip(keys, lasts, strict=True)}
+
+
+def _csv_text(records: Sequence[TrialRecord], parameters: Sequence[str]) -> str:
+    columns = config_columns([*parameters, *(key for record in records for key in record.params)])
+    metrics = sorted({name for record in records for name in record.metrics})
+    out = StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    header = ["family", "trial", "name", "state", *columns.values(), *metrics]
+    writer.writerow([*header, "epochs", "seconds", "seed", "error"])
+    for r in sorted(records, key=lambda r: (r.family, r.number)):
+        config = [_cell(r.params.get(key)) for key in columns]
+        values = [_cell(r.metrics.get(name)) for name in metrics]
+        tail = [r.epochs, f"{r.seconds:.3f}", r.seed, " ".join((r.error or "").split())]
+        writer.writerow([r.family, r.number, r.name, r.state, *config, *values, *tail])
+    return out.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    return (
+        "" if value is None else json.dumps(plain(value)) if isinstance(value, list | tuple | dict) else value
+    )
+
+
+def _yaml_text(sweep: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(plain(sweep), sort_keys=False, allow_unicode=True)
+
+
+def plain(value: Any) -> Any:
+    """`value` in the types that JSON and YAML share: paths become text, tuples lists, NaN None."""
+    if isinstance(value, BaseModel):
+        return plain(value.model_dump(mode="json"))
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    if value is None or isinstance(value, bool | str):
+        return value
+    if hasattr(value, "item"):  # a number of numpy or torch
+        return plain(value.item())
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    return str(value)
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Replace a file whole: a reader sees the old text or the new, also after a crash half-way."""
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        with draft.open("w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

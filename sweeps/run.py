@@ -1,0 +1,52 @@
+"""The command line: parse, plan, check, then launch a sweep, or list, or debug one trial. See `--help`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+
+from stclip.errors import ConfigError, InputError
+from sweeps.arguments import make_parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status: 0 every family has a winner, 1 some family has none, 2 bad input (one line on stderr)."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    parser = make_parser()
+    options = parser.parse_args(given)
+    try:
+        if options.list:
+            from sweeps.listing import list_names
+
+            print(list_names())
+            return 0
+        if options.space is None:
+            raise ConfigError("--space is missing: name a space of configs/space/ or a YAML file; --list shows them")
+        if options.family is not None and not options.debug:
+            raise ConfigError("--family goes with --debug only; a sweep runs all families of its space")
+        from sweeps.plan import make_plan
+
+        plan = make_plan(options)
+        if options.debug:
+            from sweeps.debug import choose_family, debug_trial
+
+            debug_trial(plan, choose_family(plan, options.set, options.family))
+            return 0
+        if options.dry_run:
+            from sweeps.listing import dry_run
+
+            print(dry_run(plan))
+            return 0
+        from sweeps.launch import run_sweep
+        from sweeps.ready import make_ready
+
+        store = make_ready(plan, options.quiet)
+        return run_sweep(plan, store, f"python sweeps/run.py {shlex.join(given)}", options.quiet)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,304 @@
+"""Optuna remembers, Ray runs: the searcher that asks and tells one Optuna study for each family.
+
+The studies are the record of truth. Nothing of this object has to survive the driver: opened again on the
+same storage it goes on where the studies stand.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import optuna
+from optuna.samplers import RandomSampler, TPESampler
+from optuna.storages import BaseStorage, RDBStorage
+from optuna.trial import TrialState
+from ray.tune.search import Searcher
+
+from stclip.errors import ConfigError
+from sweeps.early_stopping import halving_pruner
+from sweeps.records import State, TrialRecord, record_of, trial_name
+from sweeps.seeding import derived_seed
+from sweeps.space import SearchSpace
+from sweeps.startup import startup_points
+
+
+@dataclass
+class _Live:
+    """A trial that is being run now, under Tune's id for it."""
+
+    family: str
+    trial: optuna.Trial
+    seconds_before: float  # spent on it by runs that were cut off
+    reason: str | None = None  # of the newest error; a retry may still save the trial
+
+
+def study_storage(path: Path) -> BaseStorage:
+    """The studies in an SQLite file: every write is a transaction, so a killed driver leaves a whole record.
+
+    The folder must exist. The file opens in optuna-dashboard, also while the sweep runs.
+    """
+    # A reader (optuna-dashboard) may hold the file for a moment: wait for it, do not fail.
+    engine = {"connect_args": {"timeout": 60}}
+    return optuna.storages.get_storage(RDBStorage(f"sqlite:///{path}", engine_kwargs=engine))
+
+
+def training_seed(seed: int, number: int) -> int:
+    """The seed of a trial's training, in [0, 2³¹). By number only, which pairs the families' trials."""
+    return derived_seed(seed, "train", number)
+
+
+class FamilySearch(Searcher):
+    """An equal number of trials for every family, each from its own study.
+
+    A family starts with its published settings and points spread over its space (`sweeps.startup`), then
+    follows TPE (Bergstra et al. 2011) on its own history. The next trial belongs to the family that has
+    started the fewest. A suggestion depends on the study's history, the seed, the family and the trial's
+    number only; one trial at a time, a resumed sweep therefore proposes what the unbroken one would have.
+
+    Parameters
+    ----------
+    space: the families, `trials` for each of them, `epochs`, metric and mode, early stopping.
+    storage: where the studies are or will be (`study_storage`).
+    seed: the sweep's seed.
+
+    Raises
+    ------
+    ConfigError: the storage holds a sweep with another space, budget of epochs or seed.
+    """
+
+    def __init__(self, space: SearchSpace, storage: BaseStorage, seed: int) -> None:
+        # No metric for Tune: it raises in the driver, and so ends the sweep, when a trial's result lacks it.
+        super().__init__()
+        self._space = space
+        self._seed = seed
+        self._studies = {family: self._open_study(family, storage) for family in space.families}
+        self._live: dict[str, _Live] = {}
+        self._interrupted: deque[tuple[str, optuna.Trial]] = deque()
+        self._records: dict[tuple[str, int], TrialRecord] = {}
+        for family, study in self._studies.items():
+            for trial in study.get_trials(deepcopy=False):
+                if trial.state != TrialState.WAITING:
+                    self._records[family, trial.number] = record_of(family, trial)
+
+    def snapshot(self) -> list[TrialRecord]:
+        """Every started trial as of now, without touching the storage; safe from another thread."""
+        return list(self._records.values())  # `_records` is replaced as a whole, never changed
+
+    def adopt(self) -> list[TrialRecord]:
+        """Queue the trials that an interrupted sweep left RUNNING, to be suggested first. Call it once.
+
+        They stay the same trials: number, parameters and seed are kept. One that had reported its last epoch
+        is COMPLETE. Returns the queued ones.
+        """
+        order = list(self._studies)
+        running = [record for record in self.snapshot() if record.state == "RUNNING"]
+        for record in sorted(running, key=lambda record: (record.number, order.index(record.family))):
+            family, number = record.family, record.number
+            trial = self._reopen(family, number)
+            last = trial.storage.get_trial(trial._trial_id).intermediate_values.get(self._space.epochs)
+            if last is not None and math.isfinite(last):
+                self._studies[family].tell(trial, last)
+                self._record(family, trial, state=TrialState.COMPLETE)
+            else:
+                self._interrupted.append((family, trial))
+        return [self._records[family, trial.number] for family, trial in self._interrupted]
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        """The next trial: `family`, `number`, `name`, `params` (dotted key -> value) and `seed`.
+
+        `Searcher.FINISHED` (a text) when every family's budget is used up.
+        """
+        if self._interrupted:
+            family, trial = self._interrupted.popleft()
+        else:
+            open_families = [f for f in self._studies if self._started(f) < self._space.trials]
+            if not open_families:
+                return cast(dict[str, Any], Searcher.FINISHED)  # Searcher's own annotation leaves it out
+            family = min(open_families, key=self._started)
+            trial = self._ask(family)
+        known = self._records.get((family, trial.number))
+        self._live[trial_id] = _Live(family, trial, seconds_before=known.seconds if known else 0.0)
+        record = self._record(family, trial)
+        return {
+            "family": family,
+            "number": record.number,
+            "name": record.name,
+            "params": dict(record.params),
+            "seed": record.seed,
+        }
+
+    def report(self, trial_id: str, epoch: int, metrics: Mapping[str, float], seconds: float = 0.0) -> bool:
+        """Write down a trial's metrics after `epoch` (1-based) and say whether it should stop.
+
+        It should when early stopping prunes it (never at its last epoch) and when its metric is missing, NaN
+        or infinite; its end is then already told. `seconds` is the trial's training time in this run.
+        """
+        live = self._live.get(trial_id)
+        if live is None:
+            return True
+        value = metrics.get(self._space.metric, math.nan)
+        seconds += live.seconds_before
+        finite = {name: float(v) for name, v in metrics.items() if math.isfinite(v)}
+        if not math.isfinite(value):
+            what = f"is {value}" if self._space.metric in metrics else "is missing"
+            self._record(live.family, live.trial, metrics=finite, seconds=seconds)
+            self.fail(trial_id, f"{self._space.metric} {what} after epoch {epoch}")
+            return True
+        # Metrics before the value: a stored value then always has its metrics beside it.
+        self._record(live.family, live.trial, metrics=finite, seconds=seconds, epochs=epoch)
+        seen = live.trial.storage.get_trial(live.trial._trial_id).intermediate_values
+        if epoch not in seen:  # a resumed trial may repeat an epoch; the first value stands
+            live.trial.report(value, epoch)
+        if epoch >= self._space.epochs or not live.trial.should_prune():
+            return False
+        self._end(trial_id, TrialState.PRUNED, None)
+        return True
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Nothing: `FamilyEarlyStopping` has reported the result already (Tune tells its scheduler first)."""
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """The end of a trial in Tune: COMPLETE after all its epochs, else FAIL with a reason.
+
+        Tune calls it after a natural end and after STOP (with the last result), and after an error that no
+        retry is left for (result None). It does not for trials that a stop of the whole sweep cuts off: they
+        stay RUNNING. Never raises for a bad trial.
+        """
+        live = self._live.get(trial_id)
+        if live is None:  # ended already: pruned or failed in `report`
+            return
+        record = self._records[live.family, live.trial.number]
+        value = record.metrics.get(self._space.metric)
+        if error:
+            self.fail(
+                trial_id, live.reason or "the trial's process died or raised; see error.txt in its folder"
+            )
+        elif result is None:
+            self.interrupt(trial_id)  # taken back before it ran
+        elif value is None or record.epochs < self._space.epochs:
+            self.fail(
+                trial_id, f"ended after {record.epochs} of {self._space.epochs} epochs without an error"
+            )
+        else:
+            self._end(trial_id, TrialState.COMPLETE, value)
+
+    def fail(self, trial_id: str, reason: str) -> None:
+        """End a trial as FAIL; the reason is kept as one line."""
+        live = self._live.get(trial_id)
+        if live is not None:
+            self._record(live.family, live.trial, error=" ".join(reason.split())[:500])
+            self._end(trial_id, TrialState.FAIL, None)
+
+    def note(self, trial_id: str, reason: str) -> None:
+        """Remember why a trial's process failed, for the case that no retry saves it."""
+        if trial_id in self._live:
+            self._live[trial_id].reason = reason
+
+    def interrupt(self, trial_id: str) -> None:
+        """Let go of a trial and leave it RUNNING in the storage, for a later run to `adopt`."""
+        self._live.pop(trial_id, None)
+
+    def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
+        """Nothing: Tune's own pickles are never read, the studies are."""
+
+    def _open_study(self, family: str, storage: BaseStorage) -> optuna.Study:
+        space = self._space
+        study = optuna.create_study(
+            study_name=family,
+            storage=storage,
+            sampler=RandomSampler(seed=self._seed),  # `_ask` sets the real one, afresh for every trial
+            pruner=halving_pruner(space.early_stopping),
+            direction="maximize" if space.mode == "max" else "minimize",
+            load_if_exists=True,
+        )
+        identity = {
+            "metric": space.metric,
+            "mode": space.mode,
+            "epochs": space.epochs,
+            "seed": self._seed,
+            "early_stopping": space.early_stopping and space.early_stopping.model_dump(),
+            "parameters": {key: repr(d) for key, d in sorted(space.distributions(family).items())},
+        }
+        held = study.user_attrs.get("sweep")
+        if held is None:
+            study.set_user_attr("sweep", identity)
+        elif held != json.loads(json.dumps(identity)):
+            key = next(key for key in identity if held.get(key) != identity[key])
+            raise ConfigError(
+                f"the study of family '{family}' was started with {key} {held.get(key)}, "
+                f"got {identity[key]}; keep space, epochs and seed of the sweep, or use another --name"
+            )
+        chosen = space.family(family)
+        points = startup_points(chosen.parameters, chosen.first, space.trials, self._seed, family)
+        # Numbers follow the order of queueing: what a killed driver had not queued yet is queued now.
+        for point in points[len(study.get_trials(deepcopy=False)) :]:
+            study.enqueue_trial(point)
+        return study
+
+    def _started(self, family: str) -> int:
+        return sum(key[0] == family for key in self._records)
+
+    def _ask(self, family: str) -> optuna.Trial:
+        study = self._studies[family]
+        trials = study.get_trials(deepcopy=False)
+        number = next((t.number for t in trials if t.state == TrialState.WAITING), len(trials))
+        study.sampler = self._sampler(family, number)
+        return self._named(study.ask(self._space.distributions(family)))
+
+    def _sampler(self, family: str, number: int) -> TPESampler:
+        # A sampler that lived longer would carry random state that a resumed sweep cannot have.
+        return TPESampler(
+            seed=derived_seed(self._seed, "tpe", family, number), n_startup_trials=0, constant_liar=True
+        )
+
+    def _reopen(self, family: str, number: int) -> optuna.Trial:
+        """The same trial once more; parameters that a kill left open are drawn as they would have been."""
+        study = self._studies[family]
+        study.sampler = self._sampler(family, number)
+        frozen = study.get_trials(deepcopy=False)[number]
+        trial = optuna.Trial(study, frozen._trial_id)
+        for key, distribution in self._space.distributions(family).items():
+            trial._suggest(key, distribution)
+        return self._named(trial)
+
+    def _named(self, trial: optuna.Trial) -> optuna.Trial:
+        if "seed" not in trial.user_attrs:
+            trial.set_user_attr("name", trial_name(trial.study.study_name, trial.number))
+            trial.set_user_attr("seed", training_seed(self._seed, trial.number))
+        return trial
+
+    def _end(self, trial_id: str, state: TrialState, value: float | None) -> None:
+        live = self._live.pop(trial_id)
+        live.trial.set_user_attr("epochs", self._records[live.family, live.trial.number].epochs)
+        self._studies[live.family].tell(live.trial, value, state)
+        self._record(live.family, live.trial, state=state)
+
+    def _record(
+        self,
+        family: str,
+        trial: optuna.Trial,
+        state: TrialState = TrialState.RUNNING,
+        metrics: dict[str, float] | None = None,
+        seconds: float | None = None,
+        epochs: int | None = None,
+        error: str | None = None,
+    ) -> TrialRecord:
+        """Write what is given to the study and to the snapshot."""
+        given = {"metrics": metrics, "seconds": seconds, "reason": error}
+        for key, value in given.items():
+            if value is not None:
+                trial.set_user_attr(key, value)
+        record = record_of(family, trial._cached_frozen_trial)
+        record = replace(
+            record, state=cast(State, state.name), epochs=record.epochs if epochs is None else epochs
+        )
+        self._records = {**self._records, (family, trial.number): record}
+        return record

@@ -1,0 +1,69 @@
+"""Why a sweep ends before its budget: Ctrl-C, or the time budget."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any
+
+from ray.tune import Stopper
+
+
+class StopSwitch(Stopper):
+    """Tune asks it at every step. `reason` is None until the sweep is to stop; then all running trials are cut off."""
+
+    def __init__(self, time_budget: float | None, on_stop: Callable[[str], None]) -> None:
+        """`time_budget`: seconds from now, or None. `on_stop` is called once, with the reason."""
+        self.reason: str | None = None
+        self._deadline = None if time_budget is None else time.monotonic() + time_budget
+        self._on_stop = on_stop
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Single trials are stopped by the scheduler, not here."""
+        return False
+
+    def stop_all(self) -> bool:
+        """True once the sweep is to stop."""
+        if self.reason is None and self._deadline is not None and time.monotonic() >= self._deadline:
+            self.stop("the time budget is used up")
+        return self.reason is not None
+
+    def stop(self, reason: str) -> None:
+        """Ask for a clean stop; the first reason counts."""
+        if self.reason is None:
+            self.reason = reason
+            self._on_stop(reason)
+
+
+class InterruptHandler:
+    """While active: the first Ctrl-C (or SIGTERM) asks for a clean stop, the second ends the process at once.
+
+    The second leaves the results folder as it is: every file in it was written whole, and the studies are
+    transactional, so nothing is lost but the trials that were running.
+    """
+
+    def __init__(self, switch: StopSwitch) -> None:
+        self._switch = switch
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> InterruptHandler:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._switch.reason is not None:
+            os.write(2, b"\nstopped at once; what had finished is in the results folder\n")
+            os._exit(130)
+        self._switch.stop("interrupted; stopping the running trials (once more: stop now)")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)

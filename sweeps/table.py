@@ -1,0 +1,90 @@
+"""The table a sweep ends with: a row a family, then what has to be beaten, then where everything is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from sweeps.summary import lift
+from sweeps.words import duration, number, printable, settings
+
+RECALLS = ("R@1", "R@5", "R@10")
+
+
+def final_table(summary: Mapping[str, Any], places: Sequence[tuple[str, str]]) -> RenderableType:
+    """A summary (see `sweeps.summary`) for the terminal, readable in 80 columns.
+
+    Args:
+        summary: the content of summary.json.
+        places: (what, where) lines for the end, such as ("report", "results/a/report.md").
+    """
+    parts: list[RenderableType] = [_head(summary), Text(""), _numbers(summary), Text("")]
+    parts += [_best_line(family, entry) for family, entry in summary["families"].items()]
+    parts += [Text(""), Text(printable(summary["verdict"])), Text("")]
+    parts += [Text(f"{what:<10}{where}", overflow="fold") for what, where in places]
+    return Group(*parts)
+
+
+def _head(summary: Mapping[str, Any]) -> Text:
+    line = f"Sweep {summary['status']} after {duration(summary['seconds'])}"
+    return Text(f"{line}; winners chosen by {summary['metric']} ({summary['mode']})", style="bold")
+
+
+def _numbers(summary: Mapping[str, Any]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("family", overflow="fold")
+    table.add_column("trials\nc/p/f", justify="right", no_wrap=True, min_width=6)
+    for split in ("val", "test"):
+        for name in (*RECALLS, "lift"):
+            # A number is never shortened: "0.1…" would read as 0.1.
+            table.add_column(f"{split}\n{name}", justify="right", no_wrap=True, min_width=5)
+    for family, entry in summary["families"].items():
+        table.add_row(Text(printable(family)), _counts(entry["trials"]), *_cells(entry["best"] or {}))
+    table.add_section()
+    for name, entry in summary["baselines"].items():
+        if name != "chance":
+            table.add_row(Text(f"{printable(name.upper())} baseline"), "", *_cells(entry))
+    table.add_row("chance", "", *_cells(chance_of(summary)), style="dim")
+    return table
+
+
+def _counts(trials: Mapping[str, int]) -> str:
+    return f"{trials['complete']}/{trials['pruned']}/{trials['failed']}"
+
+
+def _cells(entry: Mapping[str, Any]) -> list[str]:
+    cells: list[str] = []
+    for split in ("val", "test"):
+        metrics = entry.get(split) or {}
+        ratio = lift(metrics, "R@10")
+        cells += [number(metrics.get(name)) for name in RECALLS]
+        cells.append("-" if ratio is None else f"{ratio:.1f}x")
+    return cells
+
+
+def chance_of(summary: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Split -> `R@K` of a random ranking, as a row of its own: every family ranks the same galleries."""
+    entries = [e["best"] for e in summary["families"].values() if e["best"]] + [
+        *summary["baselines"].values()
+    ]
+    found: dict[str, dict[str, float]] = {"val": {}, "test": {}}
+    for split, level in found.items():
+        for metrics in (entry.get(split) or {} for entry in entries):
+            for name in RECALLS:
+                if metrics.get(f"chance_{name}") is not None:
+                    level.setdefault(name, metrics[f"chance_{name}"])
+    return found
+
+
+def _best_line(family: str, entry: Mapping[str, Any]) -> Text:
+    best = entry["best"]
+    line = Text(f"{printable(family)}: ", style="bold")
+    if best is None:
+        return line.append(f"no winner: {printable(entry['reason'])}", style="red")
+    found = f"{printable(best['name'])} with {settings(best['params']) or 'no parameters'}"
+    return line.append(found, style="not bold")

@@ -1,0 +1,94 @@
+"""The trainable: one configuration -> one Lightning fit -> a report and a checkpoint after every epoch."""
+
+from __future__ import annotations
+
+import tempfile
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stclip.config import Experiment
+from stclip.configio import validate
+
+FAILURE = "failure"  # key of a last report that says why a trial failed
+EPOCH = "epoch"
+CHECKPOINT = "checkpoint.ckpt"
+
+
+def warm_up() -> None:
+    """Import what every trial needs. Ray calls it in each worker process as it starts, before there is a trial."""
+    import lightning.pytorch  # noqa: F401
+
+    import stclip.module  # noqa: F401
+
+
+@dataclass(frozen=True)
+class TrialRequest:
+    """What the search asks of one trial, and where its files go."""
+
+    name: str  # spatial-0007
+    experiment: dict[str, Any]  # a whole, validated Experiment as plain data
+    folder: str  # gets config.yaml, the loggers' files, and error.txt if it fails
+
+    def config(self) -> Experiment:
+        """The typed configuration."""
+        return validate(Experiment, self.experiment, f"trial {self.name}")
+
+
+def make_trainable(request_of: Callable[[Mapping[str, Any]], TrialRequest]) -> Callable[[dict[str, Any]], None]:
+    """A Tune function trainable. `request_of` turns the search's suggestion into a request; it travels to the workers."""
+
+    def trainable(config: dict[str, Any]) -> None:
+        run_trial(request_of(config))
+
+    return trainable
+
+
+def run_trial(request: TrialRequest) -> None:
+    """Train and report `val/…` and `train/…` after every epoch, with a checkpoint.
+
+    An exception ends the trial, not its process: the last report carries the reason and the traceback goes to
+    error.txt in the trial's folder. A restarted trial goes on from its last checkpoint.
+    """
+    from ray import tune
+
+    from stclip.train import fit
+
+    try:
+        config = request.config()
+        restored = tune.get_checkpoint()
+        if restored is None:
+            fit(config, callbacks=[_reporter()], out_dir=Path(request.folder), save=False)
+        else:
+            with restored.as_directory() as folder:
+                start = Path(folder) / CHECKPOINT
+                fit(config, callbacks=[_reporter()], out_dir=Path(request.folder), resume_from=start, save=False)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        _write_error(Path(request.folder))
+        tune.report({FAILURE: reason[:500]})
+
+
+def _write_error(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+
+
+def _reporter() -> Any:
+    """A Lightning callback that reports each epoch to Tune. Made here so that importing this file needs no Lightning."""
+    import lightning.pytorch as pl
+    from ray import tune
+
+    class ReportToTune(pl.callbacks.Checkpoint):
+        """One report and one checkpoint an epoch. As a Checkpoint it is called last, when the epoch's metrics are there."""
+
+        def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+            metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+            with tempfile.TemporaryDirectory(prefix="stclip-") as folder:
+                trainer.save_checkpoint(Path(folder) / CHECKPOINT)
+                epoch = trainer.current_epoch + 1
+                tune.report({EPOCH: epoch, **metrics}, checkpoint=tune.Checkpoint.from_directory(folder))
+
+    return ReportToTune()

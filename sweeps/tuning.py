@@ -1,0 +1,83 @@
+"""Tune's part: place the trials that the search asks for, restart dead workers, keep the newest checkpoint of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ray import tune
+from ray.tune.experiment import Trial
+
+from sweeps.cluster import TrialResources
+from sweeps.early_stopping import FamilyEarlyStopping
+from sweeps.plan import SweepPlan
+from sweeps.records import trial_name
+from sweeps.results import ResultsFolder
+from sweeps.search import FamilySearch
+from sweeps.stopping import StopSwitch
+from sweeps.trial import TrialRequest, make_trainable
+
+RETRIES = 2  # of a trial whose worker process died; it goes on from its last checkpoint
+ENDLESS = 10**9  # Tune's own trial limit; the search says FINISHED when every family's budget is used up
+
+
+def run_tuner(
+    plan: SweepPlan,
+    search: FamilySearch,
+    switch: StopSwitch,
+    resources: TrialResources,
+    folder: ResultsFolder,
+    on_step: Callable[[], None],
+) -> None:
+    """Run until the search is finished or the switch is thrown. `on_step` is called often, in this thread."""
+    trainable = tune.with_resources(
+        make_trainable(RequestOf(plan)), {"cpu": resources.cpus, "gpu": resources.gpus}
+    )
+    tuner = tune.Tuner(
+        trainable,
+        tune_config=tune.TuneConfig(
+            search_alg=search,
+            scheduler=FamilyEarlyStopping(search),
+            num_samples=ENDLESS,
+            max_concurrent_trials=resources.max_concurrent,
+            reuse_actors=True,  # a new process costs about four CPU seconds of imports
+            trial_name_creator=_readable_name,
+            trial_dirname_creator=_readable_name,
+        ),
+        run_config=tune.RunConfig(
+            name=folder.ray_dir.name,
+            storage_path=str(folder.path.resolve()),
+            stop=switch,
+            verbose=0,
+            callbacks=[StepCallback(on_step)],
+            failure_config=tune.FailureConfig(max_failures=RETRIES),
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
+        ),
+    )
+    tuner.fit()
+
+
+class RequestOf:
+    """The plan's requests as a function that travels to the workers."""
+
+    def __init__(self, plan: SweepPlan) -> None:
+        self.plan = plan
+
+    def __call__(self, suggestion: Mapping[str, Any]) -> TrialRequest:
+        """What the search suggests, as a trial to run."""
+        return self.plan.request(suggestion)
+
+
+class StepCallback(tune.Callback):
+    """Calls a function after each step of Tune's loop."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self._work = work
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        """Tune hook."""
+        self._work()
+
+
+def _readable_name(trial: Trial) -> str:
+    return trial_name(trial.config["family"], trial.config["number"])

@@ -1,0 +1,116 @@
+"""What a reader of a sweep's numbers should be warned about, found from the results folder's files alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sweeps.words import value_text
+
+MIN_COVERAGE = 0.05  # mean neighbour weight in a batch below which SpatialLoss is nearly ClipLoss
+MIN_GALLERY = 30  # spots
+MIN_TRIALS = 4
+EDGE = 0.02  # share of a range, at either end
+
+Row = Mapping[str, str]
+Tree = Mapping[str, Any]
+
+
+def find_warnings(sweep: Tree, rows: Sequence[Row], summary: Tree) -> list[str]:
+    """One sentence for each thing that weakens a sweep's numbers: what, how much, and what to do.
+
+    Args:
+        sweep: sweep.yaml. rows: trials.csv. summary: summary.json. Keys that are missing are not judged.
+    """
+    families = (sweep.get("space") or {}).get("families") or {}
+    found = [_few_neighbours(rows, families), *_few_trials(summary), *_edges(summary, families)]
+    return [text for text in (*found, _small_gallery(sweep, summary)) if text]
+
+
+def _few_neighbours(rows: Sequence[Row], families: Tree) -> str | None:
+    losses = {name: ((family or {}).get("loss") or {}).get("name", name) for name, family in families.items()}
+    covered = [
+        (row.get("name", ""), coverage)
+        for row in rows
+        if losses.get(row["family"], row["family"]) == "spatial"
+        and (coverage := _float(row.get("train/neighbor_coverage"))) is not None
+    ]
+    low = [(name, coverage) for name, coverage in covered if coverage < MIN_COVERAGE]
+    if not low:
+        return None
+    return (
+        f"Neighbour coverage was below {MIN_COVERAGE} in {len(low)} of {len(covered)} trials "
+        f"with SpatialLoss (lowest {min(coverage for _, coverage in low):.4f}, first {low[0][0]}): "
+        "the neighbour term had nothing to act on; try data.batching: neighborhood."
+    )
+
+
+def _few_trials(summary: Tree) -> list[str]:
+    return [
+        f"The winner of {family} was chosen among {complete} complete trial{'s' * (complete > 1)} "
+        f"(fewer than {MIN_TRIALS}); raise --trials."
+        for family, entry in summary["families"].items()
+        if entry["best"] and (complete := entry["trials"]["complete"]) < MIN_TRIALS
+    ]
+
+
+def _edges(summary: Tree, families: Tree) -> list[str]:
+    found: list[str] = []
+    for family, entry in summary["families"].items():
+        parameters = (families.get(family) or {}).get("parameters") or {}
+        for key, value in (entry["best"] or {}).get("params", {}).items():
+            side = edge_of(value, parameters.get(key) or {})
+            if side:
+                found.append(_edge_sentence(family, key, value, side, parameters[key]))
+    return found
+
+
+def _edge_sentence(family: str, key: str, value: Any, side: str, parameter: Tree) -> str:
+    where = f"The best {key} of {family}, {value_text(value)}, is at the {side} end of its range"
+    span = f"({value_text(parameter['low'])} to {value_text(parameter['high'])})"
+    if side == "lower" and parameter["low"] == 0:
+        return f"{where} {span}: 0 switches it off, and the search preferred that."
+    return f"{where} {span}: a better value may lie outside; widen the range."
+
+
+def edge_of(value: Any, parameter: Tree) -> str | None:
+    """`lower` or `upper` when a value lies within 2 % of its range's end (in the logarithm with `log`)."""
+    low, high = parameter.get("low"), parameter.get("high")
+    if low is None or high is None or isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if parameter.get("log"):
+        low, high, value = math.log(low), math.log(high), math.log(value)
+    share = (value - low) / (high - low)
+    return "lower" if share <= EDGE else "upper" if share >= 1 - EDGE else None
+
+
+def _small_gallery(sweep: Tree, summary: Tree) -> str | None:
+    sizes = {
+        split: size for split in ("val", "test") if (size := _gallery(split, sweep, summary)) is not None
+    }
+    small = " and ".join(f"{size:.0f} spots ({split})" for split, size in sizes.items() if size < MIN_GALLERY)
+    if not small:
+        return None
+    return (
+        f"The smallest gallery has {small}, under {MIN_GALLERY}: guessing alone scores high; read the lift."
+    )
+
+
+def _gallery(split: str, sweep: Tree, summary: Tree) -> float | None:
+    """Spots of the smallest slide; where sweep.yaml does not say, what the chance level 1/N comes to."""
+    data = (sweep.get("data") or {}).get(split)
+    if isinstance(data, Mapping) and data.get("smallest_gallery"):
+        return float(data["smallest_gallery"])
+    entries = [e["best"] for e in summary["families"].values() if e["best"]]
+    entries += summary["baselines"].values()
+    levels = [c for e in entries if (c := (e.get(split) or {}).get("chance_R@1")) is not None and c > 0]
+    return 1 / max(levels) if levels else None
+
+
+def _float(text: str | None) -> float | None:
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

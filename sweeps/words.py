@@ -1,0 +1,47 @@
+"""Numbers, times and names as a person reads them on a terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from sweeps.results import config_columns
+
+
+def number(value: float | None) -> str:
+    """Three decimals (a recall, a chance level); `-` for what is not known."""
+    return "-" if value is None or not math.isfinite(value) else f"{value:.3f}"
+
+
+def duration(seconds: float) -> str:
+    """`42 s`, `3 min 05 s` or `2 h 07 min`."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def clock(seconds: float) -> str:
+    """`04:12` or `1:04:12`, for the front of a log line."""
+    whole = max(0, int(seconds))
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes:02d}:{whole % 60:02d}"
+
+
+def settings(params: Mapping[str, Any]) -> str:
+    """`temperature=0.07, lr=0.001`: dotted keys cut to their last component where that is clear."""
+    names = {key: column.removeprefix("config_") for key, column in config_columns(params).items()}
+    return ", ".join(f"{printable(names[key])}={value_text(value)}" for key, value in params.items())
+
+
+def value_text(value: Any) -> str:
+    """A parameter's value; numbers with four significant digits."""
+    return f"{value:.4g}" if isinstance(value, float) else printable(str(value))
+
+
+def printable(text: str) -> str:
+    """One line without control characters, so that a name or an error from data cannot move the cursor."""
+    return "".join(c for c in " ".join(text.split()) if c.isprintable())

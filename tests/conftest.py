@@ -1,0 +1,46 @@
+"""Shared fixtures: tiny data sets made on the fly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stclip.data.shards import write_manifest, write_slide
+from stclip.data.splits import Splits, write_splits
+from stclip.data.spot import Spot
+
+TINY_SLIDES = {"T1": 20, "T2": 24, "T3": 33, "T4": 40, "V1": 25, "E1": 28}  # spots of each
+TINY_SPLITS = Splits(train=("T1", "T2", "T3", "T4"), val=("V1",), test=("E1",))
+TILE = 16  # pixels
+GENES = 24
+
+
+def tiny_spots(slide: str, count: int, seed: int) -> list[Spot]:
+    """Spots on a square grid; one hidden number a spot moves its tile's colour and the order of its genes."""
+    rng = np.random.default_rng(seed)
+    side = int(np.ceil(np.sqrt(count)))
+    hidden = rng.uniform(-1, 1, count)
+    preference = np.linspace(-1, 1, GENES)
+    spots = []
+    for i, value in enumerate(hidden):
+        level = np.array([150 + 80 * value, 120, 150 - 80 * value])
+        tile = rng.normal(level, 15, (TILE, TILE, 3)).clip(0, 255).astype(np.uint8)
+        expressed = np.argsort(-(3 * value * preference + rng.normal(0, 0.5, GENES)))[:12]
+        sentence = " ".join(f"GENE{g:02d}" for g in expressed)
+        spots.append(
+            Spot(slide, f"{i // side}x{i % side}", 100.0 * (i % side), 100.0 * (i // side), sentence, tile)
+        )
+    return spots
+
+
+@pytest.fixture
+def tiny_dataset(tmp_path: Path) -> Path:
+    """A shards_v1 data set `<tmp_path>/data/tiny`: 4 / 1 / 1 slides of 20 to 40 spots, tiles of 16 pixels."""
+    folder = tmp_path / "data" / "tiny"
+    for seed, (slide, count) in enumerate(TINY_SLIDES.items()):
+        write_slide(folder, slide, tiny_spots(slide, count, seed), spots_per_shard=16)
+    write_splits(folder, TINY_SPLITS)
+    write_manifest(folder, "tiny", TINY_SLIDES, {})
+    return folder

@@ -1,0 +1,223 @@
+"""Early stopping: the rule against a slow reference, families apart, rungs across a resume, and what Tune is told."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from optuna.storages import BaseStorage, InMemoryStorage
+from ray.tune.schedulers import TrialScheduler
+
+from sweeps.early_stopping import FamilyEarlyStopping, logged_metrics
+from sweeps.parameter import Parameter
+from sweeps.search import FamilySearch, study_storage
+from sweeps.space import EarlyStopping, Family, SearchSpace
+from sweeps.trial import FAILURE
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+METRIC = "val/R@10"
+FAMILY = Family(
+    loss={"name": "clip"}, parameters={"model.temperature": Parameter(type="float", low=0.1, high=1)}
+)
+
+
+def make_search(
+    storage: BaseStorage,
+    rule: EarlyStopping | None,
+    epochs: int,
+    trials: int = 40,
+    families: int = 1,
+    mode: str = "max",
+) -> FamilySearch:
+    space = SearchSpace(
+        name="tiny",
+        experiment="sweep_base",
+        metric=METRIC,
+        mode=mode,
+        trials=trials,
+        epochs=epochs,
+        early_stopping=rule,
+        families={f"family{i}": FAMILY for i in range(families)},
+    )
+    return FamilySearch(space, storage, seed=0)
+
+
+class Tune:
+    """Calls scheduler and searcher in the order in which ray.tune does."""
+
+    def __init__(self, search: FamilySearch) -> None:
+        self.search = search
+        self.scheduler = FamilyEarlyStopping(search)
+
+    def result(self, trial_id: str, result: dict[str, Any], error: str = "") -> str:
+        trial = SimpleNamespace(trial_id=trial_id, get_error=lambda: error)
+        decision = self.scheduler.on_trial_result(None, trial, result)
+        if decision == TrialScheduler.STOP:
+            self.search.on_trial_complete(trial_id, result)
+        else:
+            self.search.on_trial_result(trial_id, result)
+        return decision
+
+    def train(self, trial_id: str, values: list[float], start: int = 1) -> int:
+        """Report from epoch `start` until stopped or through; the last epoch run."""
+        for epoch, value in enumerate(values[start - 1 :], start):
+            if self.result(trial_id, {METRIC: value, "epoch": epoch}) == TrialScheduler.STOP:
+                return epoch
+        self.search.on_trial_complete(trial_id, {METRIC: values[-1], "done": True})
+        return len(values)
+
+
+def reference(curves: np.ndarray, first_rung: int, factor: int, sign: float) -> list[int]:
+    """The last epoch of each trial, trials run one after another: the rule of the paper, written out."""
+    epochs = curves.shape[1]
+    reached: dict[int, list[float]] = {}
+    last = []
+    for curve in curves * sign:
+        end = epochs
+        rung = first_rung
+        while rung < epochs:
+            values = reached.setdefault(rung, [])
+            values.append(curve[rung - 1])
+            better = sum(value > curve[rung - 1] for value in values)
+            if better >= max(len(values) // factor, 1):
+                end = rung
+                break
+            rung *= factor
+        last.append(end)
+    return last
+
+
+@pytest.mark.parametrize(
+    ("first_rung", "factor", "epochs"), [(1, 2, 9), (2, 3, 12), (3, 2, 6), (4, 3, 12), (5, 2, 5)]
+)
+@pytest.mark.parametrize(("mode", "sign"), [("max", 1.0), ("min", -1.0)])
+def test_trials_stop_where_the_rule_says(
+    first_rung: int, factor: int, epochs: int, mode: str, sign: float
+) -> None:
+    curves = np.random.default_rng(first_rung).integers(0, 9, (40, epochs)).astype(float)  # with ties
+    rule = EarlyStopping(first_rung=first_rung, factor=factor)
+    tune = Tune(make_search(InMemoryStorage(), rule, epochs, mode=mode))
+    ends = []
+    for number, curve in enumerate(curves.tolist()):
+        tune.search.suggest(str(number))
+        ends.append(tune.train(str(number), curve))
+    assert ends == reference(curves, first_rung, factor, sign)
+    states = ["COMPLETE" if end == epochs else "PRUNED" for end in ends]
+    assert [r.state for r in tune.search.snapshot()] == states
+    assert [r.epochs for r in tune.search.snapshot()] == ends
+
+
+def test_the_last_epoch_is_never_pruned() -> None:
+    tune = Tune(make_search(InMemoryStorage(), EarlyStopping(first_rung=3, factor=2), epochs=3))
+    for number in range(10):
+        tune.search.suggest(str(number))
+        assert tune.train(str(number), [1.0 - 0.1 * number] * 3) == 3
+    assert {r.state for r in tune.search.snapshot()} == {"COMPLETE"}
+
+
+def test_without_a_rule_every_trial_runs_to_the_end() -> None:
+    tune = Tune(make_search(InMemoryStorage(), None, epochs=4))
+    for number in range(10):
+        tune.search.suggest(str(number))
+        assert tune.train(str(number), [1.0 - 0.1 * number] * 4) == 4
+
+
+def test_a_trial_is_compared_with_its_own_family_only() -> None:
+    tune = Tune(make_search(InMemoryStorage(), EarlyStopping(first_rung=1, factor=2), epochs=4, families=2))
+    ends: dict[str, list[int]] = {"family0": [], "family1": []}
+    for number in range(12):  # family0 is far better, and both get better from trial to trial
+        config = tune.search.suggest(str(number))
+        assert config is not None
+        level = number + (100.0 if config["family"] == "family0" else 0.0)
+        ends[config["family"]].append(tune.train(str(number), [level] * 4))
+    assert ends == {"family0": [4] * 6, "family1": [4] * 6}
+
+
+@pytest.mark.parametrize("cut", [(3, 0), (5, 1), (9, 2)])  # trial, epochs it had reported
+def test_rungs_survive_a_resume(tmp_path: Path, cut: tuple[int, int]) -> None:
+    rule, epochs = EarlyStopping(first_rung=2, factor=2), 6
+    curves = np.random.default_rng(7).random((14, epochs)).tolist()
+
+    def run(tune: Tune, numbers: range, start: Callable[[int], int] = lambda number: 1) -> list[int]:
+        ends = []
+        for number in numbers:
+            tune.search.suggest(str(number))
+            ends.append(tune.train(str(number), curves[number], start(number)))
+        return ends
+
+    unbroken = run(Tune(make_search(InMemoryStorage(), rule, epochs, trials=14)), range(14))
+    assert set(unbroken) >= {2, 6}
+
+    trial, done = cut
+    storage = study_storage(tmp_path / "study.db")
+    first = Tune(make_search(storage, rule, epochs, trials=14))
+    ends = run(first, range(trial))
+    first.search.suggest(str(trial))
+    for epoch in range(1, done + 1):
+        if (
+            first.result(str(trial), {METRIC: curves[trial][epoch - 1], "epoch": epoch})
+            == TrialScheduler.STOP
+        ):
+            pytest.fail("the cut was meant for a trial that goes on")
+
+    again = Tune(make_search(storage, rule, epochs, trials=14))
+    again.search.adopt()
+    ends += run(again, range(trial, 14), lambda number: done + 1 if number == trial else 1)
+    assert ends == unbroken
+
+
+def test_a_failure_report_and_a_nan_stop_the_trial_with_their_reason() -> None:
+    tune = Tune(make_search(InMemoryStorage(), EarlyStopping(first_rung=1, factor=2), epochs=4))
+    for name in ("failed", "nan"):
+        tune.search.suggest(name)
+    assert tune.result("failed", {FAILURE: "ValueError: no such slide"}) == TrialScheduler.STOP
+    assert tune.result("nan", {METRIC: math.nan, "epoch": 1}) == TrialScheduler.STOP
+    assert [(r.state, r.error) for r in tune.search.snapshot()] == [
+        ("FAIL", "ValueError: no such slide"),
+        ("FAIL", "val/R@10 is nan after epoch 1"),
+    ]
+
+
+def test_an_error_is_the_reason_only_when_no_retry_saved_the_trial() -> None:
+    tune = Tune(make_search(InMemoryStorage(), None, epochs=2))
+    error = "Failure # 1 (occurred at ...)\nThe worker died unexpectedly.\n\n"
+    for name in ("saved", "lost"):
+        tune.search.suggest(name)
+        trial = SimpleNamespace(trial_id=name, get_error=lambda: error)
+        tune.scheduler.on_trial_error(None, trial)
+    assert tune.train("saved", [0.1, 0.2]) == 2
+    tune.search.on_trial_complete("lost", error=True)
+    assert [(r.state, r.error) for r in tune.search.snapshot()] == [
+        ("COMPLETE", None),
+        ("FAIL", "The worker died unexpectedly."),
+    ]
+
+
+def test_the_scheduler_names_no_metric_so_that_tune_never_raises_for_a_missing_one() -> None:
+    scheduler = FamilyEarlyStopping(make_search(InMemoryStorage(), None, epochs=2))
+    assert scheduler.set_search_properties("val/R@10", "max") is True
+    assert scheduler.metric is None
+    assert not scheduler.supports_buffered_results
+
+
+def test_logged_metrics_are_the_numbers_under_a_split() -> None:
+    result = {
+        "val/R@10": np.float32(0.5),
+        "train/loss": 2,
+        "val/loss": math.nan,
+        "test/R@1": 0.25,
+        "val/flag": True,
+        "val/name": "x",
+        "config/seed": 3,
+        "epoch": 4,
+        "time_total_s": 1.5,
+    }
+    metrics = logged_metrics(result)
+    assert math.isnan(metrics.pop("val/loss"))
+    assert metrics == {"val/R@10": 0.5, "train/loss": 2.0, "test/R@1": 0.25}

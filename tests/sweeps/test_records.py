@@ -1,0 +1,76 @@
+"""Records: what is read back from the studies, and which trial is the best."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import optuna
+import pytest
+from optuna.storages import InMemoryStorage
+from optuna.trial import TrialState
+
+from sweeps.records import TrialRecord, best_record, read_records, trial_name
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def record(number: int, value: float | None, state: Any = "COMPLETE", family: str = "clip") -> TrialRecord:
+    metrics = {} if value is None else {"val/R@10": value}
+    return TrialRecord(family, number, trial_name(family, number), state, {}, metrics, 3, 1.0, None, 7)
+
+
+def test_a_trials_name_sorts_by_number() -> None:
+    assert [trial_name("spatial", 7), trial_name("clip", 12345)] == ["spatial-0007", "clip-12345"]
+
+
+def test_records_are_what_the_studies_hold_without_the_waiting_trials() -> None:
+    storage = InMemoryStorage()
+    study = optuna.create_study(study_name="clip", storage=storage, direction="maximize")
+    done, pruned, failed, running = (study.ask() for _ in range(4))
+    done.suggest_float("model.temperature", 0.1, 0.2)
+    done.set_user_attr("metrics", {"val/R@10": 0.5})
+    done.set_user_attr("seconds", 2.5)
+    done.set_user_attr("seed", 11)
+    done.report(0.4, 1)
+    done.report(0.5, 2)
+    study.tell(done, 0.5)
+    pruned.report(0.1, 1)
+    study.tell(pruned, state=TrialState.PRUNED)
+    failed.set_user_attr("reason", "ValueError: broken")
+    study.tell(failed, state=TrialState.FAIL)
+    study.enqueue_trial({})
+    optuna.create_study(study_name="spatial", storage=storage).ask()
+
+    records = read_records(storage, ["spatial", "absent", "clip"])
+    assert [r.name for r in records] == ["spatial-0000", "clip-0000", "clip-0001", "clip-0002", "clip-0003"]
+    assert [r.state for r in records] == ["RUNNING", "COMPLETE", "PRUNED", "FAIL", "RUNNING"]
+    params = {"model.temperature": done.params["model.temperature"]}
+    metrics = {"val/R@10": 0.5}
+    assert records[1] == TrialRecord("clip", 0, "clip-0000", "COMPLETE", params, metrics, 2, 2.5, None, 11)
+    assert (records[2].epochs, records[3].error, records[4].epochs) == (1, "ValueError: broken", 0)
+    assert running.number == records[4].number
+
+
+@pytest.mark.parametrize(("mode", "number"), [("max", 2), ("min", 1)])
+def test_the_best_is_complete_of_its_family_and_the_first_of_equals(mode: Any, number: int) -> None:
+    records = [
+        record(5, 0.9),
+        record(2, 0.9),
+        record(1, 0.1),
+        record(4, 0.1),
+        record(0, 0.99, "PRUNED"),
+        record(3, 0.01, "RUNNING"),
+        record(6, 0.0, "FAIL"),
+        record(7, None),
+        record(8, math.nan),
+        record(9, 1.0, family="spatial"),
+        record(10, -1.0, family="spatial"),
+    ]
+    best = best_record(records, "clip", "val/R@10", mode)
+    assert best is not None and (best.family, best.number) == ("clip", number)
+
+
+def test_there_is_no_best_without_a_complete_trial() -> None:
+    assert best_record([record(0, 0.5, "PRUNED"), record(1, None)], "clip", "val/R@10", "max") is None
+    assert best_record([], "clip", "val/R@10", "max") is None

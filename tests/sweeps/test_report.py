@@ -1,0 +1,277 @@
+"""report.md: made from the results folder's files alone, with the warnings its numbers need."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stclip.errors import InputError
+from sweeps import report
+from sweeps.records import TrialRecord
+from sweeps.report import main, md, write_report
+from sweeps.results import ResultsFolder
+from sweeps.summary import build_summary
+from sweeps.warnings_found import edge_of, find_warnings
+
+SPACE = {
+    "name": "spatial",
+    "about": "both losses",
+    "families": {
+        "soft": {
+            "loss": {"name": "spatial"},
+            "parameters": {
+                "loss.neighbor_alpha_scale": {"type": "float", "low": 0.0, "high": 2.0, "log": False},
+                "model.temperature": {"type": "float", "low": 0.01, "high": 1.0, "log": True},
+                "data.batching": {
+                    "type": "choice",
+                    "low": None,
+                    "high": None,
+                    "values": ["random", "neighborhood"],
+                },
+            },
+        },
+        "clip": {"loss": {"name": "clip"}, "parameters": {}},
+    },
+}
+SWEEP = {
+    "name": "a",
+    "command": "python sweeps/run.py --space spatial",
+    "started": "2026-11-24 10:00:00",
+    "seed": 0,
+    "space": SPACE,
+    "budget": {"trials": 5, "epochs": 20},
+    "data": {"dataset": "synthetic_medium", "fingerprint": "0123abcd", "test": {"slides": 10, "spots": 800}},
+}
+
+
+def levels(split, r10, chance_1=0.01):
+    values = {"R@1": r10 / 4, "R@5": r10 / 2, "R@10": r10}
+    chance = {"chance_R@1": chance_1, "chance_R@5": 5 * chance_1, "chance_R@10": 10 * chance_1}
+    return {f"{split}/{name}": value for name, value in (values | chance).items()}
+
+
+def record(family="soft", number=0, state="COMPLETE", params=None, metrics=None, error=None):
+    return TrialRecord(
+        family=family,
+        number=number,
+        name=f"{family}-{number:04d}",
+        state=state,
+        params={} if params is None else params,
+        metrics=levels("val", 0.3) if metrics is None else metrics,
+        epochs=20,
+        seconds=11.0,
+        error=error,
+        seed=number,
+    )
+
+
+def folder_of(path, records, sweep=SWEEP, tests=None, baselines=None):
+    folder = ResultsFolder(path)
+    folder.create(sweep)
+    folder.write_trials_csv(records)
+    budgets = {"soft": 5, "clip": 5}
+    folder.write_summary(
+        build_summary(
+            records,
+            budgets,
+            "val/R@10",
+            "max",
+            tests or {},
+            baselines or {},
+            "complete",
+            65.0,
+            {"torch": "2.13"},
+        )
+    )
+    return folder
+
+
+def report_of(path, records, **options):
+    return write_report(folder_of(path, records, **options)).read_text()
+
+
+def warnings_of(path, records, **options):
+    folder = folder_of(path, records, **options)
+    return find_warnings(folder.read_sweep(), folder.read_trials(), folder.read_summary())
+
+
+def many(**options):
+    """Enough complete trials that nothing is warned about their number."""
+    return [record(number=i, **options) for i in range(4)] + [record("clip", i) for i in range(4)]
+
+
+def section(text, title):
+    (found,) = [part for part in text.split("\n## ") if part.startswith(f"{title}\n")]
+    return found
+
+
+# -- what is in it
+
+
+def test_the_report_has_every_section_and_number(tmp_path):
+    tests = {"soft": levels("test", 0.36), "clip": levels("test", 0.34)}
+    baselines = {"cca": {"val": levels("val", 0.3), "test": levels("test", 0.4)}}
+    records = many(params={"model.temperature": 0.0712345})
+    text = report_of(tmp_path / "a", records, tests=tests, baselines=baselines)
+    assert text.startswith("# Sweep a\n\ncomplete after 1 min 05 s; winners chosen by val/R@10 (max).\n")
+    assert "No family beats the CCA baseline" in section(text, "Verdict")
+    table = section(text, "Families")
+    assert "| soft | 4 | 0 | 0 | 5 | 0.075 | 0.150 | 0.300 | 3.0x | 0.090 | 0.180 | 0.360 | 3.6x |" in table
+    assert (
+        "| CCA baseline |  |  |  |  | 0.075 | 0.150 | 0.300 | 3.0x | 0.100 | 0.200 | 0.400 | 4.0x |" in table
+    )
+    assert "| chance |  |  |  |  | 0.010 | 0.050 | 0.100 | - | 0.010 | 0.050 | 0.100 | - |" in table
+    assert "- soft (soft-0000, 20 epochs in 11 s, seed 0): model.temperature = 0.07123" in text
+    assert section(text, "Warnings").endswith("None.\n")
+    assert "No trial failed." in section(text, "Failures")
+    ran = section(text, "What was run")
+    for part in (
+        "python sweeps/run.py --space spatial",
+        "fingerprint 0123abcd",
+        "torch 2.13",
+        "test (slides 10, spots 800)",
+        "1 min 05 s",
+        "Seed: 0",
+    ):
+        assert part in ran
+    assert "- trials.csv: a row per trial" in section(text, "Files")
+    assert "study.db" not in text  # not there, so not listed
+
+
+def test_failures_are_counted_by_reason(tmp_path):
+    records = [
+        record(number=i, state="FAIL", metrics={}, error="MemoryError: tile | 3\n<b>") for i in range(2)
+    ]
+    text = report_of(
+        tmp_path / "a", [*records, record(number=2, state="FAIL", metrics={}, error="loss is NaN")]
+    )
+    assert r"| soft | 2 | MemoryError: tile \| 3 &lt;b&gt; | soft-0000 |" in section(text, "Failures")
+    assert "| soft | 1 | loss is NaN | soft-0002 |" in section(text, "Failures")
+    assert "soft has no winner: no trial gave a value (3 failed of 5)" in section(text, "Families")
+    assert "clip has no winner: none of its 5 trials was started" in section(text, "Families")
+
+
+def test_names_from_data_are_inert_in_markdown(tmp_path):
+    sweep = {
+        **SWEEP,
+        "name": "x|y\n# big",
+        "data": {"dataset": "<script>alert(1)</script>", "_a_": "[b](http://c)"},
+    }
+    text = report_of(tmp_path / "a", many(), sweep=sweep)
+    assert text.startswith("# Sweep x\\|y \\# big\n")
+    assert "<script>" not in text and "&lt;script&gt;" in text
+    assert r"\_a\_ \[b\](http://c)" in text
+    assert md("neighbor_alpha_scale") == "neighbor_alpha_scale"
+
+
+def test_a_sweep_yaml_with_nothing_in_it_still_gives_a_report(tmp_path):
+    text = report_of(tmp_path / "empty", many(), sweep={})
+    assert text.startswith("# Sweep empty")
+
+
+# -- the warnings
+
+
+def test_low_neighbour_coverage_is_warned_about_in_spatial_loss_trials_only(tmp_path):
+    low = {**levels("val", 0.3), "train/neighbor_coverage": 0.0002}
+    high = {**levels("val", 0.3), "train/neighbor_coverage": 0.4}
+    records = [record(number=0, metrics=high), *(record(number=i, metrics=low) for i in (1, 2, 3))]
+    clip = [record("clip", i, metrics=low) for i in range(4)]
+    (text,) = warnings_of(tmp_path / "a", records + clip)
+    assert text.startswith(
+        "Neighbour coverage was below 0.05 in 3 of 4 trials with SpatialLoss (lowest 0.0002, first soft-0001)"
+    )
+    assert "the neighbour term had nothing to act on; try data.batching: neighborhood" in text
+    assert warnings_of(tmp_path / "b", many(metrics=high)) == []
+
+
+def test_a_best_value_at_the_edge_of_its_range_is_warned_about(tmp_path):
+    (text,) = warnings_of(tmp_path / "a", many(params={"model.temperature": 0.95, "data.batching": "random"}))
+    assert text == (
+        "The best model.temperature of soft, 0.95, is at the upper end of its range (0.01 to 1): "
+        "a better value may lie outside; widen the range."
+    )
+    (text,) = warnings_of(tmp_path / "b", many(params={"loss.neighbor_alpha_scale": 0.01}))
+    assert "lower end of its range (0 to 2): 0 switches it off" in text
+    assert warnings_of(tmp_path / "c", many(params={"model.temperature": 0.5})) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "log", "side"),
+    [
+        (0.02, 0.0, 1.0, False, "lower"),
+        (0.021, 0.0, 1.0, False, None),
+        (0.981, 0.0, 1.0, False, "upper"),
+        (0.979, 0.0, 1.0, False, None),
+        (1.09, 1.0, 100.0, True, "lower"),  # 100 ** 0.02 = 1.096
+        (1.11, 1.0, 100.0, True, None),
+        (91.5, 1.0, 100.0, True, "upper"),  # 100 ** 0.98 = 91.2
+        (91.0, 1.0, 100.0, True, None),
+        (True, 0, 1, False, None),
+        ("random", None, None, False, None),
+        (0.5, None, None, False, None),
+    ],
+)
+def test_the_edge_is_two_percent_of_the_range(value, low, high, log, side):
+    assert edge_of(value, {"low": low, "high": high, "log": log}) == side
+
+
+def test_a_winner_among_few_trials_is_warned_about(tmp_path):
+    records = [record(number=i) for i in range(4)] + [record("clip", 0), record("clip", 1, "PRUNED")]
+    (text,) = warnings_of(tmp_path / "a", records)
+    assert text == "The winner of clip was chosen among 1 complete trial (fewer than 4); raise --trials."
+
+
+def test_a_small_gallery_is_warned_about(tmp_path):
+    small = levels("val", 0.5, chance_1=1 / 29)
+    records = [record(number=i, metrics=small) for i in range(4)]
+    (text,) = warnings_of(tmp_path / "a", records + [record("clip", i, metrics=small) for i in range(4)])
+    assert text.startswith("The smallest gallery has 29 spots (val), under 30")
+    edge = levels("val", 0.5, chance_1=1 / 31)
+    fine = [record(f, i, metrics=edge) for f in ("soft", "clip") for i in range(4)]
+    assert warnings_of(tmp_path / "b", fine) == []
+    data = {"val": {"slides": 5, "smallest_gallery": 31}, "test": {"slides": 10, "smallest_gallery": 12}}
+    (text,) = warnings_of(tmp_path / "c", fine, sweep={**SWEEP, "data": data})
+    assert text.startswith("The smallest gallery has 12 spots (test), under 30")
+
+
+# -- the command line
+
+
+def test_the_script_rebuilds_the_report_without_ray(tmp_path):
+    folder = folder_of(tmp_path / "a", many())
+    write_report(folder)
+    first = folder.report_md.read_text()
+    folder.report_md.unlink()
+    code = (
+        "import runpy, sys; sys.argv = sys.argv[1:]\n"
+        "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "finally: print({'ray', 'torch', 'optuna'} & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", code, report.__file__, str(folder.path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [str(folder.report_md), "set()"]
+    assert folder.report_md.read_text() == first
+
+
+def test_a_folder_that_is_no_sweep_ends_with_2_and_a_line(tmp_path, capsys):
+    assert main([str(tmp_path)]) == 2
+    assert (
+        capsys.readouterr().err == f"error: {tmp_path}: not a sweep's results folder: it has no sweep.yaml\n"
+    )
+    with pytest.raises(InputError, match=r"no summary\.json"):
+        folder = ResultsFolder(tmp_path / "b")
+        folder.create({})
+        write_report(folder)
+
+
+def test_no_file_of_sweeps_hides_a_module_when_run_as_a_script():
+    """`python sweeps/report.py` puts sweeps/ first on the path: a `types.py` there would break Python."""
+    from importlib.metadata import packages_distributions
+
+    files = {path.stem for path in Path(report.__file__).parent.glob("*.py")} - {"__init__"}
+    assert not files & (set(sys.stdlib_module_names) | set(packages_distributions()))
