@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from stclip.data.store import SpotStore
 
-RIDGES = (0.01, 0.1, 1.0, 10.0)  # in units of the mean variance of a feature
+RIDGES = (0.1, 0.3, 1.0, 3.0, 10.0)  # in units of the mean variance of a feature
 DIMS = (8, 16, 32, 64)
 
 
@@ -115,8 +115,8 @@ def cca_baseline(
 ) -> dict[str, dict[str, float]]:
     """CCA between scaled image features [N, F] of a store's spots and their gene sentences.
 
-    Fitted on the train slides; ridge and dimension are those with the best R@max(ks) on the val slides; the
-    test slides are read once. Returns `val` and `test`, the metrics of `gallery_recall` (chance among them), and
+    Fitted on the train slides; ridge and dimension are those with the best R@max(ks) on val; the
+    test slides are read once. Returns `val` and `test`, the metrics of `gallery_recall` (with chance), and
     `params`, the chosen `ridge` and `dim`.
     """
     train = store.spots("train")

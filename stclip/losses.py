@@ -157,7 +157,7 @@ class SpatialLoss(nn.Module):
             neighbor_alphas: [B, k], weights of the neighbours; constants.
 
         Returns:
-            `loss` [], to minimise. For logging, without gradient: `contrastive`, `gap`, `logit_scale` (s, capped)
+            `loss` [], to minimise. For logging, without gradient: `contrastive`, `gap`, `logit_scale` (s)
             and, with temp_reg_weight above 0, `temp_reg` (temp_reg_weight * gap^2).
 
         Raises:
@@ -168,10 +168,12 @@ class SpatialLoss(nn.Module):
         scale = _cap(logit_scale, self.cap_logit_scale)
         scores = _scores(image_features, gene_features, reach, self.gather_with_grad)
         columns = scores.own_columns()[:, None]
-        weights = torch.ones_like(columns)
+        weights = torch.ones_like(columns, dtype=scores.matrices[0].dtype)
         if self.neighbor_alpha_scale != 0:
             ids, neighbors, alphas = _all_rows(tile_ids, neighbor_tile_ids, neighbor_alphas, reach)
-            columns, weights = _soft_target(columns, ids, neighbors, self.neighbor_alpha_scale * alphas)
+            columns, weights = _soft_target(
+                columns, ids, neighbors, self.neighbor_alpha_scale * alphas.to(weights.dtype)
+            )
 
         contrastive, gap = soft_contrast(scale, columns, weights, scores.matrices)
         terms = {"contrastive": contrastive.detach(), "gap": gap.detach(), "logit_scale": scale.detach()}
@@ -205,7 +207,7 @@ class _Reach(NamedTuple):
 
 
 class _Scores(NamedTuple):
-    """Dot products: a square matrix, whose transpose is gene->image; or a matrix [R, N] for each direction."""
+    """Dot products: a square matrix, whose transpose is gene->image; or one [R, N] for each direction."""
 
     matrices: list[Tensor]
     first: int  # column of the partner of row 0
@@ -265,7 +267,7 @@ def _check_neighbors(features: Tensor, ids: Tensor, neighbors: Tensor, alphas: T
         or alphas.shape != neighbors.shape
     ):
         raise ValueError(
-            f"{list(features.shape)} features need tile_ids [B] and [B, k] neighbor_tile_ids, neighbor_alphas; "
+            f"{list(features.shape)} features need tile_ids [B], neighbor ids and alphas [B, k], "
             f"got {list(ids.shape)}, {list(neighbors.shape)} and {list(alphas.shape)}"
         )
 

@@ -63,7 +63,7 @@ class SpatialClipModule(pl.LightningModule):
                 f"(step {self.global_step} or before); try a lower optimizer.lr or a higher temperature"
             )
         self.log_dict({f"train/{name}": value for name, value in means.items()})
-        self.log("train/temperature", 1 / float(self.encoder.logit_scale))
+        self.log("train/temperature", 1 / float(self.encoder.logit_scale.detach()))
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Encode; everything is ranked at the end, over whole slides."""

@@ -50,11 +50,12 @@ def find_partners(queries: Tensor, gallery: Tensor, rings: Tensor | None, chunk:
     Args:
         queries: [n, D].
         gallery: [n, D]; row i is the partner of query i. Similarity is the dot product in float32.
-        rings: int64 [n, m], rows of the gallery that are right answers too, each once, -1 where there is none.
+        rings: int64 [n, m], rows of the gallery that are right answers, the partner among them, each once;
+            padded with -1.
         chunk: queries compared at once; fewer when the gallery is large.
     """
     queries, gallery = queries.detach().float(), gallery.detach().float()
-    # Equal candidates are compared once: a matrix product may round equal columns differently and so hide ties.
+    # Equal candidates are compared once: a matrix product may round equal columns differently and hide ties.
     distinct, which, copies = torch.unique(gallery, dim=0, return_inverse=True, return_counts=True)
     weight = copies.float()  # sums below 2^24 are exact
     size = max(1, min(chunk, _MAX_SCORES // len(distinct)))
@@ -74,7 +75,7 @@ def find_partners(queries: Tensor, gallery: Tensor, rings: Tensor | None, chunk:
 
 
 def _stand(scores: Tensor, weight: Tensor, values: Tensor) -> Tensor:
-    """Ahead, tied and right [3, n] of each row's best right answer; values [n, m]: scores of the right ones."""
+    """Ahead, tied and right [3, n] of each row's best right answer; values [n, m]: scores of those."""
     best = values.amax(1, keepdim=True)
     ahead, tied = (scores > best).float() @ weight, (scores == best).float() @ weight
     return torch.stack([ahead.long(), tied.long(), (values == best).sum(1)])

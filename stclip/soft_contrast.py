@@ -32,7 +32,7 @@ def soft_contrast(
         Cross entropy and gap, each [] and the mean of the two directions. Gradients flow to `scale` and
         `matrices`, once (no second derivatives).
     """
-    return _SoftContrast.apply(scale, columns, weights.to(matrices[0].dtype), *matrices)
+    return _SoftContrast.apply(scale, columns, weights, *matrices)
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

@@ -121,7 +121,8 @@ def fit(
             logger=build_loggers(config.trainer.loggers, out_dir, config.name) if out_dir is not None else False,
             callbacks=[facts, LogCoverage(data), *callbacks],
             default_root_dir=out_dir,
-            enable_checkpointing=False,  # saved by whoever needs it: at the end here, each epoch in a sweep
+            # Saved by whoever needs it: at the end here, after each epoch by a callback in a sweep.
+            enable_checkpointing=any(isinstance(c, pl.callbacks.Checkpoint) for c in callbacks),
             enable_progress_bar=progress,
             enable_model_summary=False,
             num_sanity_val_steps=0,

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from numbers import Real
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optuna.pruners import BasePruner, NopPruner, SuccessiveHalvingPruner
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
+from sweeps.driver_only import DriverOnly
 from sweeps.space import EarlyStopping
+from sweeps.trial import FAILURE
 from sweeps.trial import EPOCH, FAILURE
 
 if TYPE_CHECKING:
@@ -37,7 +40,7 @@ def halving_pruner(rule: EarlyStopping | None) -> BasePruner:
     return SuccessiveHalvingPruner(min_resource=rule.first_rung, reduction_factor=rule.factor)
 
 
-class FamilyEarlyStopping(FIFOScheduler):
+class FamilyEarlyStopping(DriverOnly, FIFOScheduler):
     """Tells the search every result, and stops a trial when the search says so. Trials start in their order.
 
     Facts of ray 2.60 that this rests on (`TuneController._process_trial_result`, `stop_trial`,
@@ -92,9 +95,10 @@ def logged_metrics(result: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _last_line(trial: Trial) -> str:
+    # `trial.get_error()` looks where Tune syncs to, which is behind; `error_file` is the driver's own copy.
     try:
-        text = trial.get_error() or ""
-    except OSError:
+        text = Path(trial.error_file).read_text(encoding="utf-8") if trial.error_file else ""
+    except (OSError, UnicodeDecodeError):
         text = ""
-    lines = [line.strip() for line in str(text).splitlines() if line.strip()]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else "the trial's process died or raised"

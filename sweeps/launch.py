@@ -120,12 +120,14 @@ def _search(
     plan: SweepPlan, folder: ResultsFolder, cluster: ClusterInfo, resources: TrialResources, quiet: bool
 ) -> tuple[list[TrialRecord], str | None]:
     """All trials. Returns the records and why the search stopped early, if it did."""
+    import optuna
     import ray
 
     from sweeps.search import FamilySearch, study_storage
     from sweeps.stopping import InterruptHandler, StopSwitch
     from sweeps.tuning import run_tuner
 
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     search = FamilySearch(plan.space, study_storage(folder.study_db), plan.seed)
     search.adopt()
     view = LiveView(

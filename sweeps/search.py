@@ -21,6 +21,7 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from stclip.errors import ConfigError
+from sweeps.driver_only import DriverOnly
 from sweeps.early_stopping import halving_pruner
 from sweeps.records import State, TrialRecord, record_of, trial_name
 from sweeps.seeding import derived_seed
@@ -53,7 +54,7 @@ def training_seed(seed: int, number: int) -> int:
     return derived_seed(seed, "train", number)
 
 
-class FamilySearch(Searcher):
+class FamilySearch(DriverOnly, Searcher):
     """An equal number of trials for every family, each from its own study.
 
     A family starts with its published settings and points spread over its space (`sweeps.startup`), then

@@ -12,8 +12,10 @@ from typing import Any
 
 from ray.tune import Stopper
 
+from sweeps.driver_only import DriverOnly
 
-class StopSwitch(Stopper):
+
+class StopSwitch(DriverOnly, Stopper):
     """Tune asks it at every step. `reason` is None until the sweep is to stop; then all running trials are cut off."""
 
     def __init__(self, time_budget: float | None, on_stop: Callable[[str], None]) -> None:

@@ -9,6 +9,7 @@ from ray import tune
 from ray.tune.experiment import Trial
 
 from sweeps.cluster import TrialResources
+from sweeps.driver_only import DriverOnly
 from sweeps.early_stopping import FamilyEarlyStopping
 from sweeps.plan import SweepPlan
 from sweeps.records import trial_name
@@ -68,7 +69,7 @@ class RequestOf:
         return self.plan.request(suggestion)
 
 
-class StepCallback(tune.Callback):
+class StepCallback(DriverOnly, tune.Callback):
     """Calls a function after each step of Tune's loop."""
 
     def __init__(self, work: Callable[[], None]) -> None:

@@ -230,7 +230,7 @@ def test_a_bad_space_is_one_line_with_file_and_key(
 
 def test_an_unknown_space_lists_the_known_ones() -> None:
     with pytest.raises(
-        ConfigError, match="unknown space 'spatail'; did you mean 'spatial'.*clip, smoke, spatial"
+        ConfigError, match=r"unknown space 'spatail'; did you mean 'spatial'.*clip, smoke, spatial"
     ):
         load_space("spatail")
 
@@ -290,7 +290,7 @@ def test_the_budget_can_be_changed_and_is_checked(space: SearchSpace) -> None:
     other = with_budget(space, trials=9, epochs=1)
     assert (other.trials, other.epochs) == (9, 1)
     assert base_tree(other)["trainer"]["max_epochs"] == 1
-    with pytest.raises(ConfigError, match="trials: .* got 0"):
+    with pytest.raises(ConfigError, match=r"trials: .* got 0"):
         with_budget(space, trials=0)
 
 

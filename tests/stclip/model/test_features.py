@@ -83,7 +83,9 @@ def test_a_folder_without_write_permission_gives_the_same_values(store, monkeypa
 
 
 def test_unknown_name(store):
-    with pytest.raises(ConfigError, match=r"unknown frozen encoder 'stian'; did you mean 'stain'\? Known: stain"):
+    with pytest.raises(
+        ConfigError, match=r"unknown frozen encoder 'stian'; did you mean 'stain'\? Known: stain"
+    ):
         frozen_features(store, "stian")
 
 
@@ -105,7 +107,9 @@ def test_scaling_none_and_train():
     slides, train = np.repeat([0, 1], 10), np.arange(10)
     np.testing.assert_array_equal(scale_features(features, slides, train, "none"), features)
     scaled = scale_features(features, slides, train, "train")
-    np.testing.assert_allclose(scaled, (features - features[:10].mean(0)) / features[:10].std(0), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        scaled, (features - features[:10].mean(0)) / features[:10].std(0), rtol=1e-4, atol=1e-5
+    )
     assert scaled.dtype == np.float32
 
 
@@ -116,7 +120,9 @@ def test_scaling_by_slide():
     scaled = scale_features(features, slides, np.arange(1), "slide")
     for slide in (0, 2):
         rows = features[slides == slide]
-        np.testing.assert_allclose(scaled[slides == slide], (rows - rows.mean(0)) / rows.std(0), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            scaled[slides == slide], (rows - rows.mean(0)) / rows.std(0), rtol=1e-4, atol=1e-5
+        )
     np.testing.assert_array_equal(scaled[5], 0.0)  # alone on its slide
     with pytest.raises(ValueError, match="how must be none, train or slide, got 'spot'"):
         scale_features(features, slides, np.arange(1), "spot")

@@ -58,7 +58,12 @@ def test_different_tiles_differ_and_the_order_of_a_batch_does_not_matter():
 def test_an_even_tile_is_finite_and_has_no_texture(grey, side):
     tiles = torch.full((2, side, side, 3), grey, dtype=torch.uint8)
     assert torch.isfinite(features(tiles)).all()
-    for statistic in ("full/red/spread", "full/eosin/skewness", "full/haematoxylin/peaks_5", "full/red/direction"):
+    for statistic in (
+        "full/red/spread",
+        "full/eosin/skewness",
+        "full/haematoxylin/peaks_5",
+        "full/red/direction",
+    ):
         assert value(tiles, statistic).abs().max() < 1e-4, statistic
 
 
@@ -89,7 +94,9 @@ def test_simple_statistics_against_numpy():
     away = h - h.mean((1, 2), keepdims=True)
     lagged = (away[:, :, 2:] * away[:, :, :-2]).mean((1, 2)) + (away[:, 2:] * away[:, :-2]).mean((1, 2))
     expected = 0.5 * lagged / (away**2).mean((1, 2))
-    np.testing.assert_allclose(value(tiles, "full/haematoxylin/autocorrelation_2"), expected, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(
+        value(tiles, "full/haematoxylin/autocorrelation_2"), expected, rtol=1e-3, atol=1e-5
+    )
 
 
 def tile_with_nuclei(number):
@@ -131,5 +138,8 @@ def test_other_inputs_are_refused(tiles):
 
 
 def test_looking_up_the_encoder_does_not_import_torch():
-    code = "import sys; from stclip.model.stain import StainFeatures; StainFeatures.version; assert 'torch' not in sys.modules"
+    code = (
+        "import sys; from stclip.model.stain import StainFeatures; StainFeatures.version\n"
+        "assert 'torch' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
