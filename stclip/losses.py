@@ -290,7 +290,7 @@ def _soft_target(own: Tensor, ids: Tensor, neighbors: Tensor, weights: Tensor) -
     """
     sorted_ids, columns = ids.sort(stable=True)
     place = torch.searchsorted(sorted_ids, neighbors).clamp_(max=len(ids) - 1)
-    found = (sorted_ids[place] == neighbors) & (neighbors >= 0)
+    found = sorted_ids[place] == neighbors  # never true of -1: spot ids are 0 or above
     weights = torch.where(found, weights, 0.0).relu_()  # not weights * found: padding may hold anything
     weights = F.pad(weights, (1, 0), value=1.0)
     return torch.cat([own, columns[place]], dim=1), weights / weights.sum(1, keepdim=True)

@@ -18,7 +18,6 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from sweeps.driver_only import DriverOnly
 from sweeps.space import EarlyStopping
-from sweeps.trial import FAILURE
 from sweeps.trial import EPOCH, FAILURE
 
 if TYPE_CHECKING:

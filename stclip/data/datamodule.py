@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import lightning.pytorch as pl
 import numpy as np
@@ -90,6 +90,13 @@ class SpotDataModule(pl.LightningDataModule):
             neighbor_alphas=self.neighbor_alphas[ids],
             slide_ids=self.slide_index[ids],
         )
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """The batch on `device` (Lightning hook). Lightning's own walks any nesting, at a tenth of a small step's time."""
+        if device.type == "cpu":
+            return batch
+        moved: Any = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+        return moved
 
     def train_batches(self) -> RandomBatches | NeighborhoodBatches:
         """The training order; a pure function of seed and epoch."""

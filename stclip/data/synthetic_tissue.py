@@ -130,7 +130,7 @@ def draw_counts(tissue: Tissue, technology: int, biology: Biology, rng: np.rando
     Each type's share of the molecules wavers about its share of the cells; that part no tile shows.
     """
     spots, genes = len(tissue.composition), biology.profiles.shape[1]
-    activity = np.exp(rng.normal(0.0, 0.6, tissue.composition.shape))
+    activity = np.exp(rng.normal(0.0, 1.0, tissue.composition.shape))
     cells = tissue.composition * activity * biology.rna_content
     high_low = np.concatenate([np.maximum(tissue.states, 0), np.maximum(-tissue.states, 0)], 1)
     batch = rng.normal(0.0, 0.35, genes) + biology.technology_effects[technology]

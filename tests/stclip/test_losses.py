@@ -174,7 +174,7 @@ def test_with_both_weights_zero_it_is_clip_loss():
 
 
 def test_clip_loss_is_the_slow_loss():
-    image, gene, ids, _, _ = make(9, 1)
+    image, gene, _, _, _ = make(9, 1)
     scale = torch.tensor(20.0, dtype=torch.float64)
     fast_leaves, slow_leaves = ([leaf(image), leaf(gene), leaf(scale)] for _ in "ab")
     fast = clip()(*fast_leaves)["loss"]

@@ -126,8 +126,8 @@ def test_loss_and_gradients_are_those_of_one_process(name, setting, ranks):
     if not local_loss:
         assert losses == pytest.approx([loss] * WORLD, rel=1e-12)
 
-    # What DistributedDataParallel makes of it: a parameter's gradient is the mean over processes, so the feature
-    # gradients, which meet in the towers' parameters, arrive divided by the number of processes.
+    # After DistributedDataParallel a parameter's gradient is the mean over processes: gradients
+    # of features, which meet in the towers' parameters, arrive divided by the number of processes.
     image_arrives, gene_arrives = (
         torch.cat([result["grads"][side] for result in results]) / WORLD for side in (0, 1)
     )

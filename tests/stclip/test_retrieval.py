@@ -61,7 +61,7 @@ def full_matrix_recall(image, gene, slide_ids, k, right):
 
 @pytest.mark.parametrize("chunk", [1, 7, 64, 4096])
 def test_gallery_recall_is_the_full_matrix(chunk):
-    image, gene = features(83)
+    image, gene = features(83, noise=2.0)
     slide_ids = torch.tensor([4, 0, 9])[torch.randint(3, (83,), generator=torch.Generator().manual_seed(1))]
     neighbors = torch.randint(-1, 83, (83, 3), generator=torch.Generator().manual_seed(2))
     right = torch.eye(83, dtype=torch.bool)

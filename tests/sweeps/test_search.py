@@ -389,5 +389,7 @@ def test_tune_can_pickle_the_search(storage: BaseStorage) -> None:
 
     search = FamilySearch(make_space(), storage, seed=0)
     search.suggest("a")
-    assert cloudpickle.loads(cloudpickle.dumps(search)).snapshot() == search.snapshot()
+    assert (
+        vars(cloudpickle.loads(cloudpickle.dumps(search))) == {}
+    )  # nothing that could be taken for the record
     assert search.metric is None  # see FamilyEarlyStopping

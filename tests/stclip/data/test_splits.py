@@ -54,7 +54,7 @@ def test_faults_name_the_file(tiny_dataset: Path, val: str | bytes | None, match
 
 def test_folder_that_went_away(tiny_dataset: Path) -> None:
     shutil.rmtree(tiny_dataset / "E1")
-    with pytest.raises(DataError, match="test_samples.txt: .*E1: no such folder"):
+    with pytest.raises(DataError, match=r"test_samples\.txt: .*E1: no such folder"):
         read_splits(tiny_dataset)
 
 
