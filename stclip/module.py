@@ -54,16 +54,25 @@ class SpatialClipModule(pl.LightningModule):
         self._train_steps += 1
         return terms["loss"]
 
-    def on_train_epoch_end(self) -> None:
-        """Log the epoch's means. Raises FloatingPointError when the loss is not finite."""
-        means = {name: float(total) / self._train_steps for name, total in self._train_terms.items()}
-        if not math.isfinite(means["loss"]):
+    def on_validation_epoch_start(self) -> None:
+        """Stop before ranking with a model whose loss is not finite. Raises FloatingPointError.
+
+        Lightning validates before it ends the training epoch, so this is the first moment to look.
+        """
+        loss = self._train_means().get("loss", 0.0)
+        if not math.isfinite(loss):
             raise FloatingPointError(
-                f"the training loss became {means['loss']} within epoch {self.current_epoch + 1} "
+                f"the training loss became {loss} within epoch {self.current_epoch + 1} "
                 f"(step {self.global_step} or before); try a lower optimizer.lr or a higher temperature"
             )
-        self.log_dict({f"train/{name}": value for name, value in means.items()})
+
+    def on_train_epoch_end(self) -> None:
+        """Log the epoch's means."""
+        self.log_dict({f"train/{name}": value for name, value in self._train_means().items()})
         self.log("train/temperature", 1 / float(self.encoder.logit_scale.detach()))
+
+    def _train_means(self) -> dict[str, float]:
+        return {name: float(total) / self._train_steps for name, total in self._train_terms.items()}
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Encode; everything is ranked at the end, over whole slides."""
