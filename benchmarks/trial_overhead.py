@@ -33,13 +33,17 @@ def bare(config: Experiment) -> float:
     data = SpotDataModule(config)
     store = data.opened()
     torch.manual_seed(config.seed)
-    encoder = DualEncoder(config.model, config.augment, data.input_dim, len(store.vocabulary), config.data.max_genes)
+    encoder = DualEncoder(
+        config.model, config.augment, data.input_dim, len(store.vocabulary), config.data.max_genes
+    )
     loss = LOSSES[config.loss.name].load()(**config.loss.model_dump(exclude={"name"}))
     settings = config.optimizer
     optimizer = torch.optim.AdamW(encoder.parameters(), lr=settings.lr, betas=settings.betas, fused=True)
     sampler = data.train_batches()
     total = len(sampler) * config.trainer.max_epochs
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _warm_cosine(step, total // 10, total))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: _warm_cosine(step, total // 10, total)
+    )
     recall = 0.0
     for epoch in range(config.trainer.max_epochs):
         encoder.train()
@@ -70,7 +74,9 @@ def cpu_seconds(work: object) -> float:
 
 def main() -> None:
     """Print the CPU seconds of both and the ratio, round by round and in the median."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--experiment", default="sweep_base")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
@@ -86,7 +92,9 @@ def main() -> None:
               f"ratio {lightning / plain:.2f}")  # fmt: skip
         if number:
             ratios.append(lightning / plain)
-    print(f"median ratio {statistics.median(ratios):.2f} ({config.model.image.name}, {config.trainer.max_epochs} epochs)")
+    print(
+        f"median ratio {statistics.median(ratios):.2f} ({config.model.image.name}, {config.trainer.max_epochs} epochs)"
+    )
 
 
 if __name__ == "__main__":

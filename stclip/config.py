@@ -86,7 +86,9 @@ class AugmentConfig(StrictModel):
 
     flips: bool = True
     quarter_turns: bool = True
-    color_jitter: Annotated[float, Field(ge=0, le=1)] = 0.2  # largest relative change of brightness, contrast, hue
+    color_jitter: Annotated[float, Field(ge=0, le=1)] = (
+        0.2  # largest relative change of brightness, contrast, hue
+    )
 
 
 class ClipLossConfig(StrictModel):

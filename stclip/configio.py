@@ -24,9 +24,13 @@ class _Loader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
             if not isinstance(key, str | int | float | bool | None):
-                raise yaml.constructor.ConstructorError(None, None, f"a key must be text, got {key!r}", key_node.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"a key must be text, got {key!r}", key_node.start_mark
+                )
             if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is given twice", key_node.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key '{key}' is given twice", key_node.start_mark
+                )
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
 
@@ -50,7 +54,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def parse_yaml(text: str, source: str) -> Any:
     """The value of a YAML text. Raises ConfigError with the line of the fault."""
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of SafeLoader
+        return yaml.load(text, Loader=_Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}" if mark else ""
@@ -72,13 +76,15 @@ def set_path(tree: dict[str, Any], path: Sequence[str], value: Any) -> None:
     for depth, key in enumerate(path[:-1], 1):
         child = tree.setdefault(key, {})
         if not isinstance(child, dict):
-            raise ConfigError(f"'{'.'.join(path[:depth])}' is a single value, so '{'.'.join(path)}' cannot be set")
+            raise ConfigError(
+                f"'{'.'.join(path[:depth])}' is a single value, so '{'.'.join(path)}' cannot be set"
+            )
         tree = child
     tree[path[-1]] = value
 
 
 def merge(base: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
-    """`extra` over `base`, mapping by mapping. A section whose `name` changes is replaced whole: its other keys belong to another class."""
+    """`extra` over `base`, mapping by mapping. A `loss` whose name changes is replaced whole: its keys are another class's."""
     out = dict(base)
     for key, value in extra.items():
         old = out.get(key)
@@ -93,7 +99,8 @@ def merge(base: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
 def validate(model: type[Model], tree: Any, source: str) -> Model:
     """A mapping as a typed configuration.
 
-    Raises ConfigError: one line with the source, the dotted key, the rule, the value received and, for an unknown key, the nearest known one.
+    Raises ConfigError: one line with the source, the dotted key, the rule and the value received; for an unknown key the
+    nearest known one.
     """
     try:
         return model.model_validate(tree)
@@ -134,7 +141,9 @@ def _known_keys(model: type[BaseModel], location: Iterable[str]) -> list[str]:
         tagged = [m for m in current if "name" in m.model_fields and m.model_fields["name"].default == part]
         fields = [m.model_fields[part].annotation for m in current if part in m.model_fields]
         leaves = [leaf for f in fields for leaf in _models(f)]
-        current = tagged if tagged and not fields else leaves if fields else current  # a key of a dict, a place in a list
+        current = (
+            tagged if tagged and not fields else leaves if fields else current
+        )  # a key of a dict, a place in a list
     return sorted({name for m in current for name in m.model_fields})
 
 
@@ -181,7 +190,9 @@ def override(tree: dict[str, Any], path: Sequence[str], value: Any) -> dict[str,
         for step in path[:depth]:
             section = section.get(step, {}) if isinstance(section, Mapping) else {}
         if section is not None and not isinstance(section, Mapping):
-            raise ConfigError(f"'{'.'.join(path[:depth])}' is a single value, so '{'.'.join(path)}' cannot be set ({key})")
+            raise ConfigError(
+                f"'{'.'.join(path[:depth])}' is a single value, so '{'.'.join(path)}' cannot be set ({key})"
+            )
     return merge(tree, patch)
 
 

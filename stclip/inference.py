@@ -1,8 +1,8 @@
 """A trained model for new tiles and new gene sentences.
 
-    from stclip.inference import load_model
-    model = load_model("results/NAME/best/spatial")
-    tiles, genes = model.embed_tiles(images), model.embed_sentences(["KRT19 EPCAM CDH1"])
+from stclip.inference import load_model
+model = load_model("results/NAME/best/spatial")
+tiles, genes = model.embed_tiles(images), model.embed_sentences(["KRT19 EPCAM CDH1"])
 """
 
 from __future__ import annotations
@@ -28,7 +28,11 @@ class TrainedModel:
     """A dual encoder with what its inputs need: the vocabulary, the frozen features and their scaling."""
 
     def __init__(
-        self, config: Experiment, encoder: DualEncoder, vocabulary: Sequence[str], scaling: FeatureScaling | None
+        self,
+        config: Experiment,
+        encoder: DualEncoder,
+        vocabulary: Sequence[str],
+        scaling: FeatureScaling | None,
     ) -> None:
         self.config, self.encoder, self.scaling = config, encoder.eval(), scaling
         self.vocabulary = tuple(vocabulary)
@@ -48,7 +52,9 @@ class TrainedModel:
         """
         size = self.config.data.image_size
         if tiles.dtype != np.uint8 or tiles.ndim != 4 or tiles.shape[1:] != (size, size, 3):
-            raise InputError(f"tiles must be uint8 [N, {size}, {size}, 3], got {tiles.dtype} {list(tiles.shape)}")
+            raise InputError(
+                f"tiles must be uint8 [N, {size}, {size}, 3], got {tiles.dtype} {list(tiles.shape)}"
+            )
         inputs = self._image_inputs(tiles)
         parts = [self.encoder.encode_image(inputs[at : at + CHUNK]) for at in range(0, len(inputs), CHUNK)]
         return torch.cat(parts).numpy()
@@ -70,7 +76,8 @@ class TrainedModel:
                 )
             genes[row, : len(ids)] = ids
         parts = [
-            self.encoder.encode_genes(torch.from_numpy(genes[at : at + CHUNK])) for at in range(0, len(genes), CHUNK)
+            self.encoder.encode_genes(torch.from_numpy(genes[at : at + CHUNK]))
+            for at in range(0, len(genes), CHUNK)
         ]
         return torch.cat(parts).numpy()
 

@@ -46,7 +46,10 @@ class SpatialClipModule(pl.LightningModule):
         """Loss of one batch. Terms are summed on the device and logged once an epoch: no sync a step."""
         encoder = self.encoder
         terms = self.loss.from_batch(
-            encoder.encode_image(batch["image"]), encoder.encode_genes(batch["genes"]), encoder.logit_scale, batch
+            encoder.encode_image(batch["image"]),
+            encoder.encode_genes(batch["genes"]),
+            encoder.logit_scale,
+            batch,
         )
         for name, value in terms.items():
             value = value.detach()
@@ -101,7 +104,9 @@ class SpatialClipModule(pl.LightningModule):
         optimizer = torch.optim.AdamW(groups, lr=settings.lr, betas=settings.betas, fused=True)
         total = max(1, int(self.trainer.estimated_stepping_batches))
         warmup = max(1, round(settings.warmup_fraction * total))
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _warm_cosine(step, warmup, total))
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: _warm_cosine(step, warmup, total)
+        )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _encode(self, batch: Batch) -> None:
@@ -125,7 +130,9 @@ class SpatialClipModule(pl.LightningModule):
         metrics = gallery_recall(image, genes, rest["slide_ids"], ks=KS, neighbor_ids=neighbors)
         return metrics | self._in_batch(image, genes, rest)
 
-    def _in_batch(self, image: torch.Tensor, genes: torch.Tensor, rest: dict[str, torch.Tensor]) -> dict[str, float]:
+    def _in_batch(
+        self, image: torch.Tensor, genes: torch.Tensor, rest: dict[str, torch.Tensor]
+    ) -> dict[str, float]:
         """Loss and recall inside batches of `data.batch_size` spots, as earlier runs took them; for comparison only."""
         size, scale = self.config.data.batch_size, self.encoder.logit_scale
         recalls = {k: RecallAtK(k).to(image.device) for k in KS}
@@ -140,7 +147,9 @@ class SpatialClipModule(pl.LightningModule):
             for metric in recalls.values():
                 metric.update(logits, target)
         mean_loss = sum(loss * n for loss, n in zip(losses, counts, strict=True)) / sum(counts)
-        return {"loss": mean_loss} | {f"batch_R@{k}": float(metric.compute()) for k, metric in recalls.items()}
+        return {"loss": mean_loss} | {
+            f"batch_R@{k}": float(metric.compute()) for k, metric in recalls.items()
+        }
 
 
 def _warm_cosine(step: int, warmup: int, total: int) -> float:

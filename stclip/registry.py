@@ -28,11 +28,15 @@ class Entry:
 
 LOSSES: dict[str, Entry] = {
     "clip": Entry("stclip.losses:ClipLoss", "symmetric InfoNCE: the one true partner is the target"),
-    "spatial": Entry("stclip.losses:SpatialLoss", "soft targets: neighbouring spots share part of the target"),
+    "spatial": Entry(
+        "stclip.losses:SpatialLoss", "soft targets: neighbouring spots share part of the target"
+    ),
 }
 IMAGE_TOWERS: dict[str, Entry] = {
     "cnn": Entry("stclip.model.image:CnnTower", "small convolutional net on the tile, trained from scratch"),
-    "stain": Entry("stclip.model.image:FeatureTower", "frozen colour, stain and texture statistics, then an MLP"),
+    "stain": Entry(
+        "stclip.model.image:FeatureTower", "frozen colour, stain and texture statistics, then an MLP"
+    ),
 }
 GENE_TOWERS: dict[str, Entry] = {
     "bag": Entry("stclip.model.genes:BagTower", "rank-weighted embedding of the gene sentence, then an MLP"),

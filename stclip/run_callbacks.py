@@ -50,7 +50,16 @@ class CarryModelFacts(pl.Callback):
 
 def quiet_lightning() -> None:
     """Silence hints that do not apply: hardware banners, and advice to add loader workers (there are no loaders)."""
-    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda", "lightning.fabric"):
+    for name in (
+        "lightning.pytorch.utilities.rank_zero",
+        "lightning.pytorch.accelerators.cuda",
+        "lightning.fabric",
+    ):
         logging.getLogger(name).setLevel(logging.ERROR)
-    for message in (".*does not have many workers.*", ".*smaller than the logging interval.*", ".*GPU available but not used.*", ".*isinstance.treespec.*"):
+    for message in (
+        ".*does not have many workers.*",
+        ".*smaller than the logging interval.*",
+        ".*GPU available but not used.*",
+        ".*isinstance.treespec.*",
+    ):
         warnings.filterwarnings("ignore", message=message)

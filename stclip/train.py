@@ -118,7 +118,9 @@ def fit(
             devices=config.trainer.devices,
             precision=config.trainer.precision,
             gradient_clip_val=config.optimizer.gradient_clip,
-            logger=build_loggers(config.trainer.loggers, out_dir, config.name) if out_dir is not None else False,
+            logger=build_loggers(config.trainer.loggers, out_dir, config.name)
+            if out_dir is not None
+            else False,
             callbacks=[facts, LogCoverage(data), *callbacks],
             default_root_dir=out_dir,
             # Saved by whoever needs it: at the end here, after each epoch by a callback in a sweep.
@@ -133,7 +135,9 @@ def fit(
     status = "failed"
     try:
         with clock.stage("train"):
-            trainer.fit(module, datamodule=data, ckpt_path=resume_from, weights_only=True if resume_from else None)
+            trainer.fit(
+                module, datamodule=data, ckpt_path=resume_from, weights_only=True if resume_from else None
+            )
         metrics = _floats(trainer.callback_metrics)
         if test:
             with clock.stage("test"):
@@ -161,7 +165,9 @@ def parse_arguments(arguments: Sequence[str]) -> tuple[Experiment, Path]:
     for argument in arguments:
         key, equals, value = argument.partition("=")
         if not equals:
-            raise ConfigError(f"arguments look like key=value, got '{argument}'; see python -m stclip.train --help")
+            raise ConfigError(
+                f"arguments look like key=value, got '{argument}'; see python -m stclip.train --help"
+            )
         if key in ("experiment", "out"):
             if key in chosen:
                 raise ConfigError(f"{key}= is given twice: '{chosen[key]}' and '{value}'")

@@ -14,7 +14,15 @@ KS = (1, 5, 10)
 def metrics_table(metrics: dict[str, float], splits: tuple[str, ...]) -> Table:
     """A row a split: slide-gallery recall with chance and lift, in-batch recall, loss, median rank."""
     table = Table(title_justify="left")
-    for head in ("split", *(f"R@{k}" for k in KS), "chance", "lift", *(f"batch R@{k}" for k in KS), "median rank", "loss"):
+    for head in (
+        "split",
+        *(f"R@{k}" for k in KS),
+        "chance",
+        "lift",
+        *(f"batch R@{k}" for k in KS),
+        "median rank",
+        "loss",
+    ):
         table.add_column(head, justify="left" if head == "split" else "right")
     for split in splits:
 
@@ -33,7 +41,9 @@ def metrics_table(metrics: dict[str, float], splits: tuple[str, ...]) -> Table:
     return table
 
 
-def print_result(config: Experiment, metrics: dict[str, float], seconds: dict[str, float], files: str) -> None:
+def print_result(
+    config: Experiment, metrics: dict[str, float], seconds: dict[str, float], files: str
+) -> None:
     """Print the metrics by split, wall seconds by stage, and where the files are."""
     console = Console(width=None if Console().is_terminal else 130)
     console.print(f"[bold]{escape(config.name)}[/] on {escape(config.data.dataset)}, loss {config.loss.name}, "

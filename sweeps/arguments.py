@@ -39,21 +39,47 @@ def make_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     what = parser.add_argument_group("what to search")
-    what.add_argument("--space", metavar="NAME|FILE", help="a space of configs/space/, or a YAML file (see --list)")
+    what.add_argument(
+        "--space", metavar="NAME|FILE", help="a space of configs/space/, or a YAML file (see --list)"
+    )
     what.add_argument("--data", metavar="NAME|PATH", help="data set below data/processed, or its folder; the space's own "
                       "choice when left out (synthetic_medium, made on first use)")  # fmt: skip
     what.add_argument("--set", metavar="KEY=VALUE", action="append", default=[],
                       help="fix a key of the experiment, such as model.embed_dim=256; a parameter that is set is no "
                       "longer searched; may be repeated")  # fmt: skip
     budget = parser.add_argument_group("how much")
-    budget.add_argument("--trials", metavar="N", type=_count, help="trials for each family (default: the space's)")
-    budget.add_argument("--epochs", metavar="N", type=_count, help="epochs of a whole trial (default: the space's)")
-    budget.add_argument("--time-budget", metavar="TIME", type=parse_duration, help="stop after this long, such as 90s, 30m, 1h30m")
-    budget.add_argument("--seed", metavar="N", type=_seed, default=0, help="the one source of randomness (default 0)")
+    budget.add_argument(
+        "--trials", metavar="N", type=_count, help="trials for each family (default: the space's)"
+    )
+    budget.add_argument(
+        "--epochs", metavar="N", type=_count, help="epochs of a whole trial (default: the space's)"
+    )
+    budget.add_argument(
+        "--time-budget",
+        metavar="TIME",
+        type=parse_duration,
+        help="stop after this long, such as 90s, 30m, 1h30m",
+    )
+    budget.add_argument(
+        "--seed", metavar="N", type=_seed, default=0, help="the one source of randomness (default 0)"
+    )
     where = parser.add_argument_group("on what")
-    where.add_argument("--cpus-per-trial", metavar="X", type=_positive, default=1.0, help="processors, and torch threads, of a trial (default 1)")
-    where.add_argument("--gpus-per-trial", metavar="X", type=_fraction, help="GPUs of a trial, fractions allowed (default: share those there are)")
-    where.add_argument("--max-concurrent", metavar="N", type=_count, help="trials at once (default: as many as fit)")
+    where.add_argument(
+        "--cpus-per-trial",
+        metavar="X",
+        type=_positive,
+        default=1.0,
+        help="processors, and torch threads, of a trial (default 1)",
+    )
+    where.add_argument(
+        "--gpus-per-trial",
+        metavar="X",
+        type=_fraction,
+        help="GPUs of a trial, fractions allowed (default: share those there are)",
+    )
+    where.add_argument(
+        "--max-concurrent", metavar="N", type=_count, help="trials at once (default: as many as fit)"
+    )
     out = parser.add_argument_group("what comes out")
     out.add_argument("--name", help="name of the sweep (default: the space and the time)")
     out.add_argument("--results", metavar="DIR", help="folder of all results (default: results)")
@@ -62,17 +88,27 @@ def make_parser() -> argparse.ArgumentParser:
     out.add_argument("--quiet", action="store_true", help="print the final table only")
     instead = parser.add_argument_group("instead of a sweep")
     modes = instead.add_mutually_exclusive_group()
-    modes.add_argument("--dry-run", action="store_true", help="resolve, count and check everything; run nothing")
+    modes.add_argument(
+        "--dry-run", action="store_true", help="resolve, count and check everything; run nothing"
+    )
     modes.add_argument("--list", action="store_true", help="spaces, data sets and losses, a line each")
-    modes.add_argument("--debug", action="store_true", help="one trial in this process, in the middle of the space's ranges")
-    instead.add_argument("--family", help="with --debug: which family (default: the first that --set concerns)")
+    modes.add_argument(
+        "--debug", action="store_true", help="one trial in this process, in the middle of the space's ranges"
+    )
+    instead.add_argument(
+        "--family", help="with --debug: which family (default: the first that --set concerns)"
+    )
     return parser
 
 
 def parse_duration(text: str) -> float:
     """`90s`, `30m`, `1h30m`, `2d` as seconds. Raises ArgumentTypeError for anything else, and for nothing at all."""
     match = re.fullmatch(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text.strip())
-    seconds = sum(int(n or 0) * unit for n, unit in zip(match.groups(), (86400, 3600, 60, 1), strict=True)) if match else 0
+    seconds = (
+        sum(int(n or 0) * unit for n, unit in zip(match.groups(), (86400, 3600, 60, 1), strict=True))
+        if match
+        else 0
+    )
     if seconds <= 0:
         raise argparse.ArgumentTypeError(f"a time looks like 90s, 30m or 1h30m, got '{text}'")
     return float(seconds)

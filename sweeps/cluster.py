@@ -9,14 +9,17 @@ from typing import Any
 
 from stclip.errors import InputError
 
-# Read by Ray when it is imported or initialised, so they are set before `import ray`.
+# Read by Ray when it is imported or initialised, so they are set before `import ray`; a cluster has its own.
 QUIET_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # each run logs for itself; Tune's copies cost 2 ms a report
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours: stop cleanly, keep what was cut off resumable
     "RAY_AIR_NEW_OUTPUT": "0",  # no tables of Tune's own
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # silences a notice about CUDA_VISIBLE_DEVICES
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    "RAY_worker_niceness": "0",  # trials are what the machine is for; at Ray's 15 the dashboard's start-up starves them
 }
+# What Tune gives its actors' environment. A job that has the same lets them take the processes that are warm already.
+TRIAL_ENVIRONMENT = {"PL_DISABLE_FORK": "1", "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0"}
 OBJECT_STORE_BYTES = 128 * 1024**2  # trials exchange floats and small checkpoints through it
 
 
@@ -29,27 +32,25 @@ class ClusterInfo:
     dashboard: str | None  # address, with the way in
 
 
-def start_local_ray(cpus: int | None) -> ClusterInfo:
-    """A private Ray on this machine, never somebody else's; dashboard and ports on loopback.
-
-    Args:
-        cpus: processors that trials may use in all; None takes those of the machine.
-    """
+def start_local_ray() -> ClusterInfo:
+    """A private Ray on this machine, never somebody else's; the dashboard on loopback."""
     os.environ.update({key: value for key, value in QUIET_ENVIRONMENT.items() if key not in os.environ})
     import ray
 
     context: Any = ray.init(
         address="local",
-        num_cpus=cpus,
         include_dashboard=True,
         dashboard_host="127.0.0.1",
         object_store_memory=OBJECT_STORE_BYTES,
         log_to_driver=False,
         logging_level=logging.ERROR,
-        runtime_env={"worker_process_setup_hook": "sweeps.trial.warm_up"},
+        runtime_env={"env_vars": TRIAL_ENVIRONMENT, "worker_process_setup_hook": "sweeps.trial.warm_up"},
     )
     total = ray.cluster_resources()
-    return ClusterInfo(float(total.get("CPU", 0)), float(total.get("GPU", 0)), context.dashboard_url)
+    dashboard = (
+        f"http://{context.dashboard_url} (token: ray get-auth-token)" if context.dashboard_url else None
+    )
+    return ClusterInfo(float(total.get("CPU", 0)), float(total.get("GPU", 0)), dashboard)
 
 
 def local_resources() -> tuple[float, float]:
@@ -82,9 +83,13 @@ def share_resources(
     Raises InputError when not even one trial fits.
     """
     if cpus_per_trial > cpus:
-        raise InputError(f"--cpus-per-trial {cpus_per_trial:g} is more than the {cpus:g} processors there are; ask for less")
+        raise InputError(
+            f"--cpus-per-trial {cpus_per_trial:g} is more than the {cpus:g} processors there are; ask for less"
+        )
     if (gpus_per_trial or 0) > gpus:
-        raise InputError(f"--gpus-per-trial {gpus_per_trial:g} is more than the {gpus:g} GPUs there are; ask for less")
+        raise InputError(
+            f"--gpus-per-trial {gpus_per_trial:g} is more than the {gpus:g} GPUs there are; ask for less"
+        )
     by_cpu = max(1, int(cpus // cpus_per_trial))
     if gpus_per_trial is None:
         wanted = min(by_cpu, max_concurrent or by_cpu)

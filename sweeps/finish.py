@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +16,9 @@ from sweeps.trial import CHECKPOINT
 CONFIG = "config.yaml"
 
 
-def test_winners(plan: SweepPlan, folder: ResultsFolder, records: Sequence[TrialRecord]) -> dict[str, dict[str, float]]:
+def test_winners(
+    plan: SweepPlan, folder: ResultsFolder, records: Sequence[TrialRecord]
+) -> dict[str, dict[str, float]]:
     """Keep each family's best trial below best/<family>/ and read the test slides with it, this once.
 
     Returns family -> test metrics by their logged names; a family without a winner is left out.
@@ -50,7 +51,7 @@ def _keep(folder: ResultsFolder, family: str, checkpoint: Path, config: str) -> 
     best.mkdir(parents=True, exist_ok=True)
     draft = best / f".{CHECKPOINT}.draft"
     shutil.copyfile(checkpoint, draft)
-    os.replace(draft, best / CHECKPOINT)
+    draft.replace(best / CHECKPOINT)
     (best / CONFIG).write_text(config, encoding="utf-8")
     return best / CHECKPOINT
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -18,6 +19,9 @@ from sweeps.results import ResultsFolder
 from sweeps.table import final_table
 from sweeps.versions import collect_versions
 from sweeps.view import FamilyStatus, LiveView, Snapshot
+
+if TYPE_CHECKING:
+    from sweeps.search import FamilySearch
 
 CSV_SECONDS = 2.0  # trials.csv is rewritten at most this often while the sweep runs
 
@@ -31,9 +35,10 @@ def run_sweep(plan: SweepPlan, store: SpotStore, command: str, quiet: bool) -> i
     folder = ResultsFolder(plan.folder)
     folder.create(describe_sweep(plan, store, command))
     console = Console()
-    with console.status("starting Ray", spinner="dots") if console.is_terminal and not quiet else _Silent():
-        cluster, resources = _start(plan)
-    records, reason = _search(plan, folder, cluster, resources, quiet)
+    with _spinner(None if quiet else console, "starting Ray"):
+        cluster, resources, search = _start(plan, folder)
+    reason = _search(plan, folder, search, cluster, resources, quiet)
+    records = search.snapshot()
     status = "complete" if reason is None else "interrupted"
     summary = _finish(plan, folder, store, records, status, start, console if not quiet else None)
     places = [
@@ -79,7 +84,10 @@ def describe_data(plan: SweepPlan, store: SpotStore) -> dict[str, Any]:
     splits = {}
     for split in ("train", "val", "test"):
         rows = store.spots(split)
-        sizes = [int((store.slide_index[rows] == slide).sum()) for slide in sorted(set(store.slide_index[rows].tolist()))]
+        sizes = [
+            int((store.slide_index[rows] == slide).sum())
+            for slide in sorted(set(store.slide_index[rows].tolist()))
+        ]
         splits[split] = {"slides": len(sizes), "spots": len(rows), "smallest_gallery": min(sizes, default=0)}
     return {
         "dataset": config.data.dataset,
@@ -91,45 +99,49 @@ def describe_data(plan: SweepPlan, store: SpotStore) -> dict[str, Any]:
     }
 
 
-class _Silent:
-    """Shows nothing."""
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *error: object) -> None: ...
-
-
-def _start(plan: SweepPlan) -> tuple[ClusterInfo, TrialResources]:
-    """Start Ray; meanwhile import what the driver needs, since both take seconds."""
-    importing = threading.Thread(target=_import_driver, daemon=True)
-    importing.start()
-    cluster = start_local_ray(None)
-    importing.join()
-    shared = share_resources(
-        cluster.cpus, cluster.gpus, plan.cpus_per_trial, plan.gpus_per_trial, plan.max_concurrent
-    )
-    return cluster, shared
+def _spinner(console: Console | None, text: str) -> AbstractContextManager[object]:
+    """Something that moves while a person waits; nothing when quiet or not on a terminal."""
+    if console is None or not console.is_terminal:
+        return nullcontext()
+    return console.status(text, spinner="dots")
 
 
-def _import_driver() -> None:
-    import optuna  # noqa: F401
-    import sqlalchemy.dialects.sqlite  # noqa: F401
+def _start(plan: SweepPlan, folder: ResultsFolder) -> tuple[ClusterInfo, TrialResources, FamilySearch]:
+    """Start Ray and open the studies at the same time, since each takes seconds."""
+    with ThreadPoolExecutor(1) as beside:
+        opening = beside.submit(_open_search, plan, folder)
+        cluster = start_local_ray()
+        shared = share_resources(
+            cluster.cpus, cluster.gpus, plan.cpus_per_trial, plan.gpus_per_trial, plan.max_concurrent
+        )
+        return cluster, shared, opening.result()
+
+
+def _open_search(plan: SweepPlan, folder: ResultsFolder) -> FamilySearch:
+    import optuna
+
+    from sweeps.search import FamilySearch, study_storage
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # the view says it
+    search = FamilySearch(plan.space, study_storage(folder.study_db), plan.seed)
+    search.adopt()
+    return search
 
 
 def _search(
-    plan: SweepPlan, folder: ResultsFolder, cluster: ClusterInfo, resources: TrialResources, quiet: bool
-) -> tuple[list[TrialRecord], str | None]:
-    """All trials. Returns the records and why the search stopped early, if it did."""
-    import optuna
+    plan: SweepPlan,
+    folder: ResultsFolder,
+    search: FamilySearch,
+    cluster: ClusterInfo,
+    resources: TrialResources,
+    quiet: bool,
+) -> str | None:
+    """All trials. Returns why the search stopped early, None if it did not."""
     import ray
 
-    from sweeps.search import FamilySearch, study_storage
     from sweeps.stopping import InterruptHandler, StopSwitch
     from sweeps.tuning import run_tuner
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    search = FamilySearch(plan.space, study_storage(folder.study_db), plan.seed)
-    search.adopt()
     view = LiveView(
         snapshots(plan, search.snapshot),
         results=folder.path,
@@ -150,7 +162,7 @@ def _search(
     finally:
         write_csv()
         ray.shutdown()
-    return search.snapshot(), switch.reason
+    return switch.reason
 
 
 def _throttled(work: Callable[[], None], seconds: float) -> Callable[[], None]:
@@ -206,13 +218,12 @@ def _finish(
     from sweeps.report import write_report
     from sweeps.summary import build_summary
 
-    terminal = console is not None and console.is_terminal
-    with console.status("reading the test slides with the winners", spinner="dots") if terminal else _Silent():  # type: ignore[union-attr]
+    with _spinner(console, "reading the test slides with the winners"):
         tests = test_winners(plan, folder, records)
         baselines = run_baselines(plan, store)
     summary = build_summary(
         records,
-        {family: plan.space.trials for family in plan.space.families},
+        dict.fromkeys(plan.space.families, plan.space.trials),
         plan.space.metric,
         plan.space.mode,
         tests,
@@ -224,4 +235,3 @@ def _finish(
     folder.write_summary(summary)
     write_report(folder)
     return summary
-

@@ -21,7 +21,9 @@ def list_names() -> str:
     for path in sorted(SPACES.glob("*.yaml")):
         try:
             space = load_space(path.stem)
-            lines.append(f"  {path.stem:<18}{space.about} ({space.trials} trials x {len(space.families)} families)")
+            lines.append(
+                f"  {path.stem:<18}{space.about} ({space.trials} trials x {len(space.families)} families)"
+            )
         except InputError as error:
             lines.append(f"  {path.stem:<18}cannot be used: {error}")
     lines.append("data sets (--data):")

@@ -22,7 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(list_names())
             return 0
         if options.space is None:
-            raise ConfigError("--space is missing: name a space of configs/space/ or a YAML file; --list shows them")
+            raise ConfigError(
+                "--space is missing: name a space of configs/space/ or a YAML file; --list shows them"
+            )
         if options.family is not None and not options.debug:
             raise ConfigError("--family goes with --debug only; a sweep runs all families of its space")
         from sweeps.plan import make_plan

@@ -18,7 +18,7 @@ CHECKPOINT = "checkpoint.ckpt"
 
 
 def warm_up() -> None:
-    """Import what every trial needs. Ray calls it in each worker process as it starts, before there is a trial."""
+    """Import what every trial needs, which takes seconds, before there is a trial."""
     import lightning.pytorch  # noqa: F401
 
     import stclip.module  # noqa: F401
@@ -37,7 +37,9 @@ class TrialRequest:
         return validate(Experiment, self.experiment, f"trial {self.name}")
 
 
-def make_trainable(request_of: Callable[[Mapping[str, Any]], TrialRequest]) -> Callable[[dict[str, Any]], None]:
+def make_trainable(
+    request_of: Callable[[Mapping[str, Any]], TrialRequest],
+) -> Callable[[dict[str, Any]], None]:
     """A Tune function trainable. `request_of` turns the search's suggestion into a request; it travels to the workers."""
 
     def trainable(config: dict[str, Any]) -> None:
@@ -64,7 +66,13 @@ def run_trial(request: TrialRequest) -> None:
         else:
             with restored.as_directory() as folder:
                 start = Path(folder) / CHECKPOINT
-                fit(config, callbacks=[_reporter()], out_dir=Path(request.folder), resume_from=start, save=False)
+                fit(
+                    config,
+                    callbacks=[_reporter()],
+                    out_dir=Path(request.folder),
+                    resume_from=start,
+                    save=False,
+                )
     except Exception as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         _write_error(Path(request.folder))

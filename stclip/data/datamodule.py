@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal, cast
 
 import lightning.pytorch as pl
 import numpy as np
@@ -25,7 +25,9 @@ class SpotBatches:
 
     batch_sampler = None  # Lightning looks for it beside `sampler`
 
-    def __init__(self, module: SpotDataModule, sampler: RandomBatches | NeighborhoodBatches | list[np.ndarray]) -> None:
+    def __init__(
+        self, module: SpotDataModule, sampler: RandomBatches | NeighborhoodBatches | list[np.ndarray]
+    ) -> None:
         self.module = module
         self.sampler = sampler
 
@@ -95,8 +97,8 @@ class SpotDataModule(pl.LightningDataModule):
         """The batch on `device` (Lightning hook). Lightning's own walks any nesting, at a tenth of a small step's time."""
         if device.type == "cpu":
             return batch
-        moved: Any = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
-        return moved
+        tensors = cast(dict[str, torch.Tensor], batch)
+        return cast(Batch, {name: value.to(device, non_blocking=True) for name, value in tensors.items()})
 
     def train_batches(self) -> RandomBatches | NeighborhoodBatches:
         """The training order; a pure function of seed and epoch."""
@@ -112,13 +114,17 @@ class SpotDataModule(pl.LightningDataModule):
                 rank=self.rank,
                 world_size=self.world_size,
             )
-        return RandomBatches(spots, data.batch_size, self.config.seed, rank=self.rank, world_size=self.world_size)
+        return RandomBatches(
+            spots, data.batch_size, self.config.seed, rank=self.rank, world_size=self.world_size
+        )
 
     def coverage(self, epoch: int) -> float:
         """Mean neighbour weight that is present in a batch of this epoch, 0..1."""
         store, batches = self.opened(), self.train_batches()
         batches.set_epoch(epoch)
-        return float(np.mean([neighbor_coverage(b, store.neighbor_ids, store.neighbor_alphas) for b in batches]))
+        return float(
+            np.mean([neighbor_coverage(b, store.neighbor_ids, store.neighbor_alphas) for b in batches])
+        )
 
     def eval_batches(self, split: Split) -> SpotBatches:
         """All spots of a split, in the order of the shards."""

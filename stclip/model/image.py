@@ -15,7 +15,9 @@ class FeatureTower(nn.Module):
     The short cut is the part that a linear method (CCA) would find; the MLP adds what is not linear.
     """
 
-    def __init__(self, config: ImageTowerConfig, augment: AugmentConfig, input_dim: int, embed_dim: int) -> None:
+    def __init__(
+        self, config: ImageTowerConfig, augment: AugmentConfig, input_dim: int, embed_dim: int
+    ) -> None:
         """`input_dim`: length F of a feature vector. `augment` has nothing to act on: the features are frozen."""
         super().__init__()
         self.linear = nn.Linear(input_dim, embed_dim)
@@ -34,7 +36,9 @@ class FeatureTower(nn.Module):
 class CnnTower(nn.Module):
     """Four strided convolutions, batch norm, mean pooling and a projection; trained from scratch."""
 
-    def __init__(self, config: ImageTowerConfig, augment: AugmentConfig, input_dim: int, embed_dim: int) -> None:
+    def __init__(
+        self, config: ImageTowerConfig, augment: AugmentConfig, input_dim: int, embed_dim: int
+    ) -> None:
         """`input_dim` is the tile's side in pixels; any side from 16 up will do, since the maps are pooled."""
         super().__init__()
         self.augment = augment

@@ -46,11 +46,20 @@ def test_published_settings():
     ("tree", "message"),
     [
         ({"loss": {"name": "spatial", "neighbor_alpha_scal": 1}}, "did you mean 'neighbor_alpha_scale'"),
-        ({"loss": {"name": "spatiall"}}, r"unknown loss 'spatiall'; did you mean 'spatial'\? Known: clip, spatial"),
-        ({"loss": {"name": "clip", "temp_reg_weight": 0.1}}, "unknown key 'loss.temp_reg_weight'.*known here: gather"),
+        (
+            {"loss": {"name": "spatiall"}},
+            r"unknown loss 'spatiall'; did you mean 'spatial'\? Known: clip, spatial",
+        ),
+        (
+            {"loss": {"name": "clip", "temp_reg_weight": 0.1}},
+            "unknown key 'loss.temp_reg_weight'.*known here: gather",
+        ),
         ({"data": {"batchsize": 3}}, r"unknown key 'data.batchsize' \(did you mean 'batch_size'\?\)"),
         ({"datas": {}}, "unknown key 'datas'"),
-        ({"model": {"image": {"name": "stian"}}}, "model.image.name: unknown image tower 'stian'; did you mean 'stain'"),
+        (
+            {"model": {"image": {"name": "stian"}}},
+            "model.image.name: unknown image tower 'stian'; did you mean 'stain'",
+        ),
         ({"optimizer": {"lr": -1}}, "optimizer.lr: input should be greater than 0, got -1"),
         ({"optimizer": {"lr": float("nan")}}, "optimizer.lr: .*finite.*got nan"),
         ({"model": {"temperature": 0}}, "model.temperature: .*greater than 0.001, got 0"),
@@ -102,7 +111,9 @@ def test_bad_overrides(text):
 
 
 def test_overrides_reach_the_configuration():
-    config = load_experiment("medium_spatial", ["data.dataset=synthetic_medium", "loss.neighbor_alpha_scale=0.25"])
+    config = load_experiment(
+        "medium_spatial", ["data.dataset=synthetic_medium", "loss.neighbor_alpha_scale=0.25"]
+    )
     assert config.data.dataset == "synthetic_medium"
     assert config.loss.model_dump()["neighbor_alpha_scale"] == 0.25
     with pytest.raises(ConfigError, match="unknown key 'trainer.max_epoch'.*'max_epochs'"):
@@ -114,11 +125,15 @@ def test_overrides_reach_the_configuration():
 def test_another_loss_drops_the_keys_of_the_one_before():
     config = load_experiment("medium_spatial", ["loss.name=clip"])
     assert config.loss.name == "clip"
-    assert merge({"loss": {"name": "spatial", "a": 1}}, {"loss": {"a": 2}}) == {"loss": {"name": "spatial", "a": 2}}
+    assert merge({"loss": {"name": "spatial", "a": 1}}, {"loss": {"a": 2}}) == {
+        "loss": {"name": "spatial", "a": 2}
+    }
 
 
 def test_unknown_experiment_lists_the_known():
-    with pytest.raises(ConfigError, match="unknown experiment 'medium_spatail'; did you mean 'medium_spatial'"):
+    with pytest.raises(
+        ConfigError, match="unknown experiment 'medium_spatail'; did you mean 'medium_spatial'"
+    ):
         load_experiment("medium_spatail")
     with pytest.raises(ConfigError, match="experiment file nothing.yaml: no such file"):
         load_experiment("nothing.yaml")

@@ -1,6 +1,7 @@
 """One training run from shards to test metrics, and a model taken out of it again."""
 
 import json
+from itertools import pairwise
 
 import lightning.pytorch as pl
 import numpy as np
@@ -46,7 +47,9 @@ def test_a_run_reports_every_promised_metric_and_writes_its_files(tiny_dataset, 
         assert np.isfinite(result.metrics[f"{split}/loss"])
     assert 0 <= result.metrics["train/neighbor_coverage"] <= 1
     assert result.metrics["train/temperature"] == pytest.approx(0.07, rel=0.2)
-    assert {"config.yaml", CHECKPOINT, "metrics.json", "metrics.csv"} <= {p.name for p in (tmp_path / "run").iterdir()}
+    assert {"config.yaml", CHECKPOINT, "metrics.json", "metrics.csv"} <= {
+        p.name for p in (tmp_path / "run").iterdir()
+    }
     assert json.loads((tmp_path / "run" / "metrics.json").read_text()) == pytest.approx(result.metrics)
     assert {"data", "model", "train", "test"} <= set(result.seconds)
 
@@ -61,9 +64,13 @@ def test_without_a_folder_nothing_is_written(tiny_dataset, tmp_path, monkeypatch
 
 def test_training_learns_what_the_data_hold(tiny_dataset):
     """The fixture's tiles carry signal about the genes: a trained model must beat an untrained one clearly."""
-    config = experiment(tiny_dataset, loss={"name": "clip"}, optimizer={"lr": 3e-3}, trainer={"max_epochs": 25})
+    config = experiment(
+        tiny_dataset, loss={"name": "clip"}, optimizer={"lr": 3e-3}, trainer={"max_epochs": 25}
+    )
     trained = fit(config).metrics
-    untrained = fit(config.model_copy(update={"optimizer": config.optimizer.model_copy(update={"lr": 1e-12})})).metrics
+    untrained = fit(
+        config.model_copy(update={"optimizer": config.optimizer.model_copy(update={"lr": 1e-12})})
+    ).metrics
     assert trained["val/R@5"] > 1.5 * untrained["val/R@5"]
     assert trained["train/loss"] < 0.7 * untrained["train/loss"]
 
@@ -106,7 +113,9 @@ def test_a_resumed_run_ends_with_the_weights_of_an_unbroken_one(tiny_dataset, tm
 
 def test_a_loss_that_is_not_finite_ends_the_run_with_its_reason(tiny_dataset):
     config = experiment(tiny_dataset, optimizer={"lr": 1e30, "gradient_clip": None, "warmup_fraction": 0})
-    with pytest.raises(FloatingPointError, match=r"training loss became (nan|inf) within epoch 1 .*lower optimizer.lr"):
+    with pytest.raises(
+        FloatingPointError, match=r"training loss became (nan|inf) within epoch 1 .*lower optimizer.lr"
+    ):
         fit(config)
 
 
@@ -120,7 +129,9 @@ def test_evaluate_repeats_the_runs_own_test_metrics(tiny_dataset, tmp_path):
 @pytest.mark.parametrize("tower", ["stain", "cnn"])
 @pytest.mark.parametrize("normalize", ["none", "train", "slide"])
 def test_a_loaded_model_embeds_as_the_run_did(tiny_dataset, tmp_path, tower, normalize):
-    config = experiment(tiny_dataset, model={"image": {"name": tower, "width": 16}}, features={"normalize": normalize})
+    config = experiment(
+        tiny_dataset, model={"image": {"name": tower, "width": 16}}, features={"normalize": normalize}
+    )
     fit(config, tmp_path)
     model = load_model(tmp_path)
     data = SpotDataModule(config)
@@ -138,7 +149,9 @@ def test_a_loaded_model_embeds_as_the_run_did(tiny_dataset, tmp_path, tower, nor
 def test_a_loaded_model_refuses_what_it_cannot_embed(tiny_dataset, tmp_path):
     fit(experiment(tiny_dataset), tmp_path)
     model = load_model(tmp_path)
-    with pytest.raises(InputError, match=r"tiles must be uint8 \[N, 16, 16, 3\], got float64 \[2, 16, 16, 3\]"):
+    with pytest.raises(
+        InputError, match=r"tiles must be uint8 \[N, 16, 16, 3\], got float64 \[2, 16, 16, 3\]"
+    ):
         model.embed_tiles(np.zeros((2, 16, 16, 3)))
     with pytest.raises(InputError, match="sentence 0 has no gene of the model's vocabulary"):
         model.embed_sentences(["NOSUCHGENE ANOTHER"])
@@ -154,7 +167,7 @@ def test_warm_up_then_cosine():
     assert factors[:4] == [0.25, 0.5, 0.75, 1.0]
     assert factors[4] == 1.0
     assert factors[12] == pytest.approx(0.5)
-    assert all(a >= b for a, b in zip(factors[4:], factors[5:], strict=False))
+    assert all(a >= b for a, b in pairwise(factors[4:]))
 
 
 def test_neighborhood_batches_hold_neighbours(tiny_dataset):

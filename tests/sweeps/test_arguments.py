@@ -57,7 +57,10 @@ def test_bad_flags_exit_with_2(capsys, arguments, message):
         (["--space", "spatial", "--name", "../x"], "--name is up to 100 letters"),
         (["--space", "spatial", "--family", "clip"], "--family goes with --debug only"),
         (["--space", "spatial", "--data", "nowhere", "--dry-run"], "nowhere"),
-        (["--space", "spatial", "--debug", "--family", "clipp"], "unknown family 'clipp'; did you mean 'clip'"),
+        (
+            ["--space", "spatial", "--debug", "--family", "clipp"],
+            "unknown family 'clipp'; did you mean 'clip'",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(capsys, arguments, message):

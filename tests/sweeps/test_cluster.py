@@ -12,7 +12,14 @@ from sweeps.cluster import TrialResources, share_resources
         (2, 0, 1, None, None, TrialResources(1, 0.0, 2)),
         (2, 0, 2, None, None, TrialResources(2, 0.0, 1)),
         (16, 0, 1, None, 4, TrialResources(1, 0.0, 4)),
-        (16, 1, 4, None, None, TrialResources(4, 0.25, 4)),  # four trials fit the processors and share the GPU
+        (
+            16,
+            1,
+            4,
+            None,
+            None,
+            TrialResources(4, 0.25, 4),
+        ),  # four trials fit the processors and share the GPU
         (16, 4, 4, None, None, TrialResources(4, 1.0, 4)),
         (16, 8, 4, None, None, TrialResources(4, 1.0, 4)),
         (16, 1, 1, 0.5, None, TrialResources(1, 0.5, 2)),

@@ -11,7 +11,9 @@ from stclip.model.image import CnnTower
 
 
 def tiles(count=5, side=32):
-    return torch.randint(0, 256, (count, side, side, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return torch.randint(
+        0, 256, (count, side, side, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
 
 
 def bag(**changes):
@@ -22,7 +24,9 @@ def bag(**changes):
 @pytest.mark.parametrize("learnable", [True, False])
 @pytest.mark.parametrize(("name", "inputs"), [("cnn", tiles()), ("stain", torch.randn(5, 7))])
 def test_embeddings_have_unit_length_and_gradients_reach_every_weight(name, inputs, learnable):
-    config = ModelConfig(image=ImageTowerConfig(name=name, width=32), learnable_temperature=learnable, embed_dim=6)
+    config = ModelConfig(
+        image=ImageTowerConfig(name=name, width=32), learnable_temperature=learnable, embed_dim=6
+    )
     encoder = DualEncoder(config, AugmentConfig(), input_dim=7, num_genes=30, max_genes=8)
     genes = torch.randint(0, 30, (5, 8))
     image_features, gene_features = encoder.encode_image(inputs), encoder.encode_genes(genes)
@@ -94,5 +98,7 @@ def test_jitter_stays_in_range_and_can_be_off():
 
 @pytest.mark.parametrize("side", [16, 32, 64])
 def test_cnn_takes_any_tile_size(side):
-    tower = CnnTower(ImageTowerConfig(name="cnn", width=32), AugmentConfig(), input_dim=side, embed_dim=6).eval()
+    tower = CnnTower(
+        ImageTowerConfig(name="cnn", width=32), AugmentConfig(), input_dim=side, embed_dim=6
+    ).eval()
     assert tower(tiles(3, side)).shape == (3, 6)
