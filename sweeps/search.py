@@ -79,6 +79,10 @@ class FamilySearch(DriverOnly, Searcher):
         self._space = space
         self._seed = seed
         self._studies = {family: self._open_study(family, storage) for family in space.families}
+        self._startup = {
+            name: startup_points(family.parameters, family.first, space.trials, seed, name)
+            for name, family in space.families.items()
+        }
         self._live: dict[str, _Live] = {}
         self._interrupted: deque[tuple[str, optuna.Trial]] = deque()
         self._records: dict[tuple[str, int], TrialRecord] = {}
@@ -237,11 +241,6 @@ class FamilySearch(DriverOnly, Searcher):
                 f"the study of family '{family}' was started with {key} {held.get(key)}, "
                 f"got {identity[key]}; keep space, epochs and seed of the sweep, or use another --name"
             )
-        chosen = space.family(family)
-        points = startup_points(chosen.parameters, chosen.first, space.trials, self._seed, family)
-        # Numbers follow the order of queueing: what a killed driver had not queued yet is queued now.
-        for point in points[len(study.get_trials(deepcopy=False)) :]:
-            study.enqueue_trial(point)
         return study
 
     def _started(self, family: str) -> int:
@@ -250,7 +249,10 @@ class FamilySearch(DriverOnly, Searcher):
     def _ask(self, family: str) -> optuna.Trial:
         study = self._studies[family]
         trials = study.get_trials(deepcopy=False)
-        number = next((t.number for t in trials if t.state == TrialState.WAITING), len(trials))
+        waiting = [t.number for t in trials if t.state == TrialState.WAITING]  # left by a kill between the two steps below
+        number = waiting[0] if waiting else len(trials)
+        if not waiting and number < len(self._startup[family]):
+            study.enqueue_trial(self._startup[family][number])
         study.sampler = self._sampler(family, number)
         return self._named(study.ask(self._space.distributions(family)))
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from stclip.config import AugmentConfig, ImageTowerConfig
-from stclip.model.augment import augment_tiles
+from stclip.model.augment import jitter_colors, turn_tiles
 
 
 class FeatureTower(nn.Module):
@@ -64,9 +64,11 @@ class CnnTower(nn.Module):
 
     def forward(self, tiles: torch.Tensor) -> torch.Tensor:
         """uint8 [B, H, W, 3] -> float [B, D]. Augments while training."""
+        if self.training:
+            tiles = turn_tiles(tiles, self.augment)
         pixels = tiles.permute(0, 3, 1, 2).float().div(255)
         if self.training:
-            pixels = augment_tiles(pixels, self.augment)
+            pixels = jitter_colors(pixels, self.augment.color_jitter)
         maps = self.maps(pixels.sub(0.5).mul(4))
         pooled = torch.cat([maps.mean(dim=(2, 3)), maps.flatten(2).std(dim=2, correction=0)], dim=1)
         return self.head(pooled)

@@ -223,22 +223,22 @@ def test_a_kill_in_the_middle_of_a_suggestion_changes_nothing(
     assert run(again) == unbroken[22:]
 
 
-def test_a_kill_while_queueing_the_first_points_changes_nothing(
+def test_a_kill_between_queueing_a_first_point_and_asking_for_it_changes_nothing(
     storage: BaseStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, calls = optuna.Study.enqueue_trial, []
+    unbroken = run(FamilySearch(make_space(), InMemoryStorage(), seed=2), count=12)
+    search = FamilySearch(make_space(), storage, seed=2)
+    run(search, count=3)
 
     def killed(self: optuna.Study, *args: Any) -> None:
-        calls.append(args)
-        if len(calls) == 4:
-            raise KeyboardInterrupt
-        real(self, *args)
+        raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(optuna.Study, "enqueue_trial", killed)
-        FamilySearch(make_space(), storage, seed=2)
+        patch.setattr(optuna.Study, "ask", killed)
+        search.suggest("killed")
     again = FamilySearch(make_space(), storage, seed=2)
-    assert run(again, count=12) == run(FamilySearch(make_space(), InMemoryStorage(), seed=2), count=12)
+    again.adopt()
+    assert run(again, count=9) == unbroken[3:]
 
 
 def test_a_trial_cut_off_after_its_last_epoch_is_complete(storage: BaseStorage) -> None:

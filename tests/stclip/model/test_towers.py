@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from stclip.config import AugmentConfig, GeneTowerConfig, ImageTowerConfig, ModelConfig
-from stclip.model.augment import augment_tiles
+from stclip.model.augment import jitter_colors, turn_tiles
 from stclip.model.dual_encoder import DualEncoder
 from stclip.model.genes import BagTower
 from stclip.model.image import CnnTower
@@ -71,29 +71,37 @@ def test_gene_dropout_acts_while_training_only():
     torch.testing.assert_close(tower(genes), tower(genes))
 
 
-def test_augmentation_moves_pixels_without_changing_them():
-    pixels = tiles(64, 8).permute(0, 3, 1, 2).float() / 255
+def test_turns_move_pixels_without_changing_them():
+    pixels = tiles(64, 8)
     torch.manual_seed(0)
-    moved = augment_tiles(pixels, AugmentConfig(color_jitter=0))
+    moved = turn_tiles(pixels, AugmentConfig())
     assert not torch.equal(moved, pixels)
-    torch.testing.assert_close(moved.flatten(2).sort(dim=2).values, pixels.flatten(2).sort(dim=2).values)
+    assert torch.equal(moved.flatten(1, 2).sort(dim=1).values, pixels.flatten(1, 2).sort(dim=1).values)
+    off = turn_tiles(pixels, AugmentConfig(flips=False, quarter_turns=False))
+    assert torch.equal(off, pixels)
 
 
 def test_all_eight_orientations_occur():
-    pixel = torch.arange(12.0).reshape(1, 3, 2, 2).expand(400, 3, 2, 2) / 12
+    corners = torch.arange(4).reshape(1, 2, 2, 1).expand(400, 2, 2, 3)
     torch.manual_seed(0)
-    seen = {tuple(t[0].flatten().tolist()) for t in augment_tiles(pixel, AugmentConfig(color_jitter=0))}
+    seen = {tuple(t[..., 0].flatten().tolist()) for t in turn_tiles(corners, AugmentConfig())}
     assert len(seen) == 8
 
 
-def test_jitter_stays_in_range_and_can_be_off():
+def test_tiles_that_are_not_square_are_flipped_only():
+    assert turn_tiles(torch.zeros(4, 8, 6, 3), AugmentConfig()).shape == (4, 8, 6, 3)
+
+
+def test_jitter_is_contrast_then_brightness_and_tint():
     pixels = tiles(8, 8).permute(0, 3, 1, 2).float() / 255
-    jittered = augment_tiles(pixels, AugmentConfig(flips=False, quarter_turns=False, color_jitter=1.0))
-    assert jittered.min() >= 0
-    assert jittered.max() <= 1
-    assert not torch.allclose(jittered, pixels)
-    off = augment_tiles(pixels, AugmentConfig(flips=False, quarter_turns=False, color_jitter=0.0))
-    torch.testing.assert_close(off, pixels)
+    torch.manual_seed(0)
+    jittered = jitter_colors(pixels, 0.4)
+    torch.manual_seed(0)
+    contrast, brightness, tint = (2 * torch.rand(8, n, 1, 1) - 1 for n in (1, 1, 3))
+    mean = pixels.mean(dim=(1, 2, 3), keepdim=True)
+    expected = ((pixels - mean) * (1 + 0.4 * contrast) + mean) * (1 + 0.4 * brightness) * (1 + 0.2 * tint)
+    torch.testing.assert_close(jittered, expected.clamp(0, 1))
+    assert torch.equal(jitter_colors(pixels, 0.0), pixels)
 
 
 @pytest.mark.parametrize("side", [16, 32, 64])
