@@ -25,6 +25,8 @@ def metrics_table(metrics: dict[str, float], splits: tuple[str, ...]) -> Table:
     ):
         table.add_column(head, justify="left" if head == "split" else "right")
     for split in splits:
+        if f"{split}/R@1" not in metrics:
+            continue
 
         def value(name: str, digits: int, split: str = split) -> str:
             return f"{metrics[f'{split}/{name}']:.{digits}f}" if f"{split}/{name}" in metrics else "-"

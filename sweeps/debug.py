@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from stclip.config import Experiment
 from stclip.configio import parse_override
 from sweeps.plan import SweepPlan
+from sweeps.words import settings
 
 
 def choose_family(plan: SweepPlan, sets: Sequence[str], family: str | None) -> str:
@@ -27,6 +28,9 @@ def debug_trial(plan: SweepPlan, family: str) -> None:
 
     config = _seeded(plan, family)
     prepare_data(config)
+    print(
+        f"family {family}: {settings(plan.space.middle(family)) or 'nothing is searched'} (the middle of what is searched)"
+    )
     result = fit(config, progress=True)
     print_result(config, result.metrics, result.seconds, "none are written with --debug")
 

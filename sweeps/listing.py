@@ -21,9 +21,7 @@ def list_names() -> str:
     for path in sorted(SPACES.glob("*.yaml")):
         try:
             space = load_space(path.stem)
-            lines.append(
-                f"  {path.stem:<18}{space.about} ({space.trials} trials x {len(space.families)} families)"
-            )
+            lines.append(f"  {path.stem:<18}{space.about} ({_budget(space)})")
         except InputError as error:
             lines.append(f"  {path.stem:<18}cannot be used: {error}")
     lines.append("data sets (--data):")
@@ -34,6 +32,11 @@ def list_names() -> str:
     lines.append("losses (a family's loss.name):")
     lines += [f"  {name:<18}{entry.about}" for name, entry in LOSSES.items()]
     return "\n".join(lines)
+
+
+def _budget(space: SearchSpace) -> str:
+    families = len(space.families)
+    return f"{families} {'family' if families == 1 else 'families'} x {space.trials} trials x {space.epochs} epochs"
 
 
 def dry_run(plan: SweepPlan) -> str:
@@ -66,7 +69,7 @@ def describe_plan(plan: SweepPlan, store: SpotStore | None, resources: TrialReso
     stopping = space.early_stopping
     rule = f"rungs from epoch {stopping.first_rung}, factor {stopping.factor}" if stopping else "off"
     lines = [
-        f"sweep {plan.name}: {total} trials = {len(space.families)} families x {space.trials}, up to {space.epochs} epochs each",
+        f"sweep {plan.name}: {total} trials ({_budget(space)})",
         f"chosen by {space.metric} ({space.mode}); early stopping within a family: {rule}; seed {plan.seed}",
         f"{resources.max_concurrent} at once, {resources.cpus:g} CPU and {resources.gpus:g} GPU each"
         + (f"; time budget {duration(plan.time_budget)}" if plan.time_budget else ""),

@@ -249,7 +249,9 @@ class FamilySearch(DriverOnly, Searcher):
     def _ask(self, family: str) -> optuna.Trial:
         study = self._studies[family]
         trials = study.get_trials(deepcopy=False)
-        waiting = [t.number for t in trials if t.state == TrialState.WAITING]  # left by a kill between the two steps below
+        waiting = [
+            t.number for t in trials if t.state == TrialState.WAITING
+        ]  # left by a kill between the two steps below
         number = waiting[0] if waiting else len(trials)
         if not waiting and number < len(self._startup[family]):
             study.enqueue_trial(self._startup[family][number])
