@@ -5,9 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+_LONGEST = 1500  # characters of a message
+_LONGEST_NAME = 200
+
 
 class InputError(ValueError):
-    """A rule that the user's input broke. Command lines print the message and exit with 2."""
+    """A rule that the user's input broke. Command lines print the message and exit with 2.
+
+    Whatever a message quotes, it is one printable line of at most about 1,500 characters: a name or a value from a
+    file can neither break the line, nor move the cursor, nor fill the screen.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(shorten(printable(message), _LONGEST))
 
 
 class ConfigError(InputError):
@@ -18,9 +28,20 @@ class DataError(InputError):
     """A data set (shard, split file, slide, spot) that cannot be accepted."""
 
 
+def printable(text: str) -> str:
+    """One line without control characters; they become blanks."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def shorten(text: str, longest: int) -> str:
+    """A text of at most `longest` characters: what is too long loses its middle."""
+    half = (longest - 5) // 2
+    return text if len(text) <= longest else f"{text[:half]} ... {text[-half:]}"
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     """One line for a name that is not in a list: the name, the nearest known one, and all of them."""
-    names = sorted(known)
+    names, name = sorted(known), shorten(name, _LONGEST_NAME)
     near = get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"; did you mean '{near[0]}'?" if near else "."
     return f"unknown {kind} '{name}'{hint} Known: {', '.join(names)}"

@@ -1,9 +1,4 @@
-"""Early stopping inside a family: asynchronous successive halving whose rungs live in the family's study.
-
-Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning". Optuna's pruner keeps a trial's value
-at each rung in the trial itself, so that the rungs of a resumed sweep are those of the sweep before. It
-compares trials of one study, so of one family.
-"""
+"""Tune's scheduler of a sweep: it tells the search every result and stops the trials that the search gives up."""
 
 from __future__ import annotations
 
@@ -12,31 +7,15 @@ from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optuna.pruners import BasePruner, NopPruner, SuccessiveHalvingPruner
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from sweeps.driver_only import DriverOnly
-from sweeps.space import EarlyStopping
+from sweeps.search import FamilySearch
 from sweeps.trial import EPOCH, FAILURE
 
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
-
-    from sweeps.search import FamilySearch
-
-
-def halving_pruner(rule: EarlyStopping | None) -> BasePruner:
-    """Rungs at `first_rung · factor^i` epochs; None never prunes.
-
-    A trial passes a rung when it is among the best 1/factor of the family's trials that have reached it so
-    far, or the best while fewer than `factor` have.
-    """
-    if rule is None:
-        return NopPruner()
-    # The pruner's step is our epoch, counted from 1. `bootstrap_count` stays 0: it stops the first trials
-    # at a rung, it does not spare them.
-    return SuccessiveHalvingPruner(min_resource=rule.first_rung, reduction_factor=rule.factor)
 
 
 class FamilyEarlyStopping(DriverOnly, FIFOScheduler):

@@ -22,8 +22,8 @@ from ray.tune.search import Searcher
 
 from stclip.errors import ConfigError
 from sweeps.driver_only import DriverOnly
-from sweeps.early_stopping import halving_pruner
 from sweeps.records import State, TrialRecord, record_of, trial_name
+from sweeps.rungs import halving_pruner
 from sweeps.seeding import derived_seed
 from sweeps.space import SearchSpace
 from sweeps.startup import startup_points
