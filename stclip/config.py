@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
 from stclip.registry import GENE_TOWERS, IMAGE_TOWERS, LOGGERS, Entry, lookup
 
@@ -14,7 +21,7 @@ PROJECT_ROOT = Path(__file__).resolve().parents[1]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 def _known(kind: str, registry: dict[str, Entry]) -> AfterValidator:
@@ -30,6 +37,18 @@ class StrictModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, protected_namespaces=())
 
+    @model_validator(mode="before")
+    @classmethod
+    def _a_truth_is_no_number(cls, tree: Any) -> Any:
+        """Pydantic takes true for 1."""
+        for key, value in tree.items() if isinstance(tree, Mapping) else ():
+            if isinstance(value, bool) and key in cls.model_fields:
+                annotation = cls.model_fields[key].annotation
+                kinds = {annotation, *get_args(annotation)}
+                if kinds & {int, float} and bool not in kinds:
+                    raise ValueError(f"{key} must be a number, got {str(value).lower()}")
+        return tree
+
 
 class DataConfig(StrictModel):
     """Which spots are read and how they are put into batches."""
@@ -40,7 +59,7 @@ class DataConfig(StrictModel):
     max_genes: Count = 50  # genes read from the front of a sentence
     num_neighbors: Count = 6
     batching: Literal["random", "neighborhood"] = "random"
-    batch_size: Annotated[int, Field(ge=2)] = 64
+    batch_size: Annotated[int, Field(ge=2, le=1_000_000)] = 64
     on_bad_spot: Literal["error", "skip"] = "error"
 
 
@@ -130,7 +149,7 @@ class TrainerConfig(StrictModel):
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     devices: Count = 1
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    threads: Annotated[int, Field(ge=0)] = 0  # CPU threads of torch; 0 leaves torch's own choice
+    threads: Annotated[int, Field(ge=0, le=4096)] = 0  # CPU threads of torch; 0 leaves torch's own choice
     loggers: tuple[Annotated[str, _known("logger", LOGGERS)], ...] = ("csv", "tensorboard")
 
 

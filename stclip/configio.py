@@ -11,21 +11,33 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from stclip.config import PROJECT_ROOT, Experiment
-from stclip.errors import ConfigError, unknown_name
+from stclip.errors import ConfigError, shorten, unknown_name
+from stclip.paths import is_file
+
+_LARGEST_FILE = (
+    256 * 2**10
+)  # bytes; the largest file of this project has 4 KB, and YAML is read at 100 KB a second
+_MOST_VALUES = 20_000  # of a YAML text, aliases counted as often as they stand
+_DEEPEST = 20  # sections within sections
+_QUOTED = 80  # characters of a value in a message
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML that refuses a key given twice (plain YAML keeps the last one silently)."""
+    """Safe YAML that refuses a key given twice (plain YAML keeps the last one silently), and `<<`."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                raise yaml.constructor.ConstructorError(
+                    None, None, "'<<' is not supported; write the keys out", key_node.start_mark
+                )
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str | int | float | bool | None):
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"a key must be text, got {key!r}", key_node.start_mark
+                    None, None, f"a key must be text, got a {type(key).__name__}", key_node.start_mark
                 )
             if key in seen:
                 raise yaml.constructor.ConstructorError(
@@ -38,11 +50,19 @@ class _Loader(yaml.SafeLoader):
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file. Raises ConfigError for a missing file, broken YAML or a top level that is not a mapping."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_FILE + 1)
+        text = content.decode("utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read as text: {error}") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: cannot be read as text ({error}); save it as UTF-8") from None
+    if len(content) > _LARGEST_FILE:
+        raise ConfigError(
+            f"{path}: larger than {_LARGEST_FILE // 2**10} KB, so not a configuration; give another file"
+        )
     tree = parse_yaml(text, str(path))
     if tree is None:
         tree = {}
@@ -54,21 +74,51 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def parse_yaml(text: str, source: str) -> Any:
     """The value of a YAML text. Raises ConfigError with the line of the fault."""
     try:
-        return yaml.load(text, Loader=_Loader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        tree = yaml.load(text, Loader=_Loader)
+    except RecursionError:
+        raise _too_deep(source) from None
+    # All but the first come from PyYAML's constructors, for a tag that does not fit its value (`!!int x`).
+    except (yaml.YAMLError, ValueError, ArithmeticError, AttributeError, LookupError, TypeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error) or type(error).__name__
-        raise ConfigError(f"{source}:{where} not valid YAML: {' '.join(str(problem).split())}") from None
+        raise ConfigError(f"{source}:{where} not valid YAML: {shorten(str(problem), 200)}") from None
+    _check_size(tree, source)
+    return tree
+
+
+def _check_size(tree: Any, source: str) -> None:
+    """A few aliases (`*name`) of aliases make a tree of billions of values, or one that contains itself."""
+    layer, count = [tree], 0
+    for _ in range(_DEEPEST + 1):
+        count += len(layer)
+        if count > _MOST_VALUES:
+            raise ConfigError(
+                f"{source}: holds more than {_MOST_VALUES} values, aliases (*name) written out; make it smaller"
+            )
+        layer = [inner for value in layer for inner in _inside(value)]
+        if not layer:
+            return
+    raise _too_deep(source)
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, Mapping):
+        return value.values()
+    return value if isinstance(value, list | tuple | set) else ()
+
+
+def _too_deep(source: str) -> ConfigError:
+    return ConfigError(f"{source}: more than {_DEEPEST} levels of brackets or sections; take some out")
 
 
 def parse_override(text: str) -> tuple[tuple[str, ...], Any]:
     """`a.b=c` -> (("a", "b"), value); the value is read as YAML. Raises ConfigError when it is not of that form."""
     key, equals, value = text.partition("=")
     path = tuple(key.strip().split("."))
-    if not equals or not all(path):
-        raise ConfigError(f"an override must look like key.subkey=value, got '{text}'")
-    return path, parse_yaml(value, f"override '{text}'")
+    if not equals or not all(path) or len(path) > _DEEPEST:
+        raise ConfigError(f"an override must look like key.subkey=value, got '{shorten(text, _QUOTED)}'")
+    return path, parse_yaml(value, f"override '{shorten(text, _QUOTED)}'")
 
 
 def set_path(tree: dict[str, Any], path: Sequence[str], value: Any) -> None:
@@ -105,13 +155,16 @@ def validate(model: type[Model], tree: Any, source: str) -> Model:
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        faults = [_describe(model, fault) for fault in error.errors()]
+        # Unknown keys first: where one is misspelt, another is missing.
+        raw = sorted(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
+        faults = list(dict.fromkeys(_describe(model, fault, raw) for fault in raw))
         more = f" (and {len(faults) - 3} more)" if len(faults) > 3 else ""
         raise ConfigError(f"{source}: " + "; ".join(faults[:3]) + more) from None
 
 
-def _describe(model: type[BaseModel], fault: Any) -> str:
-    location = [str(part) for part in fault["loc"]]
+def _describe(model: type[BaseModel], fault: Any, faults: Sequence[Any]) -> str:
+    kinds = _kinds_allowed(fault, faults)
+    location = [str(part) for part in (fault["loc"][:-1] if kinds else fault["loc"])]
     names = _known_keys(model, location[:-1])
     tagged = len(location) > 1 and location[0] == "loss"  # the tag of the union is not a key of the file
     dotted = ".".join([location[0], *location[2:]] if tagged else location) or "the configuration"
@@ -125,13 +178,58 @@ def _describe(model: type[BaseModel], fault: Any) -> str:
         got = fault["input"].get("name") if isinstance(fault["input"], Mapping) else fault["input"]
         known = str(fault["ctx"].get("expected_tags", "clip, spatial")).replace("'", "").split(", ")
         return f"{dotted}.name: {unknown_name('loss', str(got), known)}"
-    message = fault["msg"][0].lower() + fault["msg"][1:]
-    return f"{dotted}: {message}, got {_short(fault['input'])}"
+    if fault["type"] == "missing":
+        return f"{dotted}: is missing; give it a value"
+    if fault["type"] == "invalid_key":
+        return f"{dotted}: a key must be text; put it in quotes"
+    rule = _RULES.get(fault["type"]) or fault["msg"][0].lower() + fault["msg"][1:]
+    if kinds:
+        rule = f"must be {' or '.join(kinds)}"
+    return f"{dotted}: {rule}, got {_quoted(fault['input'])}"
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+def _kinds_allowed(fault: Any, faults: Sequence[Any]) -> list[str]:
+    """What a value of several types may be. Pydantic reports a fault for each type, its name behind the key."""
+    if fault["loc"][-1:] not in [(name,) for name in _KINDS] or fault["type"] in (
+        "missing",
+        "model_type",
+        "dict_type",
+    ):
+        return []
+    names = [f["loc"][-1] for f in faults if f["loc"][:-1] == fault["loc"][:-1]]
+    return list(dict.fromkeys(_KINDS[name] for name in names if name in _KINDS))
+
+
+_KINDS = {"bool": "true or false", "int": "a finite number", "float": "a finite number", "str": "text"}
+_RULES = {
+    "dict_type": "must be a mapping of keys",
+    "model_type": "must be a mapping of keys",
+    "model_attributes_type": "must be a mapping of keys",
+    "tuple_type": "must be a list, such as [a, b]",
+    "list_type": "must be a list, such as [a, b]",
+    "string_type": "must be text",
+    "path_type": "must be a path",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a whole number, and not a huge one",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a finite number",
+    "finite_number": "must be a finite number",
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+}
+
+
+def _quoted(value: Any) -> str:
+    return "nothing" if value is None else shorten(_repr(value), _QUOTED)
+
+
+def _repr(value: Any) -> str:
+    try:
+        return repr(value)
+    except ValueError:  # Python refuses to write out an int of more than 4300 digits
+        return f"a huge {type(value).__name__}"
 
 
 def _known_keys(model: type[BaseModel], location: Iterable[str]) -> list[str]:
@@ -157,11 +255,13 @@ def named_file(kind: str, name: str, folder: Path) -> Path:
     """`name` as a file of `folder` (without .yaml) or as a path. Raises ConfigError that lists the names there are."""
     direct = Path(name)
     if direct.suffix in (".yaml", ".yml"):
-        if not direct.is_file():
+        if not is_file(direct):
             raise ConfigError(f"{kind} file {direct}: no such file")
         return direct
+    if is_file(direct):
+        raise ConfigError(f"{kind} file {direct}: the name of a YAML file must end in .yaml; rename it")
     path = folder / f"{name}.yaml"
-    if "/" in name or not path.is_file():
+    if "/" in name or not is_file(path):
         raise ConfigError(unknown_name(kind, name, (p.stem for p in folder.glob("*.yaml"))))
     return path
 
@@ -185,13 +285,13 @@ def override(tree: dict[str, Any], path: Sequence[str], value: Any) -> dict[str,
     """A copy of `tree` with one dotted key set; changing `loss.name` drops the keys of the loss before it."""
     patch: dict[str, Any] = {}
     set_path(patch, path, value)
-    for depth, key in enumerate(path[:-1], 1):
+    for depth in range(1, len(path)):
         section = tree
         for step in path[:depth]:
             section = section.get(step, {}) if isinstance(section, Mapping) else {}
         if section is not None and not isinstance(section, Mapping):
             raise ConfigError(
-                f"'{'.'.join(path[:depth])}' is a single value, so '{'.'.join(path)}' cannot be set ({key})"
+                f"'{'.'.join(path[:depth])}' is a single value, so '{'.'.join(path)}' cannot be set"
             )
     return merge(tree, patch)
 

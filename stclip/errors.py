@@ -29,8 +29,8 @@ class DataError(InputError):
 
 
 def printable(text: str) -> str:
-    """One line without control characters; they become blanks."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    """One line without control characters, so that a name or an error from data cannot move the cursor."""
+    return "".join(c for c in " ".join(text.split()) if c.isprintable())
 
 
 def shorten(text: str, longest: int) -> str:

@@ -1,8 +1,11 @@
-"""Paths as people type them: asking about one never raises, however long or odd it is."""
+"""Paths as people type them: what they are, and whether they can be written."""
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
+from tempfile import TemporaryFile
 
 
 def is_file(path: Path) -> bool:
@@ -19,6 +22,22 @@ def is_folder(path: Path) -> bool:
         return path.is_dir()
     except (OSError, ValueError):
         return False
+
+
+def check_can_be_made(folder: Path) -> None:
+    """Raise OSError unless `folder` can be made, if it is not there, and written into. Nothing is left behind.
+
+    Asked by writing: access rights alone do not tell of a full disk, of /proc, or of what root may not do either.
+    """
+    if any(len(os.fsencode(part)) > 255 for part in folder.parts):
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+    place = next(parent for parent in (folder, *folder.resolve().parents) if parent.exists())
+    if not place.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, f"{place} is a file")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, f"no permission to write in {place}")
+    with TemporaryFile(dir=place):
+        pass
 
 
 def user_path(text: str | Path) -> Path:

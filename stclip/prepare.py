@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from stclip.config import Experiment
 from stclip.data.store import SpotStore, open_store
+from stclip.errors import ConfigError
 from stclip.progress import ProgressBar
 from stclip.registry import FROZEN_FEATURES
 
@@ -23,3 +24,27 @@ def prepare_data(config: Experiment, quiet: bool = False) -> SpotStore:
     if config.model.image.name in FROZEN_FEATURES:
         frozen_features(store, config.model.image.name)
     return store
+
+
+def check_hardware(config: Experiment) -> None:
+    """Raise ConfigError when this machine has not the accelerators that the configuration asks for."""
+    if config.trainer.accelerator != "gpu":
+        return
+    import torch
+
+    there = torch.cuda.device_count()
+    if there < config.trainer.devices:
+        raise ConfigError(
+            f"trainer.accelerator=gpu with trainer.devices={config.trainer.devices}: this machine has {there} GPUs; "
+            "use trainer.accelerator=auto, or fewer devices"
+        )
+
+
+def skipped_note(store: SpotStore) -> str | None:
+    """How many broken spots `data.on_bad_spot: skip` left out, and of which slides; None when there are none."""
+    if not store.skipped:
+        return None
+    slides = [f"{slide}: {count}" for slide, count in store.skipped.items()]
+    more = f", and {len(slides) - 10} more slides" if len(slides) > 10 else ""
+    total = sum(store.skipped.values())
+    return f"{total} broken spot{'s' * (total > 1)} skipped ({', '.join(slides[:10])}{more})"

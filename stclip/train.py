@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ from typing import Any
 from stclip.config import PROJECT_ROOT, Experiment
 from stclip.configio import dump_yaml, load_experiment
 from stclip.errors import ConfigError, InputError
+from stclip.paths import check_can_be_made, is_file, user_path
 
 CHECKPOINT = "checkpoint.ckpt"
 CONFIG = "config.yaml"
@@ -178,7 +180,26 @@ def parse_arguments(arguments: Sequence[str]) -> tuple[Experiment, Path]:
         names = sorted(p.stem for p in (PROJECT_ROOT / "configs" / "experiment").glob("*.yaml"))
         raise ConfigError(f"experiment=NAME is missing; known experiments: {', '.join(names)}")
     config = load_experiment(chosen["experiment"], overrides)
-    return config, Path(chosen.get("out", PROJECT_ROOT / "results" / "train" / config.name))
+    return config, _out_dir(chosen.get("out"), config.name)
+
+
+def _out_dir(given: str | None, name: str) -> Path:
+    """Where a run's files go. Raises ConfigError for a place that cannot take them, InputError where a sweep lives."""
+    if given == "":
+        raise ConfigError("out= is empty; name a folder, or leave it out for results/train/NAME")
+    if given is None and not (re.fullmatch(r"[\w.+-]{1,100}", name) and name.strip(".")):
+        raise ConfigError(f"name '{name}' cannot name a folder below results/train; give out=DIR")
+    folder = user_path(given) if given else PROJECT_ROOT / "results" / "train" / name
+    way_out = "give another folder with out=DIR"
+    if is_file(folder / "sweep.yaml"):
+        raise InputError(f"out folder {folder}: holds a sweep; {way_out}")
+    try:
+        check_can_be_made(folder)
+    except OSError as error:
+        raise InputError(
+            f"out folder {folder}: cannot be written ({error.strerror or type(error).__name__}); {way_out}"
+        ) from None
+    return folder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -189,9 +210,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0 if arguments else 2
     try:
         config, out_dir = parse_arguments(arguments)
-        from stclip.prepare import prepare_data
+        from stclip.loggers import check_loggers
+        from stclip.prepare import check_hardware, prepare_data, skipped_note
 
-        prepare_data(config)
+        check_hardware(config)
+        check_loggers(config.trainer.loggers)
+        if note := skipped_note(prepare_data(config)):
+            print(f"data {config.data.dataset}: {note}")
         result = fit(config, out_dir, progress=sys.stdout.isatty(), test=True)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

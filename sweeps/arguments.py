@@ -6,6 +6,8 @@ import argparse
 import math
 import re
 
+from stclip.one_line_parser import OneLineParser
+
 ABOUT = """\
 Search the best settings of every loss family and say which retrieves best.
 
@@ -31,7 +33,7 @@ exit status: 0 every family has a winner, 1 some family has none, 2 bad input (n
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser; abbreviations of flags are refused, so that a new flag never changes an old command."""
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="python sweeps/run.py",
         description=ABOUT,
         epilog=EXAMPLES,
@@ -111,6 +113,8 @@ def parse_duration(text: str) -> float:
     )
     if seconds <= 0:
         raise argparse.ArgumentTypeError(f"a time looks like 90s, 30m or 1h30m, got '{text}'")
+    if seconds > 366 * 86400:
+        raise argparse.ArgumentTypeError(f"a time is a year (366d) at most, got '{text}'")
     return float(seconds)
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+LARGEST = 1e15  # of a range's ends: whole numbers up to here are exact floats, as Optuna stores them
 Scalar = bool | int | Finite | str | None
 
 
@@ -52,6 +53,8 @@ class Parameter(StrictModel):
             raise ValueError(
                 f"type {self.type} needs both low and high, got low={self.low}, high={self.high}"
             )
+        if not -LARGEST <= min(self.low, self.high) <= max(self.low, self.high) <= LARGEST:
+            raise ValueError(f"low and high lie between -{LARGEST:g} and {LARGEST:g}; write smaller numbers")
         if self.low >= self.high:
             raise ValueError(f"low must be below high, got low={self.low}, high={self.high}")
         if self.log and self.low <= 0:
@@ -91,7 +94,7 @@ class Parameter(StrictModel):
         assert self.low is not None and self.high is not None
         try:
             number = float(value) if not isinstance(value, bool) and value is not None else math.nan
-        except ValueError:
+        except (ValueError, OverflowError):
             number = math.nan
         if not self.low <= number <= self.high or (self.type == "int" and not number.is_integer()):
             kind = "a whole number" if self.type == "int" else "a number"

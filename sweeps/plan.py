@@ -13,6 +13,7 @@ from typing import Any
 from stclip.config import PROJECT_ROOT, Experiment
 from stclip.configio import parse_override
 from stclip.errors import ConfigError
+from stclip.paths import user_path
 from stclip.registry import LOGGERS, lookup
 from sweeps.records import trial_name
 from sweeps.space import SearchSpace, base_tree, family_experiment, load_space, pin, with_budget
@@ -69,12 +70,13 @@ def make_plan(options: argparse.Namespace) -> SweepPlan:
         space = space.model_copy(update={"overrides": _with_loggers(space.overrides, options.logger)})
     name = options.name or f"{space.name}-{datetime.now():%Y%m%d-%H%M%S}"
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", name):
-        raise ConfigError(f"--name is up to 100 letters, digits, '.', '-' and '_', got '{name}'")
+        whose = "--name" if options.name else f"space {space.name}: choose a --name, which"
+        raise ConfigError(f"{whose} is up to 100 letters, digits, '.', '-' and '_', got '{name}'")
     plan = SweepPlan(
         space=space,
         tree=base_tree(space, options.data),
         name=name,
-        folder=(Path(options.results) if options.results else PROJECT_ROOT / "results") / name,
+        folder=(user_path(options.results) if options.results else PROJECT_ROOT / "results") / name,
         seed=options.seed,
         time_budget=options.time_budget,
         cpus_per_trial=options.cpus_per_trial,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 from stclip.data.store import SpotStore
 from stclip.loggers import check_loggers
-from stclip.prepare import prepare_data
+from stclip.prepare import check_hardware, prepare_data, skipped_note
+from sweeps.cluster import local_resources, share_resources
 from sweeps.plan import SweepPlan
 from sweeps.results import ResultsFolder
 
@@ -18,5 +21,18 @@ def make_ready(plan: SweepPlan, quiet: bool) -> SpotStore:
     ResultsFolder(plan.folder).check_free()
     for config in plan.middles().values():
         check_loggers(config.trainer.loggers)
+        check_hardware(config)
+    _check_resources(plan)
     stores = [prepare_data(config, quiet) for config in plan.data_variants()]
+    note = skipped_note(stores[0])
+    if note and not quiet:
+        print(f"data {stores[0].dataset_name}: {note}")
     return stores[0]
+
+
+def _check_resources(plan: SweepPlan) -> None:
+    """One trial fits on this machine. GPUs are counted only where the answer matters: it takes a second."""
+    gpus = local_resources()[1] if plan.gpus_per_trial else 0.0
+    share_resources(
+        float(os.cpu_count() or 1), gpus, plan.cpus_per_trial, plan.gpus_per_trial, plan.max_concurrent
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import html
 import re
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stclip.errors import InputError
+from stclip.one_line_parser import OneLineParser
 from sweeps.results import ResultsFolder
 from sweeps.summary import lift
 from sweeps.table import RECALLS, chance_of
@@ -177,7 +177,7 @@ def _bullets(lines: Iterable[str]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Rebuild one report; 0 when written, 2 when the folder cannot be used."""
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         description="Write report.md of a sweep again, from the files in its results folder."
     )
     parser.add_argument("results", type=Path, help="the sweep's folder, such as results/spatial")

@@ -30,6 +30,7 @@ from pydantic import BaseModel
 
 from stclip.configio import read_yaml
 from stclip.errors import InputError
+from stclip.paths import check_can_be_made
 from sweeps.records import TrialRecord
 
 
@@ -104,6 +105,12 @@ class ResultsFolder:
 
     def check_free(self) -> None:
         """Raise InputError unless `create` can make the folder: it is absent or empty, its place writable."""
+        try:
+            self._check_free()
+        except OSError as error:
+            raise self._not_writable(error.strerror or type(error).__name__) from None
+
+    def _check_free(self) -> None:
         way_out = "choose another name with --name, or another place with --results"
         if self.sweep_yaml.exists():
             raise InputError(f"results folder {self.path}: already holds a sweep; {way_out}")
@@ -111,11 +118,7 @@ class ResultsFolder:
             raise InputError(f"results folder {self.path}: is a file; {way_out}")
         if self.path.is_dir() and os.access(self.path, os.R_OK) and any(self.path.iterdir()):
             raise InputError(f"results folder {self.path}: is not empty and holds no sweep; {way_out}")
-        place = next(parent for parent in self.path.resolve().parents if parent.exists())
-        if not place.is_dir():
-            raise self._not_writable(f"{place} is a file")
-        if not os.access(place, os.W_OK | os.X_OK):
-            raise self._not_writable(f"no permission to write in {place}")
+        check_can_be_made(self.path.parent)  # where `create` makes its draft
 
     def _not_writable(self, reason: str) -> InputError:
         return InputError(

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from stclip.config import PROJECT_ROOT, Experiment, LossConfig, StrictModel
+from stclip.config import PROJECT_ROOT, Count, Experiment, LossConfig, StrictModel
 from stclip.configio import experiment_tree, merge, named_file, override, read_yaml, validate
-from stclip.errors import ConfigError, unknown_name
+from stclip.errors import ConfigError, shorten, unknown_name
 from sweeps.parameter import Parameter, Scalar
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ _SAME_FOR_ALL = {
 class EarlyStopping(StrictModel):
     """Rungs after `first_rung · factor^i` epochs; about one in `factor` trials of a family passes each."""
 
-    first_rung: Annotated[int, Field(ge=1)]
-    factor: Annotated[int, Field(ge=2)]
+    first_rung: Count
+    factor: Annotated[int, Field(ge=2, le=1_000_000)]
 
 
 class Family(StrictModel):
@@ -87,8 +87,8 @@ class SearchSpace(StrictModel):
     overrides: dict[str, Any] = Field(default_factory=dict)
     metric: str
     mode: Literal["max", "min"]
-    trials: Annotated[int, Field(ge=1)]
-    epochs: Annotated[int, Field(ge=1)]
+    trials: Count
+    epochs: Count
     early_stopping: EarlyStopping | None = None
     families: dict[str, Family]
 
@@ -170,7 +170,8 @@ def pin(space: SearchSpace, sets: Sequence[tuple[Sequence[str], Any]]) -> Search
     for path, value in sets:
         for key, leaf in _leaves(value, tuple(path)):
             space = _pin_one(space, key.split("."), leaf)
-    check_space(space, f"space {space.name} with --set " + " ".join(f"{'.'.join(p)}={v}" for p, v in sets))
+    given = " ".join(shorten(f"{'.'.join(path)}={value}", 60) for path, value in sets)
+    check_space(space, f"space {space.name} with --set {given}")
     return space
 
 

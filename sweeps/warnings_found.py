@@ -25,7 +25,7 @@ def find_warnings(sweep: Tree, rows: Sequence[Row], summary: Tree) -> list[str]:
     """
     families = (sweep.get("space") or {}).get("families") or {}
     found = [_few_neighbours(rows, families), *_few_trials(summary), *_edges(summary, families)]
-    return [text for text in (*found, _small_gallery(sweep, summary)) if text]
+    return [text for text in (*found, _small_gallery(sweep, summary), _skipped_spots(sweep)) if text]
 
 
 def _few_neighbours(rows: Sequence[Row], families: Tree) -> str | None:
@@ -95,6 +95,14 @@ def _small_gallery(sweep: Tree, summary: Tree) -> str | None:
     return (
         f"The smallest gallery has {small}, under {MIN_GALLERY}: guessing alone scores high; read the lift."
     )
+
+
+def _skipped_spots(sweep: Tree) -> str | None:
+    skipped = (sweep.get("data") or {}).get("skipped_spots") or {}
+    if not skipped:
+        return None
+    slides = ", ".join(f"{slide}: {count}" for slide, count in skipped.items())
+    return f"Broken spots were left out (data.on_bad_spot: skip), {sum(skipped.values())} in all ({slides})."
 
 
 def _gallery(split: str, sweep: Tree, summary: Tree) -> float | None:

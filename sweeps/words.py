@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from stclip.errors import printable
 from sweeps.results import config_columns
 
 
@@ -40,8 +41,3 @@ def settings(params: Mapping[str, Any]) -> str:
 def value_text(value: Any) -> str:
     """A parameter's value; numbers with four significant digits."""
     return f"{value:.4g}" if isinstance(value, float) else printable(str(value))
-
-
-def printable(text: str) -> str:
-    """One line without control characters, so that a name or an error from data cannot move the cursor."""
-    return "".join(c for c in " ".join(text.split()) if c.isprintable())

@@ -38,7 +38,16 @@ def tiny_spots(slide: str, count: int, seed: int) -> list[Spot]:
 @pytest.fixture
 def tiny_dataset(tmp_path: Path) -> Path:
     """A shards_v1 data set `<tmp_path>/data/tiny`: 4 / 1 / 1 slides of 20 to 40 spots, tiles of 16 pixels."""
-    folder = tmp_path / "data" / "tiny"
+    return _write_tiny(tmp_path / "data" / "tiny")
+
+
+@pytest.fixture(scope="session")
+def shared_tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same data set, once for all tests that only read it."""
+    return _write_tiny(tmp_path_factory.mktemp("shared") / "tiny")
+
+
+def _write_tiny(folder: Path) -> Path:
     for seed, (slide, count) in enumerate(TINY_SLIDES.items()):
         write_slide(folder, slide, tiny_spots(slide, count, seed), spots_per_shard=16)
     write_splits(folder, TINY_SPLITS)

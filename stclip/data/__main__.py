@@ -10,13 +10,12 @@ from pathlib import Path
 from stclip.config import DataConfig
 from stclip.data.synthetic import SYNTHETIC, builtin_spec, ensure_builtin
 from stclip.errors import InputError
+from stclip.one_line_parser import OneLineParser
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line as a namespace; `command` is the function to call with it."""
-    parser = argparse.ArgumentParser(
-        prog="python -m stclip.data", description="Make data sets.", allow_abbrev=False
-    )
+    parser = OneLineParser(prog="python -m stclip.data", description="Make data sets.", allow_abbrev=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     known = "; ".join(f"{name}: {spec.about}" for name, spec in SYNTHETIC.items())
     synthetic = commands.add_parser(

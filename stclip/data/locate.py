@@ -7,13 +7,14 @@ from pathlib import Path
 
 from stclip.config import PROJECT_ROOT, DataConfig
 from stclip.errors import DataError
+from stclip.paths import is_file, is_folder, user_path
 
 BUILTIN = "synthetic_medium"
 
 
 def data_root(data: DataConfig) -> Path:
     """The folder that data sets are looked up in by name."""
-    return data.root if data.root is not None else PROJECT_ROOT / "data" / "processed"
+    return user_path(data.root) if data.root is not None else PROJECT_ROOT / "data" / "processed"
 
 
 def list_datasets(root: Path) -> list[str]:
@@ -27,12 +28,17 @@ def dataset_dir(data: DataConfig) -> Path:
     Raises DataError when it is missing: where it belongs, what is there instead, how to make it.
     """
     root = data_root(data)
-    named, path = root / data.dataset, Path(data.dataset).expanduser()
+    named, path = root / data.dataset, user_path(data.dataset)
     if data.dataset.strip(" ."):  # neither nothing nor the root itself
-        if named.is_dir():
+        if is_folder(named):
             return named
-        if path.is_dir():
+        if is_folder(path):
             return path
+        for place in (named, path):
+            if is_file(place):
+                raise DataError(
+                    f"data set {place}: is a file; give the folder that holds the slides and split files"
+                )
     known = list_datasets(root)
     near = get_close_matches(data.dataset, known, n=1, cutoff=0.5)
     hint = f"; did you mean '{near[0]}'?" if near else ""

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from stclip.data.spot import MAX_MEMBER_BYTES, PARTS, RawSpot, Spot, decode, one_line
-from stclip.errors import DataError
+from stclip.errors import DataError, shorten
 
 
 def write_slide(dataset_dir: Path, slide: str, spots: Iterable[Spot], spots_per_shard: int = 5000) -> int:
@@ -81,9 +81,11 @@ def _replace_folder(source: Path, target: Path) -> None:
 
 def plain_name(name: str, kind: str) -> str:
     """`name`, when it can be a file name of its own. Raises DataError."""
-    if not name or name.startswith(".") or name != name.strip() or any(c in name for c in "/\\\0\n\r"):
+    odd = not name or name.startswith(".") or name != name.strip() or "/" in name or "\\" in name
+    if odd or not name.isprintable() or len(name.encode(errors="replace")) > 200:
         raise DataError(
-            f"{kind} must be a plain name (not empty, no slash, no leading dot or outer blanks), got {name!r}"
+            f"{kind} must be a plain name (not empty, no slash, no leading dot or outer blanks, printable, at most "
+            f"200 bytes), got {shorten(repr(name), 200)}"
         )
     return name
 

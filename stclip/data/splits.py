@@ -7,6 +7,7 @@ from pathlib import Path
 
 from stclip.data.shards import plain_name, slide_shards
 from stclip.errors import DataError
+from stclip.paths import is_file
 
 SPLITS = ("train", "val", "test")
 
@@ -30,6 +31,11 @@ def read_splits(dataset_dir: Path) -> Splits:
 
     Raises DataError: a file is missing or names no slide, a slide stands twice, or has no shard on disk.
     """
+    if not any(is_file(split_file(dataset_dir, name)) for name in SPLITS):
+        raise DataError(
+            f"{dataset_dir}: not a data set: train_samples.txt, val_samples.txt and test_samples.txt are not there; "
+            "data/README.md shows how one is laid out"
+        )
     splits = Splits(*(_read(split_file(dataset_dir, name)) for name in SPLITS))
     _check_disjoint(splits, dataset_dir)
     for name in SPLITS:

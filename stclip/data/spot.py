@@ -105,7 +105,7 @@ def _decode_sentence(raw: RawSpot) -> str:
 
 
 def _decode_tile(raw: RawSpot) -> np.ndarray:
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(BytesIO(raw.parts["png"]), formats=("PNG",)) as image:
@@ -117,6 +117,8 @@ def _decode_tile(raw: RawSpot) -> np.ndarray:
             return np.array(image.convert("RGB"))
     except DataError:
         raise
+    except UnidentifiedImageError:
+        raise _bad(raw, "png", "broken PNG (not an image in PNG format)") from None
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise _bad(raw, "png", f"broken PNG ({one_line(error)})") from None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -17,6 +18,7 @@ from stclip.data.locate import dataset_dir
 from stclip.data.shards import slide_shards
 from stclip.data.splits import SPLITS, Splits, read_splits
 from stclip.errors import DataError, unknown_name
+from stclip.paths import user_path
 
 FORMAT_VERSION = 1
 META = "meta.json"
@@ -114,7 +116,11 @@ def _build_once(
     try:
         with FileLock(parent / f"{key}.lock"):
             if not (parent / key / META).is_file():
-                build_store(parent / key, dataset, splits, data, progress or (lambda done, total: None))
+                try:
+                    build_store(parent / key, dataset, splits, data, progress or (lambda done, total: None))
+                except BaseException:
+                    _leave_no_trace(parent, key)
+                    raise
     except OSError as error:
         raise DataError(
             f"{parent}: the spot store cannot be written ({error.strerror or error}); "
@@ -122,8 +128,15 @@ def _build_once(
         ) from None
 
 
+def _leave_no_trace(parent: Path, key: str) -> None:
+    """After a build that failed: the lock goes while it is held, and the folder if that was all it had."""
+    (parent / f"{key}.lock").unlink(missing_ok=True)
+    with suppress(OSError):
+        parent.rmdir()
+
+
 def _cache_dir() -> Path:
-    return Path(os.environ.get("STCLIP_CACHE") or "~/.cache/stclip").expanduser()
+    return user_path(os.environ.get("STCLIP_CACHE") or "~/.cache/stclip")
 
 
 def _writable(parents: tuple[Path, ...]) -> Path:
@@ -150,22 +163,22 @@ def _open(path: Path, dataset_name: str) -> SpotStore:
             name: np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
             for name in ("tiles", "genes", "xy", "slide_index", "neighbor_ids", "neighbor_alphas")
         }
-    except (OSError, ValueError, EOFError) as error:
+        return SpotStore(
+            path=path,
+            dataset_name=dataset_name,
+            slides=tuple(meta["slides"]),
+            vocabulary=tuple(meta["vocabulary"]),
+            first_rows=tuple(meta["first_rows"]),
+            split_slides=meta["split_slides"],
+            skipped=meta["skipped"],
+            absent_genes=meta["absent_genes"],
+            geneless_spots=meta["geneless_spots"],
+            **arrays,
+        )
+    except (OSError, ValueError, EOFError, LookupError, TypeError) as error:
         raise DataError(
             f"{path}: the spot store is damaged ({error}); delete this folder, it is built again"
         ) from None
-    return SpotStore(
-        path=path,
-        dataset_name=dataset_name,
-        slides=tuple(meta["slides"]),
-        vocabulary=tuple(meta["vocabulary"]),
-        first_rows=tuple(meta["first_rows"]),
-        split_slides=meta["split_slides"],
-        skipped=meta["skipped"],
-        absent_genes=meta["absent_genes"],
-        geneless_spots=meta["geneless_spots"],
-        **arrays,
-    )
 
 
 def _dataset_name(dataset: Path) -> str:

@@ -148,14 +148,16 @@ def ensure_builtin(data: DataConfig, progress: Progress | None = None) -> Path:
     folder = data_root(data) / data.dataset
     if data.dataset not in SYNTHETIC:
         return folder
-    if not folder.exists():
-        try:
+    if "\0" in str(folder):
+        raise DataError(f"{folder}: a path cannot hold a NUL character; take it out of data.root")
+    try:
+        if not folder.exists():
             _make_once(folder, SYNTHETIC[data.dataset], progress)
-        except OSError as error:
-            reason = error.strerror or type(error).__name__
-            raise DataError(
-                f"{folder}: cannot make the built-in data set: {reason}; choose another place with data.root"
-            ) from None
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise DataError(
+            f"{folder}: cannot make the built-in data set: {reason}; choose another place with data.root"
+        ) from None
     _check_version(folder)
     return folder
 
@@ -181,9 +183,10 @@ def _make_once(folder: Path, spec: SyntheticSpec, progress: Progress | None) -> 
 def _check_version(folder: Path) -> None:
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return  # the reader says what is wrong, or does without
-    made = manifest.get("synthetic", {}).get("version") if isinstance(manifest, dict) else None
+    about = manifest.get("synthetic") if isinstance(manifest, dict) else None
+    made = about.get("version") if isinstance(about, dict) else None
     if made not in (None, VERSION):
         raise DataError(
             f"{folder}: made by version {made} of the generator, this is version {VERSION}; "

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from stclip.errors import DataError
 from stclip.registry import FROZEN_FEATURES, lookup
 
 if TYPE_CHECKING:
@@ -25,23 +26,38 @@ def frozen_features(store: SpotStore, name: str) -> np.ndarray:
 
     Computed on first use by one process while others wait, and stored whole as
     `features_<name>_<version>.npy` in the store's folder; in memory alone where that cannot be written to.
-    Raises ConfigError for an unknown name.
+    Raises ConfigError for an unknown name, DataError when they cannot be written or what is there cannot be read.
     """
     encoder_class = lookup("frozen encoder", FROZEN_FEATURES, name).load()
     path = Path(store.path) / f"features_{name}_{encoder_class.version}.npy"
     if path.exists():
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        return _read(path)
     if not os.access(path.parent, os.W_OK):
         return _compute(store.tiles, encoder_class())
     from filelock import FileLock
 
-    with FileLock(path.with_name(f".{path.name}.lock")):
-        if not path.exists():
-            draft = path.with_name(f".{path.name}.partial")
-            with draft.open("wb") as file:
-                np.save(file, _compute(store.tiles, encoder_class()))
-            draft.replace(path)
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+    draft = path.with_name(f".{path.name}.partial")
+    try:
+        with FileLock(path.with_name(f".{path.name}.lock")):
+            if not path.exists():
+                try:
+                    with draft.open("wb") as file:
+                        np.save(file, _compute(store.tiles, encoder_class()))
+                    draft.replace(path)
+                finally:
+                    draft.unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror or error}); make room there") from None
+    return _read(path)
+
+
+def _read(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(
+            f"{path}: the features are damaged ({error}); delete this file, it is made again"
+        ) from None
 
 
 def _compute(tiles: np.ndarray, encoder: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:

@@ -151,7 +151,7 @@ def test_shares_reach_every_whole_number_and_never_leave_the_range(log: bool) ->
     ("path", "value", "message"),
     [
         (("mod",), "max", r"unknown key 'mod' \(did you mean 'mode'\?\)"),
-        (("mode",), ..., "mode: field required"),
+        (("mode",), ..., "mode: is missing"),
         (("mode",), "maximum", "mode: input should be 'max' or 'min', got 'maximum'"),
         (("metric",), "val/loss", "unknown metric to search by 'val/loss'"),
         (("metric",), "test/R@10", "did you mean 'val/R@10'"),

@@ -1,0 +1,489 @@
+"""Whole sweeps as a user starts them: a real Ray, real trials, the folder they leave, and no process left behind."""
+
+import csv
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+import yaml
+
+from stclip.config import PROJECT_ROOT, Experiment
+from stclip.configio import read_yaml, validate
+from stclip.data.store import open_store
+from stclip.evaluate import evaluate, read_checkpoint
+from stclip.inference import load_model
+from sweeps.search import study_storage
+from sweeps.startup import STARTUP_TRIALS
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes left behind in /proc"),
+]
+
+EPOCHS = 3
+TRIALS = 12  # above STARTUP_TRIALS: the last ones follow TPE
+PATIENCE = 120  # seconds; a wait that lasts longer is a failure, none is expected to
+BASE = {
+    "data": {
+        "image_size": 16,
+        "max_genes": 12,
+        "num_neighbors": 4,
+        "batching": "neighborhood",
+        "batch_size": 24,
+    },
+    "features": {"normalize": "slide"},
+    "model": {
+        "image": {"name": "stain", "width": 16},
+        "genes": {"width": 16},
+        "embed_dim": 8,
+        "learnable_temperature": False,
+    },
+    "optimizer": {"gradient_clip": None},  # so that a hopeless learning rate does its worst
+    "trainer": {"accelerator": "cpu", "loggers": ["csv"]},
+}
+TEMPERATURE = {"type": "float", "low": 0.025, "high": 0.5, "log": True}
+SCALE = {"type": "float", "low": 0.05, "high": 5.0, "log": True}
+SPATIAL = {
+    "loss": {"name": "spatial"},
+    "parameters": {"loss.neighbor_alpha_scale": SCALE, "model.temperature": TEMPERATURE},
+    "first": [{"loss.neighbor_alpha_scale": 0.5, "model.temperature": 0.07}],
+}
+CLIP = {"loss": {"name": "clip"}, "parameters": {"model.temperature": TEMPERATURE}}
+# Half of the family's settings make the loss NaN.
+SHAKY = {
+    "loss": {"name": "clip"},
+    "parameters": {
+        "model.temperature": TEMPERATURE,
+        "optimizer.lr": {"type": "choice", "values": [1e-3, 1e30]},
+    },
+}
+DOOMED = {
+    "loss": {"name": "spatial"},
+    "parameters": {"optimizer.lr": {"type": "choice", "values": [1e29, 1e30]}},
+}
+
+
+@dataclass
+class Ended:
+    """A sweep that is over: exit status, what it printed, its folder, the processes it left."""
+
+    code: int
+    out: str
+    err: str
+    folder: Path
+    left: list[str]
+
+    def rows(self):
+        with (self.folder / "trials.csv").open(newline="") as file:
+            return list(csv.DictReader(file))
+
+    def summary(self):
+        return json.loads((self.folder / "summary.json").read_text())
+
+    def report(self):
+        return (self.folder / "report.md").read_text()
+
+    def states(self):
+        """Study -> the states of its trials, by number."""
+        storage = study_storage(self.folder / "study.db")
+        names = [study.study_name for study in optuna.get_all_study_summaries(storage)]
+        found = {name: optuna.load_study(study_name=name, storage=storage).trials for name in names}
+        return {name: [trial.state.name for trial in trials] for name, trials in found.items()}
+
+
+@dataclass
+class Runner:
+    """Starts sweeps on the tiny data set, each in a session of its own, and sees who outlives them."""
+
+    folder: Path
+    tmp: str  # short: Ray's socket paths must stay under 108 characters
+    started: list[subprocess.Popen] = field(default_factory=list)
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results"
+
+    def space(self, name, families, trials, epochs, early_stopping=None):
+        path = self.folder / f"{name}.yaml"
+        tree = {"about": name, "experiment": "base.yaml", "metric": "val/R@10", "mode": "max", "trials": trials,
+                "epochs": epochs, "early_stopping": early_stopping, "families": families}  # fmt: skip
+        path.write_text(yaml.safe_dump(tree, sort_keys=False))
+        return path
+
+    def start(self, space, name, *arguments):
+        """The running command; its output goes to <name>.out and <name>.err."""
+        command = [sys.executable, "sweeps/run.py", "--space", str(space), "--results", str(self.results)]
+        environment = {**os.environ, "TMPDIR": self.tmp, "OMP_NUM_THREADS": "1", "COLUMNS": "160"}
+        with (self.folder / f"{name}.out").open("w") as out, (self.folder / f"{name}.err").open("w") as err:
+            process = subprocess.Popen(
+                [*command, "--name", name, *arguments],
+                cwd=PROJECT_ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+                start_new_session=True,
+            )  # fmt: skip
+        self.started.append(process)
+        return process
+
+    def end(self, process, name):
+        """Wait for its end, then for the end of every process that it started."""
+        code = process.wait(timeout=PATIENCE)
+        return Ended(code, self.output(name), (self.folder / f"{name}.err").read_text(),
+                     self.results / name, left_behind())  # fmt: skip
+
+    def run(self, space, name, *arguments):
+        return self.end(self.start(space, name, *arguments), name)
+
+    def output(self, name):
+        return (self.folder / f"{name}.out").read_text()
+
+    def wait_for(self, text, process, name):
+        """Until the running sweep has printed `text`."""
+        until = time.monotonic() + PATIENCE
+        while text not in self.output(name):
+            assert process.poll() is None, self.output(name) + (self.folder / f"{name}.err").read_text()
+            assert time.monotonic() < until, f"'{text}' never came: {self.output(name)}"
+            time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def runner(tmp_path_factory, shared_tiny_dataset):
+    folder = tmp_path_factory.mktemp("sweeps")
+    base = {**BASE, "data": {**BASE["data"], "dataset": str(shared_tiny_dataset)}}
+    (folder / "base.yaml").write_text(yaml.safe_dump(base))
+    tmp = tempfile.mkdtemp(prefix="sw", dir="/tmp")
+    adopt_orphans(True)
+    runner = Runner(folder, tmp)
+    yield runner
+    for process in runner.started:  # only after a test that failed half-way
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    adopt_orphans(False)
+    shutil.rmtree(tmp, ignore_errors=True)
+
+
+def adopt_orphans(on):
+    """Make this process the parent of its descendants' orphans: whoever outlives a sweep shows up as a child."""
+    import ctypes
+
+    pr_set_child_subreaper = 36
+    assert ctypes.CDLL(None, use_errno=True).prctl(pr_set_child_subreaper, int(on), 0, 0, 0) == 0
+
+
+def left_behind(seconds=20):
+    """Command lines of the sweeps' processes that are alive `seconds` after the end; returns early if none is."""
+    until = time.monotonic() + seconds
+    while (pids := _orphans()) and time.monotonic() < until:
+        time.sleep(0.2)
+    return [f"{pid}: {_command(pid)}" for pid in pids]
+
+
+def _orphans():
+    """Living processes below this one in other sessions; dead ones are reaped."""
+    parents, sessions = {}, {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                state, parent, _, session = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
+                if state == "Z" and int(parent) == os.getpid():
+                    _reap(int(entry.name))
+                elif state != "Z":
+                    parents[int(entry.name)], sessions[int(entry.name)] = int(parent), int(session)
+    return [pid for pid in parents if sessions[pid] != os.getsid(0) and os.getpid() in _ancestors(pid, parents)]
+
+
+def _ancestors(pid, parents):
+    while pid in parents:
+        pid = parents[pid]
+        yield pid
+
+
+def _reap(pid):
+    with suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+
+
+def _command(pid):
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")[:200]
+    return "gone"
+
+
+@pytest.fixture(scope="module")
+def space(runner):
+    families = {"spatial": SPATIAL, "shaky": SHAKY}
+    return runner.space("both", families, TRIALS, EPOCHS, {"first_rung": 1, "factor": 2})
+
+
+@pytest.fixture(scope="module")
+def whole(runner, space):
+    """A sweep to its end, two trials at once; half of one family's settings make the loss NaN."""
+    return runner.run(space, "whole", "--max-concurrent", "2", "--seed", "5")
+
+
+@pytest.fixture(scope="module")
+def serial(runner, space):
+    """The same with one trial at a time."""
+    return runner.run(space, "serial", "--max-concurrent", "1", "--seed", "5")
+
+
+def finite(row, prefix):
+    return {name: float(text) for name, text in row.items() if name.startswith(prefix) and text}
+
+
+def snapshot_of(folder):
+    return {str(p): (p.stat().st_mtime_ns, p.stat().st_size) for p in sorted(folder.rglob("*"))}
+
+
+# -- a whole sweep
+
+
+def test_a_sweep_with_winners_exits_with_0_and_leaves_its_folder_and_no_process(whole):
+    assert whole.code == 0, whole.out + whole.err
+    assert whole.left == []
+    names = {p.name for p in whole.folder.iterdir()}
+    assert {"sweep.yaml", "trials.csv", "summary.json", "report.md", "study.db", "best", "ray", "trials"} <= names
+    assert not [name for name in names if name.startswith(".")]  # no draft of anything
+    for family in ("spatial", "shaky"):
+        assert {p.name for p in (whole.folder / "best" / family).iterdir()} == {"config.yaml", "checkpoint.ckpt"}
+    assert "Sweep complete" in whole.out
+    assert "Traceback" not in whole.out + whole.err
+
+
+def test_sweep_yaml_holds_everything_resolved(whole, shared_tiny_dataset):
+    sweep = read_yaml(whole.folder / "sweep.yaml")
+    assert sweep["command"].startswith("python sweeps/run.py --space ")
+    assert (sweep["seed"], sweep["metric"], sweep["mode"]) == (5, "val/R@10", "max")
+    assert sweep["budget"]["trials_per_family"] == TRIALS
+    assert sweep["budget"]["epochs"] == EPOCHS
+    assert sweep["budget"]["max_concurrent"] == 2
+    assert sweep["data"]["dataset"] == str(shared_tiny_dataset)
+    assert sweep["data"]["train"] == {"slides": 4, "spots": 117, "smallest_gallery": 20}
+    assert sweep["space"]["families"].keys() == {"spatial", "shaky"}
+    for family in ("spatial", "shaky"):
+        validate(Experiment, sweep["experiments"][family], "sweep.yaml")
+    assert {"python", "torch", "ray", "optuna"} <= sweep["versions"].keys()
+
+
+def test_trials_csv_has_a_row_a_trial_with_parameters_metrics_and_end(whole):
+    rows = whole.rows()
+    promised = {"family", "trial", "state", "config_neighbor_alpha_scale", "config_temperature", "config_lr"}
+    metrics = {f"val/{kind}R@{k}" for kind in ("", "chance_", "lift_", "ring_", "batch_") for k in (1, 5, 10)}
+    assert promised | metrics | {"val/median_rank", "train/neighbor_coverage", "seconds", "error"} <= rows[0].keys()
+    for family in ("spatial", "shaky"):
+        own = [row for row in rows if row["family"] == family]
+        assert [int(row["trial"]) for row in own] == list(range(TRIALS))  # an equal number for each
+    for row in rows:
+        assert row["state"] in {"COMPLETE", "PRUNED", "FAIL"}
+        assert (int(row["epochs"]) == EPOCHS) == (row["state"] == "COMPLETE")
+        assert row["state"] == "FAIL" or math.isfinite(float(row["val/R@10"]))
+        assert bool(row["error"]) == (row["state"] == "FAIL")
+        assert not finite(row, "test/")  # selection looks at val only
+    assert {row["state"] for row in rows} == {"COMPLETE", "PRUNED", "FAIL"}  # else the test says too little
+
+
+def test_the_studies_say_what_the_table_says(whole):
+    rows = whole.rows()
+    assert whole.states() == {
+        family: [row["state"] for row in rows if row["family"] == family] for family in ("spatial", "shaky")
+    }
+
+
+def test_the_winner_is_the_complete_trial_with_the_best_val_metric(whole):
+    summary = whole.summary()
+    assert summary["status"] == "complete"
+    for family in ("spatial", "shaky"):
+        own = [row for row in whole.rows() if row["family"] == family]
+        done = [row for row in own if row["state"] == "COMPLETE"]
+        best = max(done, key=lambda row: (float(row["val/R@10"]), -int(row["trial"])))
+        entry = summary["families"][family]
+        assert entry["best"]["trial"] == int(best["trial"])
+        assert {f"val/{k}": v for k, v in entry["best"]["val"].items()} == finite(best, "val/")
+        assert entry["best"]["params"]["model.temperature"] == float(best["config_temperature"])
+        counts = {s: sum(row["state"] == s for row in own) for s in ("COMPLETE", "PRUNED", "FAIL")}
+        assert [entry["trials"][k] for k in ("complete", "pruned", "failed", "running", "budget")] == [
+            counts["COMPLETE"], counts["PRUNED"], counts["FAIL"], 0, TRIALS]  # fmt: skip
+
+
+def test_the_winners_test_metrics_are_those_of_its_checkpoint(whole):
+    for family, entry in whole.summary()["families"].items():
+        best = whole.folder / "best" / family
+        config = validate(Experiment, read_yaml(best / "config.yaml"), "config.yaml")
+        for key, value in entry["best"]["params"].items():
+            section, _, name = key.rpartition(".")
+            assert getattr(getattr(config, section), name) == value
+        measured = evaluate(config, best / "checkpoint.ckpt", "test")
+        assert {f"test/{k}": v for k, v in entry["best"]["test"].items()} == pytest.approx(measured)
+        again = evaluate(config, best / "checkpoint.ckpt", "val")  # the checkpoint is that of the reported epoch
+        assert {f"val/{k}": v for k, v in entry["best"]["val"].items()} == pytest.approx(again)
+        assert read_checkpoint(best / "checkpoint.ckpt")["epoch"] == EPOCHS - 1
+
+
+def test_the_winners_embed_new_tiles_and_sentences(whole):
+    for family, entry in whole.summary()["families"].items():
+        model = load_model(whole.folder / "best" / family)
+        store = open_store(model.config.data)
+        tiles = model.embed_tiles(np.array(store.tiles[:5]))
+        genes = model.embed_sentences(["GENE01 GENE02 GENE03", "GENE20"])
+        assert (tiles.shape, genes.shape) == ((5, 8), (2, 8))
+        np.testing.assert_allclose(np.linalg.norm(np.concatenate([tiles, genes]), axis=1), 1, rtol=1e-5)
+        assert model.temperature == pytest.approx(entry["best"]["params"]["model.temperature"], rel=1e-4)
+
+
+def test_the_baseline_stands_beside_the_families_in_summary_report_and_table(whole):
+    summary = whole.summary()
+    for split in ("val", "test"):
+        cca = summary["baselines"]["cca"][split]
+        assert 0 <= cca["R@10"] <= 1
+        assert cca["chance_R@10"] == pytest.approx(summary["families"]["spatial"]["best"][split]["chance_R@10"])
+    assert summary["verdict"] in whole.report()
+    for text in ("spatial", "shaky", "CCA baseline", "chance"):
+        assert text in whole.report()
+        assert text in whole.out
+
+
+def test_a_failed_trial_is_reported_with_its_reason_and_ends_nothing(whole):
+    failed = [row for row in whole.rows() if row["state"] == "FAIL"]
+    assert {row["family"] for row in failed} == {"shaky"}
+    shaky = [row for row in whole.rows() if row["family"] == "shaky"]
+    assert {row["name"] for row in failed} == {r["name"] for r in shaky if float(r["config_lr"]) == 1e30}
+    for row in failed:
+        assert "FloatingPointError: the training loss became nan within epoch 1" in row["error"]
+        assert (whole.folder / "trials" / row["name"] / "error.txt").read_text().startswith("Traceback")
+    assert "the training loss became nan within epoch 1" in whole.report()
+
+
+def test_the_same_name_again_is_refused_and_the_folder_untouched(runner, space, whole):
+    before = snapshot_of(whole.folder)
+    again = runner.run(space, "whole", "--max-concurrent", "2", "--seed", "5")
+    assert again.code == 2
+    assert again.out == ""
+    assert again.err.count("\n") == 1
+    assert again.err.startswith(f"error: results folder {whole.folder}: already holds a sweep; ")
+    assert snapshot_of(whole.folder) == before
+
+
+# -- one seed, one result
+
+
+def stable(rows):
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+
+
+def without_time(tree):
+    if isinstance(tree, dict):
+        return {k: without_time(v) for k, v in tree.items() if k not in ("seconds", "versions")}
+    return tree
+
+
+def test_one_at_a_time_the_same_seed_gives_the_same_table_and_quiet_prints_only_the_end(runner, space, serial):
+    quiet = runner.run(space, "quiet", "--max-concurrent", "1", "--seed", "5", "--quiet")
+    assert (serial.code, quiet.code) == (0, 0)
+    assert serial.left + quiet.left == []
+    assert stable(quiet.rows()) == stable(serial.rows())
+    assert without_time(quiet.summary()) == without_time(serial.summary())
+    assert quiet.err == ""
+    assert quiet.out.startswith("Sweep complete after ")
+    assert quiet.out == serial.out[serial.out.index("Sweep complete") :].replace("serial", "quiet").replace(
+        serial.out[serial.out.index("Sweep complete") :].splitlines()[0], quiet.out.splitlines()[0]
+    )
+
+
+def test_the_first_ten_suggestions_do_not_depend_on_how_many_run_at_once(whole, serial):
+    def first(rows):
+        return [
+            (r["name"], r["config_neighbor_alpha_scale"], r["config_temperature"], r["config_lr"], r["seed"])
+            for r in rows
+            if int(r["trial"]) < STARTUP_TRIALS
+        ]
+
+    assert len(first(whole.rows())) == 2 * STARTUP_TRIALS
+    assert first(whole.rows()) == first(serial.rows())
+
+
+# -- no winner, no time, no patience
+
+
+def test_a_family_without_a_winner_exits_with_1_and_says_why(runner):
+    space = runner.space("doomed", {"doomed": DOOMED, "clip": CLIP}, trials=3, epochs=1)
+    ended = runner.run(space, "doomed")
+    assert ended.code == 1, ended.out + ended.err
+    assert ended.left == []
+    summary = ended.summary()
+    assert summary["status"] == "complete"
+    assert summary["families"]["clip"]["trials"]["complete"] == 3
+    assert summary["families"]["clip"]["best"]["test"]["R@10"] > 0
+    doomed = summary["families"]["doomed"]
+    assert (doomed["best"], doomed["trials"]["failed"]) == (None, 3)
+    assert "most common reason (3 of 3 failures): FloatingPointError: the training loss became nan" in doomed["reason"]
+    assert "doomed has no winner: no trial gave a value (3 failed of 3)" in ended.report()
+    assert "doomed: no winner: no trial gave a value (3 failed of 3)" in ended.out
+    assert not (ended.folder / "best" / "doomed").exists()
+
+
+def check_interrupted(ended):
+    """A sweep that ended before its budget: a report of what is there, and trials that can be taken up again."""
+    assert "Traceback" not in ended.out + ended.err
+    summary, rows = ended.summary(), ended.rows()
+    assert summary["status"] == "interrupted"
+    assert "interrupted after" in ended.report()
+    assert ended.code == (0 if all(e["best"] for e in summary["families"].values()) else 1)
+    states = {family: [r["state"] for r in rows if r["family"] == family] for family in ("spatial", "clip")}
+    assert ended.states() == states
+    assert {"COMPLETE", "RUNNING"} == {row["state"] for row in rows}  # cut-off trials are left as they were
+    for row in rows:
+        assert (int(row["epochs"]) == 30) == (row["state"] == "COMPLETE")
+    for family, entry in summary["families"].items():
+        assert entry["trials"]["running"] == states[family].count("RUNNING")
+
+
+@pytest.fixture(scope="module")
+def endless(runner):
+    """Far more trials than any test waits for, of a second or two each."""
+    return runner.space("endless", {"spatial": SPATIAL, "clip": CLIP}, trials=500, epochs=30)
+
+
+def test_ctrl_c_stops_cleanly_and_reports_what_is_there(runner, endless):
+    process = runner.start(endless, "once")
+    runner.wait_for("COMPLETE", process, "once")
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all processes of the foreground group
+    ended = runner.end(process, "once")
+    check_interrupted(ended)
+    assert "interrupted; stopping the running trials" in ended.out
+    assert "Sweep interrupted after" in ended.out
+    assert ended.left == []
+
+
+def test_ctrl_c_twice_stops_at_once_and_leaves_a_readable_folder(runner, endless):
+    process = runner.start(endless, "twice")
+    runner.wait_for("COMPLETE", process, "twice")
+    os.killpg(process.pid, signal.SIGINT)
+    runner.wait_for("interrupted; stopping", process, "twice")
+    os.killpg(process.pid, signal.SIGINT)
+    ended = runner.end(process, "twice")
+    assert ended.code == 130, ended.out + ended.err
+    assert "stopped at once" in ended.err
+    assert "Traceback" not in ended.out + ended.err
+    assert not (ended.folder / "summary.json").exists()
+    assert read_yaml(ended.folder / "sweep.yaml")["name"] == "twice"
+    assert {"COMPLETE", "RUNNING"} == {s for states in ended.states().values() for s in states}
+    assert ended.rows()
+    assert ended.left == []
+
+
+def test_the_time_budget_stops_a_sweep_like_ctrl_c(runner, endless):
+    ended = runner.run(endless, "budget", "--time-budget", "8s")
+    check_interrupted(ended)
+    assert "the time budget is used up" in ended.out
+    assert ended.left == []

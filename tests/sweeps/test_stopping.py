@@ -1,0 +1,145 @@
+"""Why a sweep ends early: the switch, the signals, and what must not reach Tune's pickles."""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+
+import pytest
+
+from stclip.config import PROJECT_ROOT
+from sweeps import stopping
+from sweeps.driver_only import DriverOnly
+from sweeps.stopping import InterruptHandler, StopSwitch
+
+
+class Reasons(list):
+    """Collects the reasons a switch gives."""
+
+    def __call__(self, reason):
+        self.append(reason)
+
+
+@contextmanager
+def clock(monkeypatch):
+    now = [100.0]
+    with monkeypatch.context() as patch:
+        patch.setattr(stopping.time, "monotonic", lambda: now[0])
+        yield now
+
+
+def test_without_a_budget_only_a_request_stops():
+    said = Reasons()
+    switch = StopSwitch(None, said)
+    assert not switch.stop_all()
+    assert switch.reason is None
+    switch.stop("enough")
+    switch.stop("too late to matter")
+    assert switch.stop_all()
+    assert switch.reason == "enough"
+    assert said == ["enough"]
+
+
+def test_the_time_budget_counts_from_the_switchs_making_and_is_said_once(monkeypatch):
+    said = Reasons()
+    with clock(monkeypatch) as now:
+        switch = StopSwitch(8.0, said)
+        now[0] += 7.99
+        assert not switch.stop_all()
+        now[0] += 0.01
+        assert switch.stop_all()
+        assert switch.stop_all()
+    assert said == ["the time budget is used up"]
+
+
+def test_a_request_before_the_budget_ends_is_the_reason_that_counts(monkeypatch):
+    said = Reasons()
+    with clock(monkeypatch) as now:
+        switch = StopSwitch(8.0, said)
+        switch.stop("interrupted")
+        now[0] += 100
+        assert switch.stop_all()
+    assert said == ["interrupted"]
+
+
+def test_a_single_trial_is_never_stopped_by_the_switch():
+    switch = StopSwitch(None, Reasons())
+    switch.stop("enough")
+    assert switch("trial", {"val/R@10": 0.1}) is False
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_asks_for_a_clean_stop_and_the_handlers_are_put_back(number):
+    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    said = Reasons()
+    switch = StopSwitch(None, said)
+    with InterruptHandler(switch):
+        os.kill(os.getpid(), number)  # must not raise KeyboardInterrupt in the middle of Tune's loop
+        assert switch.stop_all()
+    assert len(said) == 1
+    assert said[0].startswith("interrupted; stopping the running trials")
+    assert {n: signal.getsignal(n) for n in before} == before
+
+
+def test_the_handlers_are_put_back_after_an_exception():
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(RuntimeError, match="boom"), InterruptHandler(StopSwitch(None, Reasons())):
+        raise RuntimeError("boom")
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+TWICE = """
+import os, signal, sys
+from sweeps.stopping import InterruptHandler, StopSwitch
+switch = StopSwitch({budget}, print)
+switch.stop_all()
+with InterruptHandler(switch):
+    for _ in range({signals}):
+        os.kill(os.getpid(), signal.{signal})
+print("still here", switch.reason)
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_the_second_signal_ends_the_process_at_once_with_130(name):
+    code = TWICE.format(budget=None, signals=2, signal=name)
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 130
+    assert done.stderr.strip() == "stopped at once; what had finished is in the results folder"
+    assert "still here" not in done.stdout
+
+
+def test_in_another_thread_the_signals_are_left_alone():
+    """Python sets signal handlers in the main thread only; a sweep in another one must still run."""
+    found = []
+
+    def work():
+        with InterruptHandler(StopSwitch(None, Reasons())):
+            found.append(signal.getsignal(signal.SIGINT))
+
+    before = signal.getsignal(signal.SIGINT)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(timeout=30)
+    assert found == [before]
+
+
+class Holder(DriverOnly):
+    def __init__(self):
+        self.lock = threading.Lock()  # cannot be pickled
+        self.secret = "storage handle"
+
+
+def test_driver_only_pickles_to_nothing():
+    with pytest.raises(TypeError, match="pickle"):
+        pickle.dumps(threading.Lock())
+    text = pickle.dumps(Holder())
+    assert b"storage handle" not in text
+    assert vars(pickle.loads(text)) == {}
+
+
+def test_the_switch_can_be_pickled_whatever_it_calls():
+    assert vars(pickle.loads(pickle.dumps(StopSwitch(1.0, threading.Lock().acquire)))) == {}
