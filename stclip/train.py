@@ -96,6 +96,7 @@ def fit(
     clock = StageClock()
     with clock.stage("import"):
         import lightning.pytorch as pl
+        from lightning.pytorch.utilities import rank_zero_only
 
         from stclip.data.datamodule import SpotDataModule
         from stclip.loggers import build_loggers, close_loggers
@@ -109,6 +110,10 @@ def fit(
     if out_dir is not None:
         out_dir.mkdir(parents=True, exist_ok=True)
         (out_dir / CONFIG).write_text(dump_yaml(config), encoding="utf-8")
+        if resume_from is None and rank_zero_only.rank == 0:
+            (out_dir / "metrics.csv").unlink(
+                missing_ok=True
+            )  # an earlier run's; the logger would append to it
     with clock.stage("model"):
         from stclip.module import SpatialClipModule
 
@@ -152,7 +157,10 @@ def fit(
     if out_dir is not None and save:
         checkpoint = out_dir / CHECKPOINT
         trainer.save_checkpoint(checkpoint)
-        (out_dir / METRICS).write_text(json.dumps(metrics, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        if trainer.is_global_zero:
+            (out_dir / METRICS).write_text(
+                json.dumps(metrics, indent=2, sort_keys=True) + "\n", encoding="utf-8"
+            )
     return FitResult(metrics, clock.seconds, checkpoint)
 
 
@@ -221,9 +229,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    from lightning.pytorch.utilities import rank_zero_only
+
     from stclip.train_table import print_result
 
-    print_result(config, result.metrics, result.seconds, f"{out_dir}/ ({CONFIG}, {CHECKPOINT}, {METRICS})")
+    rank_zero_only(print_result)(
+        config, result.metrics, result.seconds, f"{out_dir}/ ({CONFIG}, {CHECKPOINT}, {METRICS})"
+    )
     return 0
 
 

@@ -83,8 +83,17 @@ def make_plan(options: argparse.Namespace) -> SweepPlan:
         gpus_per_trial=options.gpus_per_trial,
         max_concurrent=options.max_concurrent,
     )
-    plan.middles()
+    _one_device(plan)
     return plan
+
+
+def _one_device(plan: SweepPlan) -> None:
+    devices = {config.trainer.devices for config in plan.middles().values()}
+    if devices != {1}:
+        raise ConfigError(
+            f"a trial of a sweep trains on one device, got trainer.devices={max(devices)}; "
+            "share GPUs with --gpus-per-trial, or train one configuration with python -m stclip.train"
+        )
 
 
 def _with_loggers(overrides: Mapping[str, Any], names: str) -> dict[str, Any]:

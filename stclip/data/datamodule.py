@@ -46,10 +46,9 @@ class SpotDataModule(pl.LightningDataModule):
     `scaling`, the training slides' feature mean and spread (None without frozen features).
     """
 
-    def __init__(self, config: Experiment, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(self, config: Experiment) -> None:
         super().__init__()
         self.config = config
-        self.rank, self.world_size = rank, world_size
         self.store: SpotStore | None = None
         self.scaling: FeatureScaling | None = None
 
@@ -101,8 +100,9 @@ class SpotDataModule(pl.LightningDataModule):
         return cast(Batch, {name: value.to(device, non_blocking=True) for name, value in tensors.items()})
 
     def train_batches(self) -> RandomBatches | NeighborhoodBatches:
-        """The training order; a pure function of seed and epoch."""
+        """The training order; a pure function of seed and epoch. With several devices, this process's share of each batch."""
         store, data = self.opened(), self.config.data
+        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         spots = store.spots("train")
         if data.batching == "neighborhood":
             return NeighborhoodBatches(
@@ -111,12 +111,10 @@ class SpotDataModule(pl.LightningDataModule):
                 store.slide_index,
                 data.batch_size,
                 self.config.seed,
-                rank=self.rank,
-                world_size=self.world_size,
+                rank=rank,
+                world_size=world_size,
             )
-        return RandomBatches(
-            spots, data.batch_size, self.config.seed, rank=self.rank, world_size=self.world_size
-        )
+        return RandomBatches(spots, data.batch_size, self.config.seed, rank=rank, world_size=world_size)
 
     def coverage(self, epoch: int) -> float:
         """Mean neighbour weight that is present in a batch of this epoch, 0..1."""

@@ -54,6 +54,13 @@ def test_a_run_reports_every_promised_metric_and_writes_its_files(tiny_dataset, 
     assert {"data", "model", "train", "test"} <= set(result.seconds)
 
 
+def test_a_second_run_into_a_folder_starts_its_metrics_anew(tiny_dataset, tmp_path):
+    fit(experiment(tiny_dataset), tmp_path)
+    first = (tmp_path / "metrics.csv").read_text()
+    fit(experiment(tiny_dataset), tmp_path)
+    assert (tmp_path / "metrics.csv").read_text() == first
+
+
 def test_without_a_folder_nothing_is_written(tiny_dataset, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.rglob("*"))

@@ -55,7 +55,9 @@ def plan_of(tmp_path, shared_tiny_dataset):
         tree = SPACE if families is None else {**SPACE, "families": families}
         (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
         given = ["--space", str(tmp_path / "tiny.yaml"), "--data", str(shared_tiny_dataset)]
-        return make_plan(make_parser().parse_args([*given, "--results", str(tmp_path / "results"), *arguments]))
+        return make_plan(
+            make_parser().parse_args([*given, "--results", str(tmp_path / "results"), *arguments])
+        )
 
     return resolve
 

@@ -29,7 +29,9 @@ from sweeps.startup import STARTUP_TRIALS
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes left behind in /proc"),
+    pytest.mark.skipif(
+        not Path("/proc/self/stat").exists(), reason="looks for processes left behind in /proc"
+    ),
 ]
 
 EPOCHS = 3
@@ -200,7 +202,9 @@ def _orphans():
                     _reap(int(entry.name))
                 elif state != "Z":
                     parents[int(entry.name)], sessions[int(entry.name)] = int(parent), int(session)
-    return [pid for pid in parents if sessions[pid] != os.getsid(0) and os.getpid() in _ancestors(pid, parents)]
+    return [
+        pid for pid in parents if sessions[pid] != os.getsid(0) and os.getpid() in _ancestors(pid, parents)
+    ]
 
 
 def _ancestors(pid, parents):
@@ -253,10 +257,22 @@ def test_a_sweep_with_winners_exits_with_0_and_leaves_its_folder_and_no_process(
     assert whole.code == 0, whole.out + whole.err
     assert whole.left == []
     names = {p.name for p in whole.folder.iterdir()}
-    assert {"sweep.yaml", "trials.csv", "summary.json", "report.md", "study.db", "best", "ray", "trials"} <= names
+    assert {
+        "sweep.yaml",
+        "trials.csv",
+        "summary.json",
+        "report.md",
+        "study.db",
+        "best",
+        "ray",
+        "trials",
+    } <= names
     assert not [name for name in names if name.startswith(".")]  # no draft of anything
     for family in ("spatial", "shaky"):
-        assert {p.name for p in (whole.folder / "best" / family).iterdir()} == {"config.yaml", "checkpoint.ckpt"}
+        assert {p.name for p in (whole.folder / "best" / family).iterdir()} == {
+            "config.yaml",
+            "checkpoint.ckpt",
+        }
     assert "Sweep complete" in whole.out
     assert "Traceback" not in whole.out + whole.err
 
@@ -280,7 +296,10 @@ def test_trials_csv_has_a_row_a_trial_with_parameters_metrics_and_end(whole):
     rows = whole.rows()
     promised = {"family", "trial", "state", "config_neighbor_alpha_scale", "config_temperature", "config_lr"}
     metrics = {f"val/{kind}R@{k}" for kind in ("", "chance_", "lift_", "ring_", "batch_") for k in (1, 5, 10)}
-    assert promised | metrics | {"val/median_rank", "train/neighbor_coverage", "seconds", "error"} <= rows[0].keys()
+    assert (
+        promised | metrics | {"val/median_rank", "train/neighbor_coverage", "seconds", "error"}
+        <= rows[0].keys()
+    )
     for family in ("spatial", "shaky"):
         own = [row for row in rows if row["family"] == family]
         assert [int(row["trial"]) for row in own] == list(range(TRIALS))  # an equal number for each
@@ -325,7 +344,9 @@ def test_the_winners_test_metrics_are_those_of_its_checkpoint(whole):
             assert getattr(getattr(config, section), name) == value
         measured = evaluate(config, best / "checkpoint.ckpt", "test")
         assert {f"test/{k}": v for k, v in entry["best"]["test"].items()} == pytest.approx(measured)
-        again = evaluate(config, best / "checkpoint.ckpt", "val")  # the checkpoint is that of the reported epoch
+        again = evaluate(
+            config, best / "checkpoint.ckpt", "val"
+        )  # the checkpoint is that of the reported epoch
         assert {f"val/{k}": v for k, v in entry["best"]["val"].items()} == pytest.approx(again)
         assert read_checkpoint(best / "checkpoint.ckpt")["epoch"] == EPOCHS - 1
 
@@ -346,7 +367,9 @@ def test_the_baseline_stands_beside_the_families_in_summary_report_and_table(who
     for split in ("val", "test"):
         cca = summary["baselines"]["cca"][split]
         assert 0 <= cca["R@10"] <= 1
-        assert cca["chance_R@10"] == pytest.approx(summary["families"]["spatial"]["best"][split]["chance_R@10"])
+        assert cca["chance_R@10"] == pytest.approx(
+            summary["families"]["spatial"]["best"][split]["chance_R@10"]
+        )
     assert summary["verdict"] in whole.report()
     for text in ("spatial", "shaky", "CCA baseline", "chance"):
         assert text in whole.report()
@@ -387,7 +410,9 @@ def without_time(tree):
     return tree
 
 
-def test_one_at_a_time_the_same_seed_gives_the_same_table_and_quiet_prints_only_the_end(runner, space, serial):
+def test_one_at_a_time_the_same_seed_gives_the_same_table_and_quiet_prints_only_the_end(
+    runner, space, serial
+):
     quiet = runner.run(space, "quiet", "--max-concurrent", "1", "--seed", "5", "--quiet")
     assert (serial.code, quiet.code) == (0, 0)
     assert serial.left + quiet.left == []
@@ -426,7 +451,10 @@ def test_a_family_without_a_winner_exits_with_1_and_says_why(runner):
     assert summary["families"]["clip"]["best"]["test"]["R@10"] > 0
     doomed = summary["families"]["doomed"]
     assert (doomed["best"], doomed["trials"]["failed"]) == (None, 3)
-    assert "most common reason (3 of 3 failures): FloatingPointError: the training loss became nan" in doomed["reason"]
+    assert (
+        "most common reason (3 of 3 failures): FloatingPointError: the training loss became nan"
+        in doomed["reason"]
+    )
     assert "doomed has no winner: no trial gave a value (3 failed of 3)" in ended.report()
     assert "doomed: no winner: no trial gave a value (3 failed of 3)" in ended.out
     assert not (ended.folder / "best" / "doomed").exists()

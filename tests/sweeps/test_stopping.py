@@ -106,7 +106,9 @@ print("still here", switch.reason)
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_the_second_signal_ends_the_process_at_once_with_130(name):
     code = TWICE.format(budget=None, signals=2, signal=name)
-    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 130
     assert done.stderr.strip() == "stopped at once; what had finished is in the results folder"
     assert "still here" not in done.stdout
