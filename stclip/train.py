@@ -110,7 +110,7 @@ def fit(
     if out_dir is not None:
         out_dir.mkdir(parents=True, exist_ok=True)
         (out_dir / CONFIG).write_text(dump_yaml(config), encoding="utf-8")
-        if resume_from is None and rank_zero_only.rank == 0:
+        if resume_from is None and getattr(rank_zero_only, "rank", 0) == 0:
             (out_dir / "metrics.csv").unlink(
                 missing_ok=True
             )  # an earlier run's; the logger would append to it
