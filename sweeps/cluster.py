@@ -16,6 +16,7 @@ QUIET_ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",  # no tables of Tune's own
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # silences a notice about CUDA_VISIBLE_DEVICES
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing about a lab's sweep leaves the machine
     "RAY_worker_niceness": "0",  # trials are what the machine is for; at Ray's 15 the dashboard's start-up starves them
 }
 # What Tune gives its actors' environment. A job that has the same lets them take the processes that are warm already.

@@ -16,6 +16,7 @@ from sweeps.cluster import ClusterInfo, TrialResources, share_resources, start_l
 from sweeps.plan import SweepPlan
 from sweeps.records import TrialRecord, best_record
 from sweeps.results import ResultsFolder
+from sweeps.stopping import InterruptHandler, StopSwitch
 from sweeps.table import final_table
 from sweeps.versions import collect_versions
 from sweeps.view import FamilyStatus, LiveView, Snapshot
@@ -35,12 +36,14 @@ def run_sweep(plan: SweepPlan, store: SpotStore, command: str, quiet: bool) -> i
     folder = ResultsFolder(plan.folder)
     folder.create(describe_sweep(plan, store, command))
     console = Console()
-    with _spinner(None if quiet else console, "starting Ray"):
-        cluster, resources, search = _start(plan, folder)
-    reason = _search(plan, folder, search, cluster, resources, quiet)
-    records = search.snapshot()
-    status = "complete" if reason is None else "interrupted"
-    summary = _finish(plan, folder, store, records, status, start, console if not quiet else None)
+    switch = StopSwitch(plan.time_budget, lambda reason: None if quiet else console.print(reason))
+    with InterruptHandler(switch):
+        with _spinner(None if quiet else console, "starting Ray"):
+            cluster, resources, search = _start(plan, folder)
+        reason = _search(plan, folder, search, switch, cluster, resources, quiet)
+        records = search.snapshot()
+        status = "complete" if reason is None else "interrupted"
+        summary = _finish(plan, folder, store, records, status, start, console if not quiet else None)
     places = [
         ("results", str(folder.path)),
         ("report", str(folder.report_md)),
@@ -132,6 +135,7 @@ def _search(
     plan: SweepPlan,
     folder: ResultsFolder,
     search: FamilySearch,
+    switch: StopSwitch,
     cluster: ClusterInfo,
     resources: TrialResources,
     quiet: bool,
@@ -139,7 +143,6 @@ def _search(
     """All trials. Returns why the search stopped early, None if it did not."""
     import ray
 
-    from sweeps.stopping import InterruptHandler, StopSwitch
     from sweeps.tuning import run_tuner
 
     view = LiveView(
@@ -150,14 +153,14 @@ def _search(
         time_budget=plan.time_budget,
         quiet=quiet,
     )
-    switch = StopSwitch(plan.time_budget, view.note)
+    switch.on_stop = view.note
     parameters = [key for family in plan.space.families.values() for key in family.parameters]
 
     def write_csv() -> None:
         folder.write_trials_csv(search.snapshot(), parameters)
 
     try:
-        with InterruptHandler(switch), view:
+        with view:
             run_tuner(plan, search, switch, resources, folder, _throttled(write_csv, CSV_SECONDS))
     finally:
         write_csv()

@@ -11,7 +11,7 @@ from sweeps.arguments import make_parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0 every family has a winner, 1 some family has none, 2 bad input (one line on stderr)."""
+    """Exit status: 0 every family has a winner, 1 some family has none, 2 bad input (one line on stderr), 130 Ctrl-C."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     parser = make_parser()
     options = parser.parse_args(given)
@@ -45,6 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         store = make_ready(plan, options.quiet)
         return run_sweep(plan, store, f"python sweeps/run.py {shlex.join(given)}", options.quiet)
+    except KeyboardInterrupt:
+        print("interrupted before the first trial; nothing was run", file=sys.stderr)
+        return 130
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -10,23 +10,15 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
-from ray.tune import Stopper
 
-from sweeps.driver_only import DriverOnly
-
-
-class StopSwitch(DriverOnly, Stopper):
-    """Tune asks it at every step. `reason` is None until the sweep is to stop; then all running trials are cut off."""
+class StopSwitch:
+    """`reason` is None until the sweep is to stop; then all running trials are cut off (see `sweeps.tuning`)."""
 
     def __init__(self, time_budget: float | None, on_stop: Callable[[str], None]) -> None:
-        """`time_budget`: seconds from now, or None. `on_stop` is called once, with the reason."""
+        """`time_budget`: seconds from now, or None. `on_stop` is called once, with the reason; it may be replaced."""
         self.reason: str | None = None
+        self.on_stop = on_stop
         self._deadline = None if time_budget is None else time.monotonic() + time_budget
-        self._on_stop = on_stop
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Single trials are stopped by the scheduler, not here."""
-        return False
 
     def stop_all(self) -> bool:
         """True once the sweep is to stop."""
@@ -38,7 +30,7 @@ class StopSwitch(DriverOnly, Stopper):
         """Ask for a clean stop; the first reason counts."""
         if self.reason is None:
             self.reason = reason
-            self._on_stop(reason)
+            self.on_stop(reason)
 
 
 class InterruptHandler:
@@ -46,6 +38,9 @@ class InterruptHandler:
 
     The second leaves the results folder as it is: every file in it was written whole, and the studies are
     transactional, so nothing is lost but the trials that were running.
+
+    It is active from before Ray starts until the report is written: a KeyboardInterrupt raised in the middle of an
+    import, while another thread imports too, is swallowed and leaves both threads waiting for ever.
     """
 
     def __init__(self, switch: StopSwitch) -> None:

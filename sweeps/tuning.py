@@ -48,7 +48,7 @@ def run_tuner(
         run_config=tune.RunConfig(
             name=folder.ray_dir.name,
             storage_path=str(folder.path.resolve()),
-            stop=switch,
+            stop=SwitchStopper(switch),
             verbose=0,
             callbacks=[StepCallback(on_step)],
             failure_config=tune.FailureConfig(max_failures=RETRIES),
@@ -67,6 +67,21 @@ class RequestOf:
     def __call__(self, suggestion: Mapping[str, Any]) -> TrialRequest:
         """What the search suggests, as a trial to run."""
         return self.plan.request(suggestion)
+
+
+class SwitchStopper(DriverOnly, tune.Stopper):
+    """Tune asks it at every step whether to cut off all running trials."""
+
+    def __init__(self, switch: StopSwitch) -> None:
+        self._switch = switch
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Single trials are stopped by the scheduler, not here."""
+        return False
+
+    def stop_all(self) -> bool:
+        """True once the sweep is to stop."""
+        return self._switch.stop_all()
 
 
 class StepCallback(DriverOnly, tune.Callback):

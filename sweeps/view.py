@@ -22,7 +22,7 @@ from rich.text import Text
 
 from sweeps.records import TrialRecord
 from sweeps.summary import last_line, lift
-from sweeps.words import clock, duration, number, printable, settings
+from sweeps.words import clock, duration, epochs, number, printable, settings
 
 log = logging.getLogger(__name__)
 
@@ -176,7 +176,7 @@ class LiveView:
             parts.append(printable(last_line(record.error or "")))
         else:
             parts.append(self._value(record))
-        parts.append(f"{record.epochs} epochs in {duration(record.seconds)}")
+        parts.append(f"{epochs(record.epochs)} in {duration(record.seconds)}")
         parts.append(settings(record.params) or "no parameters")
         if best is None:
             parts.append("no best yet")
@@ -274,4 +274,4 @@ def _last_text(record: TrialRecord, value: str) -> Text:
     line.append(f"{printable(record.name)} ").append(record.state, style=_STYLES.get(record.state, ""))
     if record.state == "FAIL":
         return line.append(f" {printable(last_line(record.error or ''))}")
-    return line.append(f" {value}, {record.epochs} epochs in {duration(record.seconds)}")
+    return line.append(f" {value}, {epochs(record.epochs)} in {duration(record.seconds)}")

@@ -25,6 +25,11 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def epochs(count: int) -> str:
+    """`1 epoch`, `12 epochs`."""
+    return f"{count} epoch{'' if count == 1 else 's'}"
+
+
 def clock(seconds: float) -> str:
     """`04:12` or `1:04:12`, for the front of a log line."""
     whole = max(0, int(seconds))

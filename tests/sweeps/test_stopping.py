@@ -65,10 +65,30 @@ def test_a_request_before_the_budget_ends_is_the_reason_that_counts(monkeypatch)
     assert said == ["interrupted"]
 
 
-def test_a_single_trial_is_never_stopped_by_the_switch():
+def test_tune_stops_all_trials_by_the_switch_and_single_ones_never():
+    from sweeps.tuning import SwitchStopper
+
     switch = StopSwitch(None, Reasons())
+    stopper = SwitchStopper(switch)
+    assert not stopper.stop_all()
     switch.stop("enough")
-    assert switch("trial", {"val/R@10": 0.1}) is False
+    assert stopper.stop_all()
+    assert stopper("trial", {"val/R@10": 0.1}) is False
+    assert vars(pickle.loads(pickle.dumps(stopper))) == {}
+
+
+def test_who_is_told_may_change():
+    first, second = Reasons(), Reasons()
+    switch = StopSwitch(None, first)
+    switch.on_stop = second
+    switch.stop("enough")
+    assert (first, second) == ([], ["enough"])
+
+
+def test_signals_are_handled_before_ray_is_imported():
+    """Ray reads the environment when it is imported, and a Ctrl-C during its start must be a clean one."""
+    code = "import sys, sweeps.launch; assert 'ray' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=PROJECT_ROOT, check=True, timeout=60)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -141,7 +161,3 @@ def test_driver_only_pickles_to_nothing():
     text = pickle.dumps(Holder())
     assert b"storage handle" not in text
     assert vars(pickle.loads(text)) == {}
-
-
-def test_the_switch_can_be_pickled_whatever_it_calls():
-    assert vars(pickle.loads(pickle.dumps(StopSwitch(1.0, threading.Lock().acquire)))) == {}
