@@ -3,7 +3,7 @@
     python benchmarks/trial_overhead.py [--experiment sweep_base] [--rounds 5] [--set key=value ...]
 
 Both train the same model on the same batches and rank the validation slides after each epoch. `fit` adds Lightning,
-logging to files and, as in a sweep, a checkpoint after every epoch. Rounds alternate in one process after a warm-up, so
+logging to files and, as in a sweep, checkpoints. Rounds alternate in one process after a warm-up, so
 only the ratio of CPU seconds counts.
 """
 
@@ -27,6 +27,7 @@ from stclip.prepare import prepare_data
 from stclip.registry import LOSSES
 from stclip.retrieval import gallery_recall
 from stclip.train import fit
+from sweeps.trial import CHECKPOINT_SECONDS
 
 
 def bare(config: Experiment) -> float:
@@ -66,21 +67,25 @@ def bare(config: Experiment) -> float:
     return recall
 
 
-class SaveEachEpoch(pl.callbacks.Checkpoint):
+class SaveLikeASweep(pl.callbacks.Checkpoint):
     """What a sweep's callback does, less the hand-over to Ray."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.saved = time.monotonic()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Lightning hook."""
-        trainer.save_checkpoint(self.folder / "checkpoint.ckpt")
+        last = trainer.current_epoch + 1 == trainer.max_epochs
+        if last or time.monotonic() - self.saved >= CHECKPOINT_SECONDS:
+            trainer.save_checkpoint(self.folder / "checkpoint.ckpt")
+            self.saved = time.monotonic()
 
 
 def trial(config: Experiment) -> None:
     """One trial, in a folder that is thrown away."""
     with tempfile.TemporaryDirectory() as folder:
-        fit(config, Path(folder), callbacks=[SaveEachEpoch(Path(folder))], save=False)
+        fit(config, Path(folder), callbacks=[SaveLikeASweep(Path(folder))], save=False)
 
 
 def cpu_seconds(work: object) -> float:

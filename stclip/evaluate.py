@@ -41,4 +41,4 @@ def evaluate(config: Experiment, checkpoint: Path, split: Literal["val", "test"]
     )
     run = trainer.test if split == "test" else trainer.validate
     run(module, dataloaders=data.eval_batches(split), verbose=False)
-    return {name: float(value) for name, value in trainer.callback_metrics.items()}
+    return dict(module.metrics)

@@ -10,18 +10,25 @@ import torch
 
 from stclip.config import Experiment
 from stclip.data.batch import Batch
+from stclip.data.datamodule import SpotBatches
 from stclip.model.dual_encoder import DualEncoder
 from stclip.registry import LOSSES, lookup
 from stclip.retrieval import RecallAtK, gallery_recall
 
 KS = (1, 5, 10)
+MONITORED = (
+    "train/loss",
+    "val/R@10",
+    "test/R@10",
+)  # for the progress bar and for callbacks such as EarlyStopping
 
 
 class SpatialClipModule(pl.LightningModule):
     """Trains a DualEncoder; evaluates by Recall@K over each slide's gallery (the metric of record) and in batch.
 
-    Logs `train/loss`, `train/<term>` of the loss, and for val and test: `R@K`, `chance_R@K`, `lift_R@K`, `ring_R@K`,
-    `median_rank`, `loss`, `batch_R@K`. All randomness of an epoch follows from (seed, epoch), so a run that was
+    Logs after each epoch `train/loss`, `train/<term>` of the loss, `train/temperature`, `train/neighbor_coverage`, and for
+    val and test: `R@K`, `chance_R@K`, `lift_R@K`, `ring_R@K`, `median_rank`, `loss`, `batch_R@K`. `metrics` holds the newest
+    value of each by its logged name. All randomness of an epoch follows from (seed, epoch), so a run that was
     interrupted between two epochs ends with the same weights as one that was not.
     """
 
@@ -33,17 +40,19 @@ class SpatialClipModule(pl.LightningModule):
         self.encoder = DualEncoder(config.model, config.augment, input_dim, num_genes, config.data.max_genes)
         loss_class = lookup("loss", LOSSES, config.loss.name).load()
         self.loss = loss_class(**config.loss.model_dump(exclude={"name"}))
-        self._train_terms: dict[str, torch.Tensor] = {}
-        self._train_steps = 0
+        self.batch_recalls = torch.nn.ModuleDict({str(k): RecallAtK(k) for k in KS})
+        self.metrics: dict[str, float] = {}
+        self._val_metrics: dict[str, float] = {}
+        self._train_terms: list[dict[str, torch.Tensor]] = []
         self._eval_batches: list[tuple[torch.Tensor, torch.Tensor, Batch]] = []
 
     def on_train_epoch_start(self) -> None:
         """Start the epoch's own random stream."""
         torch.manual_seed((self.config.seed * 1_000_003 + self.current_epoch + 1) % 2**63)
-        self._train_terms, self._train_steps = {}, 0
+        self._train_terms = []
 
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
-        """Loss of one batch. Terms are summed on the device and logged once an epoch: no sync a step."""
+        """Loss of one batch. Terms stay on the device until the epoch's end: no sync a step."""
         encoder = self.encoder
         terms = self.loss.from_batch(
             encoder.encode_image(batch["image"]),
@@ -51,10 +60,7 @@ class SpatialClipModule(pl.LightningModule):
             encoder.logit_scale,
             batch,
         )
-        for name, value in terms.items():
-            value = value.detach()
-            self._train_terms[name] = self._train_terms[name] + value if name in self._train_terms else value
-        self._train_steps += 1
+        self._train_terms.append({name: value.detach() for name, value in terms.items()})
         return terms["loss"]
 
     def on_validation_epoch_start(self) -> None:
@@ -70,12 +76,19 @@ class SpatialClipModule(pl.LightningModule):
             )
 
     def on_train_epoch_end(self) -> None:
-        """Log the epoch's means."""
-        self.log_dict({f"train/{name}": value for name, value in self._train_means().items()})
-        self.log("train/temperature", 1 / float(self.encoder.logit_scale.detach()))
+        """Publish the epoch: means of the loss's terms, temperature, neighbour coverage, and what validation found."""
+        means = {f"train/{name}": value for name, value in self._train_means().items()}
+        means["train/temperature"] = 1 / float(self.encoder.logit_scale.detach())
+        batches = self.trainer.train_dataloader
+        if isinstance(batches, SpotBatches):
+            means["train/neighbor_coverage"] = batches.coverage
+        self._publish(means | self._val_metrics)
 
     def _train_means(self) -> dict[str, float]:
-        return {name: float(total) / self._train_steps for name, total in self._train_terms.items()}
+        names = self._train_terms[0] if self._train_terms else {}
+        return {
+            name: float(torch.stack([terms[name] for terms in self._train_terms]).mean()) for name in names
+        }
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Encode; everything is ranked at the end, over whole slides."""
@@ -87,11 +100,25 @@ class SpatialClipModule(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Rank the validation slides."""
-        self.log_dict({f"val/{name}": value for name, value in self._evaluate().items()})
+        self._val_metrics = {f"val/{name}": value for name, value in self._evaluate().items()}
+        if not self.trainer.training:
+            self._publish(self._val_metrics)
 
     def on_test_epoch_end(self) -> None:
         """Rank the test slides."""
-        self.log_dict({f"test/{name}": value for name, value in self._evaluate().items()})
+        self._publish({f"test/{name}": value for name, value in self._evaluate().items()})
+
+    def _publish(self, metrics: dict[str, float]) -> None:
+        """Metrics to `self.metrics` and, as one row, to the loggers; what callbacks may monitor also to Lightning.
+
+        Lightning's own `log` makes a metric object for each name and epoch, which took a tenth of a small trial.
+        """
+        self.metrics |= metrics
+        for logger in self.loggers:
+            logger.log_metrics({"epoch": self.current_epoch, **metrics}, step=self.global_step)
+        self.log_dict(
+            {name: value for name, value in metrics.items() if name in MONITORED}, logger=False, prog_bar=True
+        )
 
     def configure_optimizers(self) -> Any:
         """AdamW (no decay on biases, norms, the temperature), linear warm-up, then cosine to zero, by step."""
@@ -135,7 +162,9 @@ class SpatialClipModule(pl.LightningModule):
     ) -> dict[str, float]:
         """Loss and recall inside batches of `data.batch_size` spots, as earlier runs took them; for comparison only."""
         size, scale = self.config.data.batch_size, self.encoder.logit_scale
-        recalls = {k: RecallAtK(k).to(image.device) for k in KS}
+        recalls: dict[str, Any] = dict(self.batch_recalls.items())
+        for metric in recalls.values():
+            metric.reset()
         losses, counts = [], []
         for start in range(0, len(image), size):
             rows = slice(start, start + size)

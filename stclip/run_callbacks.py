@@ -12,17 +12,6 @@ from stclip.config import Experiment
 from stclip.data.datamodule import SpotDataModule
 
 
-class LogCoverage(pl.Callback):
-    """Logs `train/neighbor_coverage`, the mean neighbour weight present in an epoch's batches, 0..1."""
-
-    def __init__(self, data: SpotDataModule) -> None:
-        self.data = data
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Lightning hook."""
-        pl_module.log("train/neighbor_coverage", self.data.coverage(trainer.current_epoch))
-
-
 class CarryModelFacts(pl.Callback):
     """Puts into each checkpoint what embedding new tiles and sentences takes: configuration, vocabulary, scaling.
 

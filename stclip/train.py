@@ -81,7 +81,7 @@ def fit(
     Args:
         config: the whole experiment.
         out_dir: gets config.yaml, the loggers' files, checkpoint.ckpt and metrics.json; nothing is written without it.
-        callbacks: further Lightning callbacks; they see the logged metrics in `trainer.callback_metrics`.
+        callbacks: further Lightning callbacks; they see the newest metrics in `module.metrics`.
         resume_from: a checkpoint of the same configuration to go on from.
         progress: show Lightning's progress bar.
         test: read the test slides at the end. Leave it off while anything is still being chosen.
@@ -100,7 +100,7 @@ def fit(
 
         from stclip.data.datamodule import SpotDataModule
         from stclip.loggers import build_loggers, close_loggers
-        from stclip.run_callbacks import CarryModelFacts, LogCoverage, quiet_lightning
+        from stclip.run_callbacks import CarryModelFacts, quiet_lightning
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
     quiet_lightning()
@@ -128,7 +128,7 @@ def fit(
             logger=build_loggers(config.trainer.loggers, out_dir, config.name)
             if out_dir is not None
             else False,
-            callbacks=[facts, LogCoverage(data), *callbacks],
+            callbacks=[facts, *callbacks],
             default_root_dir=out_dir,
             # Saved by whoever needs it: at the end here, after each epoch by a callback in a sweep.
             enable_checkpointing=any(isinstance(c, pl.callbacks.Checkpoint) for c in callbacks),
@@ -145,11 +145,10 @@ def fit(
             trainer.fit(
                 module, datamodule=data, ckpt_path=resume_from, weights_only=True if resume_from else None
             )
-        metrics = _floats(trainer.callback_metrics)
         if test:
             with clock.stage("test"):
                 trainer.test(module, datamodule=data, verbose=False)
-            metrics |= _floats(trainer.callback_metrics)
+        metrics = dict(module.metrics)
         status = "success"
     finally:
         close_loggers(trainer.loggers, status)
@@ -162,10 +161,6 @@ def fit(
                 json.dumps(metrics, indent=2, sort_keys=True) + "\n", encoding="utf-8"
             )
     return FitResult(metrics, clock.seconds, checkpoint)
-
-
-def _floats(metrics: Any) -> dict[str, float]:
-    return {name: float(value) for name, value in metrics.items()}
 
 
 def parse_arguments(arguments: Sequence[str]) -> tuple[Experiment, Path]:

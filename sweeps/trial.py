@@ -1,8 +1,9 @@
-"""The trainable: one configuration -> one Lightning fit -> a report and a checkpoint after every epoch."""
+"""The trainable: one configuration -> one Lightning fit -> a report after every epoch, and checkpoints."""
 
 from __future__ import annotations
 
 import tempfile
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from stclip.configio import validate
 FAILURE = "failure"  # key of a last report that says why a trial failed
 EPOCH = "epoch"
 CHECKPOINT = "checkpoint.ckpt"
+# Between the checkpoints of one trial; the last epoch always gets one. A worker that dies loses this much at most, and
+# epochs of a fraction of a second do not spend a twentieth of it on saving.
+CHECKPOINT_SECONDS = 10.0
 
 
 def warm_up() -> None:
@@ -49,7 +53,7 @@ def make_trainable(
 
 
 def run_trial(request: TrialRequest) -> None:
-    """Train and report `val/…` and `train/…` after every epoch, with a checkpoint.
+    """Train and report `val/…` and `train/…` after every epoch; save a checkpoint now and then, and at the end.
 
     An exception ends the trial, not its process: the last report carries the reason and the traceback goes to
     error.txt in the trial's folder. A restarted trial goes on from its last checkpoint.
@@ -89,14 +93,24 @@ def _reporter() -> Any:
     import lightning.pytorch as pl
     from ray import tune
 
+    from stclip.module import SpatialClipModule
+
     class ReportToTune(pl.callbacks.Checkpoint):
-        """One report and one checkpoint an epoch. As a Checkpoint it is called last, when the epoch's metrics are there."""
+        """A report an epoch; as a Checkpoint it is called last, when the epoch's metrics are there."""
+
+        def __init__(self) -> None:
+            self.saved = time.monotonic()
 
         def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-            metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+            assert isinstance(pl_module, SpatialClipModule)
+            epoch = trainer.current_epoch + 1
+            report = {EPOCH: epoch, **pl_module.metrics}
+            if epoch < (trainer.max_epochs or 0) and time.monotonic() - self.saved < CHECKPOINT_SECONDS:
+                tune.report(report)
+                return
             with tempfile.TemporaryDirectory(prefix="stclip-") as folder:
                 trainer.save_checkpoint(Path(folder) / CHECKPOINT)
-                epoch = trainer.current_epoch + 1
-                tune.report({EPOCH: epoch, **metrics}, checkpoint=tune.Checkpoint.from_directory(folder))
+                tune.report(report, checkpoint=tune.Checkpoint.from_directory(folder))
+            self.saved = time.monotonic()
 
     return ReportToTune()

@@ -111,5 +111,7 @@ def neighbor_coverage(batch: np.ndarray, neighbor_ids: np.ndarray, alphas: np.nd
 
     `batch` int [B] store rows, `neighbor_ids` int [N, k] padded with -1, `alphas` float [N, k].
     """
-    present = np.isin(neighbor_ids[batch], batch)
+    in_batch = np.zeros(len(neighbor_ids), dtype=bool)
+    in_batch[batch] = True
+    present = in_batch[neighbor_ids[batch]]  # padding looks up the last row, and weighs 0
     return float((alphas[batch] * present).sum(axis=1).mean())

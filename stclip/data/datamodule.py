@@ -21,7 +21,10 @@ EVAL_BATCH = 1024  # spots encoded at once; has no influence on any metric
 
 
 class SpotBatches:
-    """An iterable of batches over a fixed or an epoch's own order. Lightning calls `sampler.set_epoch`."""
+    """An iterable of batches over a fixed or an epoch's own order. Lightning calls `sampler.set_epoch`.
+
+    `coverage` is the mean neighbour weight that was present in the batches of the newest pass, 0..1.
+    """
 
     batch_sampler = None  # Lightning looks for it beside `sampler`
 
@@ -30,13 +33,21 @@ class SpotBatches:
     ) -> None:
         self.module = module
         self.sampler = sampler
+        self._covered: list[float] = []
 
     def __len__(self) -> int:
         return len(self.sampler)
 
     def __iter__(self) -> Iterator[Batch]:
+        store = self.module.opened()
+        self._covered = []
         for rows in self.sampler:
+            self._covered.append(neighbor_coverage(rows, store.neighbor_ids, store.neighbor_alphas))
             yield self.module.gather(rows)
+
+    @property
+    def coverage(self) -> float:
+        return float(np.mean(self._covered))
 
 
 class SpotDataModule(pl.LightningDataModule):
@@ -115,14 +126,6 @@ class SpotDataModule(pl.LightningDataModule):
                 world_size=world_size,
             )
         return RandomBatches(spots, data.batch_size, self.config.seed, rank=rank, world_size=world_size)
-
-    def coverage(self, epoch: int) -> float:
-        """Mean neighbour weight that is present in a batch of this epoch, 0..1."""
-        store, batches = self.opened(), self.train_batches()
-        batches.set_epoch(epoch)
-        return float(
-            np.mean([neighbor_coverage(b, store.neighbor_ids, store.neighbor_alphas) for b in batches])
-        )
 
     def eval_batches(self, split: Split) -> SpotBatches:
         """All spots of a split, in the order of the shards."""
