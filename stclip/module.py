@@ -7,6 +7,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 
 from stclip.config import Experiment
 from stclip.data.batch import Batch
@@ -101,7 +102,7 @@ class SpatialClipModule(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Rank the validation slides."""
         self._val_metrics = {f"val/{name}": value for name, value in self._evaluate().items()}
-        if not self.trainer.training:
+        if self.trainer.state.fn != TrainerFn.FITTING:  # within a fit they are published with the epoch
             self._publish(self._val_metrics)
 
     def on_test_epoch_end(self) -> None:
@@ -116,6 +117,7 @@ class SpatialClipModule(pl.LightningModule):
         self.metrics |= metrics
         for logger in self.loggers:
             logger.log_metrics({"epoch": self.current_epoch, **metrics}, step=self.global_step)
+            logger.save()  # a person may be watching the file
         self.log_dict(
             {name: value for name, value in metrics.items() if name in MONITORED}, logger=False, prog_bar=True
         )

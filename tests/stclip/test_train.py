@@ -61,6 +61,22 @@ def test_a_second_run_into_a_folder_starts_its_metrics_anew(tiny_dataset, tmp_pa
     assert (tmp_path / "metrics.csv").read_text() == first
 
 
+class LinesSoFar(pl.Callback):
+    """How many lines metrics.csv has as each epoch begins."""
+
+    def __init__(self, path):
+        self.path, self.lines = path, []
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        self.lines.append(len(self.path.read_text().splitlines()) if self.path.is_file() else 0)
+
+
+def test_metrics_can_be_watched_while_a_run_goes_on(tiny_dataset, tmp_path):
+    watcher = LinesSoFar(tmp_path / "metrics.csv")
+    fit(experiment(tiny_dataset, trainer={"max_epochs": 3}), tmp_path, callbacks=[watcher])
+    assert watcher.lines == [0, 2, 3]  # a header, and a row an epoch
+
+
 def test_without_a_folder_nothing_is_written(tiny_dataset, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.rglob("*"))
