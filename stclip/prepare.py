@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError, version
+
 from stclip.config import Experiment
 from stclip.data.store import SpotStore, open_store
-from stclip.errors import ConfigError
+from stclip.errors import ConfigError, InputError
 from stclip.progress import ProgressBar
 from stclip.registry import FROZEN_FEATURES
 
@@ -24,6 +26,23 @@ def prepare_data(config: Experiment, quiet: bool = False) -> SpotStore:
     if config.model.image.name in FROZEN_FEATURES:
         frozen_features(store, config.model.image.name)
     return store
+
+
+def check_installation() -> None:
+    """Raise InputError for a CUDA build of torchvision beside a CPU build of torch.
+
+    Lightning's metrics import torchvision where there is one, and fail with "operator torchvision::nms does not exist".
+    Nothing here needs it. The versions are read, not imported: that would take seconds.
+    """
+    try:
+        torch_build, vision_build = version("torch"), version("torchvision")
+    except PackageNotFoundError:
+        return
+    if torch_build.endswith("+cpu") and not vision_build.endswith("+cpu"):
+        raise InputError(
+            f"torchvision {vision_build} does not fit torch {torch_build}: importing Lightning would fail; "
+            "run: pip uninstall torchvision (stclip does not use it)"
+        )
 
 
 def check_hardware(config: Experiment) -> None:

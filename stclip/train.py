@@ -214,8 +214,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         config, out_dir = parse_arguments(arguments)
         from stclip.loggers import check_loggers
-        from stclip.prepare import check_hardware, prepare_data, skipped_note
+        from stclip.prepare import check_hardware, check_installation, prepare_data, skipped_note
 
+        check_installation()
         check_hardware(config)
         check_loggers(config.trainer.loggers)
         if note := skipped_note(prepare_data(config)):

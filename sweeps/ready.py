@@ -6,7 +6,7 @@ import os
 
 from stclip.data.store import SpotStore
 from stclip.loggers import check_loggers
-from stclip.prepare import check_hardware, prepare_data, skipped_note
+from stclip.prepare import check_hardware, check_installation, prepare_data, skipped_note
 from sweeps.cluster import local_resources, share_resources
 from sweeps.plan import SweepPlan
 from sweeps.results import ResultsFolder
@@ -19,6 +19,7 @@ def make_ready(plan: SweepPlan, quiet: bool) -> SpotStore:
     nothing, and making data can take minutes.
     """
     ResultsFolder(plan.folder).check_free()
+    check_installation()
     for config in plan.middles().values():
         check_loggers(config.trainer.loggers)
         check_hardware(config)
