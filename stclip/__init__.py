@@ -1,1 +1,28 @@
-"""Image-gene contrastive models of spatial transcriptomics: data, losses, retrieval metrics, one training run."""
+"""Image-gene contrastive models of spatial transcriptomics: data, losses, retrieval metrics, one training run.
+
+The names below are what other code needs; each is imported when it is first used, because torch takes seconds.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_INDEX = {
+    "Experiment": "stclip.config",
+    "load_experiment": "stclip.configio",
+    "fit": "stclip.train",
+    "load_model": "stclip.inference",
+    "ClipLoss": "stclip.losses",
+    "SpatialLoss": "stclip.losses",
+    "RecallAtK": "stclip.retrieval",
+    "gallery_recall": "stclip.retrieval",
+    "slide_recall": "stclip.retrieval",
+    "open_store": "stclip.data.store",
+    "cca_baseline": "stclip.baselines",
+}
+__all__ = list(_INDEX)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _INDEX:
+        raise AttributeError(f"module 'stclip' has no attribute '{name}'; it has: {', '.join(_INDEX)}")
+    return getattr(import_module(_INDEX[name]), name)

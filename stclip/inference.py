@@ -1,6 +1,6 @@
 """A trained model for new tiles and new gene sentences.
 
-from stclip.inference import load_model
+from stclip import load_model
 model = load_model("results/NAME/best/spatial")
 tiles, genes = model.embed_tiles(images), model.embed_sentences(["KRT19 EPCAM CDH1"])
 """

@@ -35,7 +35,7 @@ def check_loggers(names: Sequence[str]) -> None:
         if package and find_spec(package) is None:
             raise ConfigError(
                 f"logger '{name}' needs the package '{package}', which is not installed; "
-                f"run: pip install 'stclip[{name}]' (without it: csv, tensorboard)"
+                f"run: pip install -c constraints.txt -e '.[{name}]' (without it: csv, tensorboard)"
             )
 
 

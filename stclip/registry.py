@@ -47,8 +47,8 @@ FROZEN_FEATURES: dict[str, Entry] = {
 LOGGERS: dict[str, Entry] = {
     "csv": Entry("stclip.loggers:csv_logger", "metrics.csv in the run's folder"),
     "tensorboard": Entry("stclip.loggers:tensorboard_logger", "event files in the run's folder"),
-    "mlflow": Entry("stclip.loggers:mlflow_logger", "MLflow (pip install 'stclip[mlflow]')"),
-    "wandb": Entry("stclip.loggers:wandb_logger", "Weights & Biases (pip install 'stclip[wandb]')"),
+    "mlflow": Entry("stclip.loggers:mlflow_logger", "MLflow (pip install -e '.[mlflow]')"),
+    "wandb": Entry("stclip.loggers:wandb_logger", "Weights & Biases (pip install -e '.[wandb]')"),
 }
 
 

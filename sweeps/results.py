@@ -175,8 +175,14 @@ class ResultsFolder:
 def config_columns(parameters: Iterable[str]) -> dict[str, str]:
     """Dotted parameter -> its column: `config_` and the last component, or the whole key if two share it."""
     keys = list(dict.fromkeys(parameters))
-    lasts = [key.rpartition(".")[2] for key in keys]
+    lasts = [_last_part(key) for key in keys]
     return {k: f"config_{k if lasts.count(last) > 1 else last}" for k, last in zip(keys, lasts, strict=True)}
+
+
+def _last_part(key: str) -> str:
+    """`lr` of `optimizer.lr`; `image.name` of `model.image.name`, since a bare `name` would not say whose."""
+    parts = key.split(".")
+    return ".".join(parts[-2:]) if parts[-1] == "name" else parts[-1]
 
 
 def _csv_text(records: Sequence[TrialRecord], parameters: Sequence[str]) -> str:
