@@ -84,7 +84,9 @@ def test_loggers_come_in_the_order_asked(tmp_path):
 @pytest.mark.parametrize("name", ["mlflow", "wandb"])
 def test_a_missing_package_is_named_with_the_way_to_get_it(name, tmp_path, monkeypatch):
     monkeypatch.setattr(loggers, "find_spec", lambda package: None)
-    with pytest.raises(ConfigError, match=rf"logger '{name}' needs .* pip install -c constraints.txt -e '.\[{name}\]'"):
+    with pytest.raises(
+        ConfigError, match=rf"logger '{name}' needs .* pip install -c constraints.txt -e '.\[{name}\]'"
+    ):
         build_loggers(["csv", name], tmp_path / "run", "a")
     with pytest.raises(ConfigError, match="not installed"):
         LOGGERS[name].load()(tmp_path / "run", "a")
