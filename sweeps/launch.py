@@ -76,6 +76,7 @@ def describe_sweep(plan: SweepPlan, store: SpotStore, command: str) -> dict[str,
         },
         "data": describe_data(plan, store),
         "space": space.model_dump(mode="json"),
+        "base": dict(plan.tree),  # what every family's experiment starts from
         "experiments": experiments,  # each family's, in the middle of its ranges
         "versions": collect_versions(),
     }
