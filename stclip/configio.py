@@ -14,9 +14,7 @@ from stclip.config import PROJECT_ROOT, Experiment
 from stclip.errors import ConfigError, shorten, unknown_name
 from stclip.paths import is_file
 
-_LARGEST_FILE = (
-    256 * 2**10
-)  # bytes; the largest file of this project has 4 KB, and YAML is read at 100 KB a second
+_LARGEST_FILE = 256 * 2**10  # bytes; this project's largest has 4 KB, and YAML is read at 100 KB a second
 _MOST_VALUES = 20_000  # of a YAML text, aliases counted as often as they stand
 _DEEPEST = 20  # sections within sections
 _QUOTED = 80  # characters of a value in a message
@@ -239,9 +237,11 @@ def _known_keys(model: type[BaseModel], location: Iterable[str]) -> list[str]:
         tagged = [m for m in current if "name" in m.model_fields and m.model_fields["name"].default == part]
         fields = [m.model_fields[part].annotation for m in current if part in m.model_fields]
         leaves = [leaf for f in fields for leaf in _models(f)]
-        current = (
-            tagged if tagged and not fields else leaves if fields else current
-        )  # a key of a dict, a place in a list
+        if fields:
+            current = leaves
+        elif tagged:
+            current = tagged
+        # else: a key of a dict or a place in a list, which leads to the same models
     return sorted({name for m in current for name in m.model_fields})
 
 

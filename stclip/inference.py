@@ -20,6 +20,7 @@ from stclip.evaluate import read_checkpoint
 from stclip.model.dual_encoder import DualEncoder
 from stclip.model.features import FeatureScaling, scale_features
 from stclip.registry import FROZEN_FEATURES, lookup
+from stclip.train import CHECKPOINT
 
 CHUNK = 1024  # tiles or sentences encoded at once
 
@@ -99,7 +100,7 @@ def load_model(folder: str | Path) -> TrainedModel:
 
     Raises InputError when there is no such file or it was not written by stclip.
     """
-    path = Path(folder) / "checkpoint.ckpt"
+    path = Path(folder) / CHECKPOINT
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint; give a run's folder or results/NAME/best/FAMILY")
     content = read_checkpoint(path)

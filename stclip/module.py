@@ -17,11 +17,8 @@ from stclip.registry import LOSSES, lookup
 from stclip.retrieval import RecallAtK, gallery_recall
 
 KS = (1, 5, 10)
-MONITORED = (
-    "train/loss",
-    "val/R@10",
-    "test/R@10",
-)  # for the progress bar and for callbacks such as EarlyStopping
+# Shown in the progress bar, and there for callbacks such as EarlyStopping.
+MONITORED = ("train/loss", "val/R@10", "test/R@10")
 
 
 class SpatialClipModule(pl.LightningModule):

@@ -85,7 +85,7 @@ def fit(
         resume_from: a checkpoint of the same configuration to go on from.
         progress: show Lightning's progress bar.
         test: read the test slides at the end. Leave it off while anything is still being chosen.
-        save: write checkpoint.ckpt and metrics.json at the end; a sweep's callbacks do that after each epoch instead.
+        save: write checkpoint.ckpt and metrics.json at the end; a sweep's callback saves on its own.
 
     Raises:
         DataError: the data set cannot be used.
@@ -111,9 +111,8 @@ def fit(
         out_dir.mkdir(parents=True, exist_ok=True)
         (out_dir / CONFIG).write_text(dump_yaml(config), encoding="utf-8")
         if resume_from is None and getattr(rank_zero_only, "rank", 0) == 0:
-            (out_dir / "metrics.csv").unlink(
-                missing_ok=True
-            )  # an earlier run's; the logger would append to it
+            # An earlier run's; the logger would append to it.
+            (out_dir / "metrics.csv").unlink(missing_ok=True)
     with clock.stage("model"):
         from stclip.module import SpatialClipModule
 
@@ -130,7 +129,7 @@ def fit(
             else False,
             callbacks=[facts, *callbacks],
             default_root_dir=out_dir,
-            # Saved by whoever needs it: at the end here, after each epoch by a callback in a sweep.
+            # Saved by whoever needs it: at the end here, by a callback in a sweep.
             enable_checkpointing=any(isinstance(c, pl.callbacks.Checkpoint) for c in callbacks),
             enable_progress_bar=progress,
             enable_model_summary=False,

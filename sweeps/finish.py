@@ -8,12 +8,10 @@ from pathlib import Path
 
 from stclip.configio import dump_yaml
 from stclip.data.store import SpotStore
+from stclip.train import CHECKPOINT, CONFIG
 from sweeps.plan import SweepPlan
 from sweeps.records import TrialRecord, best_record
 from sweeps.results import ResultsFolder
-from sweeps.trial import CHECKPOINT
-
-CONFIG = "config.yaml"
 
 
 def test_winners(

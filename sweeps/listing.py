@@ -10,7 +10,7 @@ from stclip.errors import DataError, InputError
 from stclip.registry import LOSSES
 from sweeps.cluster import TrialResources, local_resources, share_resources
 from sweeps.plan import SweepPlan
-from sweeps.results import ResultsFolder
+from sweeps.ready import check_ready
 from sweeps.space import SPACES, SearchSpace, load_space
 from sweeps.words import duration, value_text
 
@@ -40,11 +40,11 @@ def _budget(space: SearchSpace) -> str:
 
 
 def dry_run(plan: SweepPlan) -> str:
-    """The resolved sweep in words, its data checked if they are on disk. Nothing is made or run.
+    """The resolved sweep in words. Data on disk are checked, by building their store; nothing else is made, nothing run.
 
     Raises InputError for whatever would stop the sweep from starting.
     """
-    ResultsFolder(plan.folder).check_free()
+    check_ready(plan)
     stores = [open_store(config.data) for config in plan.data_variants() if not _to_be_made(config)]
     cpus, gpus = local_resources()
     resources = share_resources(cpus, gpus, plan.cpus_per_trial, plan.gpus_per_trial, plan.max_concurrent)

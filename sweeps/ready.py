@@ -18,17 +18,22 @@ def make_ready(plan: SweepPlan, quiet: bool) -> SpotStore:
     Raises InputError: the folder is taken, or the data cannot be used. The folder is looked at first: it costs
     nothing, and making data can take minutes.
     """
+    check_ready(plan)
+    stores = [prepare_data(config, quiet) for config in plan.data_variants()]
+    note = skipped_note(stores[0])
+    if note and not quiet:
+        print(f"data {stores[0].dataset_name}: {note}")
+    return stores[0]
+
+
+def check_ready(plan: SweepPlan) -> None:
+    """Raise InputError for whatever would stop the sweep from starting, its data aside. Quick; makes nothing."""
     ResultsFolder(plan.folder).check_free()
     check_installation()
     for config in plan.middles().values():
         check_loggers(config.trainer.loggers)
         check_hardware(config)
     _check_resources(plan)
-    stores = [prepare_data(config, quiet) for config in plan.data_variants()]
-    note = skipped_note(stores[0])
-    if note and not quiet:
-        print(f"data {stores[0].dataset_name}: {note}")
-    return stores[0]
 
 
 def _check_resources(plan: SweepPlan) -> None:

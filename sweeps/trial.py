@@ -6,16 +6,17 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stclip.config import Experiment
 from stclip.configio import validate
+from stclip.train import CHECKPOINT, fit
 
 FAILURE = "failure"  # key of a last report that says why a trial failed
 EPOCH = "epoch"
-CHECKPOINT = "checkpoint.ckpt"
 # Between the checkpoints of one trial; the last epoch always gets one. A worker that dies loses this much at most, and
 # epochs of a fraction of a second do not spend a twentieth of it on saving.
 CHECKPOINT_SECONDS = 10.0
@@ -60,23 +61,12 @@ def run_trial(request: TrialRequest) -> None:
     """
     from ray import tune
 
-    from stclip.train import fit
-
     try:
         config = request.config()
         restored = tune.get_checkpoint()
-        if restored is None:
-            fit(config, callbacks=[_reporter()], out_dir=Path(request.folder), save=False)
-        else:
-            with restored.as_directory() as folder:
-                start = Path(folder) / CHECKPOINT
-                fit(
-                    config,
-                    callbacks=[_reporter()],
-                    out_dir=Path(request.folder),
-                    resume_from=start,
-                    save=False,
-                )
+        with restored.as_directory() if restored else nullcontext() as folder:
+            start = Path(folder) / CHECKPOINT if folder else None
+            fit(config, Path(request.folder), callbacks=[_reporter()], resume_from=start, save=False)
     except Exception as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         _write_error(Path(request.folder))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from ray import tune
@@ -16,7 +16,7 @@ from sweeps.records import trial_name
 from sweeps.results import ResultsFolder
 from sweeps.search import FamilySearch
 from sweeps.stopping import StopSwitch
-from sweeps.trial import TrialRequest, make_trainable
+from sweeps.trial import make_trainable
 
 RETRIES = 2  # of a trial whose worker process died; it goes on from its last checkpoint
 ENDLESS = 10**9  # Tune's own trial limit; the search says FINISHED when every family's budget is used up
@@ -32,7 +32,7 @@ def run_tuner(
 ) -> None:
     """Run until the search is finished or the switch is thrown. `on_step` is called often, in this thread."""
     trainable = tune.with_resources(
-        make_trainable(RequestOf(plan)), {"cpu": resources.cpus, "gpu": resources.gpus}
+        make_trainable(plan.request), {"cpu": resources.cpus, "gpu": resources.gpus}
     )
     tuner = tune.Tuner(
         trainable,
@@ -56,17 +56,6 @@ def run_tuner(
         ),
     )
     tuner.fit()
-
-
-class RequestOf:
-    """The plan's requests as a function that travels to the workers."""
-
-    def __init__(self, plan: SweepPlan) -> None:
-        self.plan = plan
-
-    def __call__(self, suggestion: Mapping[str, Any]) -> TrialRequest:
-        """What the search suggests, as a trial to run."""
-        return self.plan.request(suggestion)
 
 
 class SwitchStopper(DriverOnly, tune.Stopper):
