@@ -227,7 +227,12 @@ def test_a_dry_run_counts_everything_and_writes_nothing(plan_of, tmp_path, share
 
 
 def test_a_dry_run_finds_what_would_stop_the_sweep(plan_of, tmp_path, monkeypatch):
-    monkeypatch.setattr(listing, "local_resources", lambda: (4.0, 0.0))
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    monkeypatch.setattr("stclip.loggers.find_spec", lambda package: None)
+    with pytest.raises(
+        InputError, match="logger 'mlflow' needs the package 'mlflow', which is not installed"
+    ):
+        dry_run(plan_of("--logger", "mlflow"))
     with pytest.raises(InputError, match="--cpus-per-trial 8 is more than the 4 processors there are"):
         dry_run(plan_of("--cpus-per-trial", "8"))
     (tmp_path / "results" / "taken").mkdir(parents=True)
