@@ -13,7 +13,8 @@ from stclip.data.datamodule import SpotDataModule
 
 
 class CarryModelFacts(pl.Callback):
-    """Puts into each checkpoint what embedding new tiles and sentences takes: configuration, vocabulary, scaling.
+    """Puts into each checkpoint what embedding new tiles and sentences takes (configuration, vocabulary, scaling), and
+    how far the run had got: epochs and newest metrics.
 
     Plain dicts, lists, strings and tensors only, so that `torch.load(weights_only=True)` reads it.
     """
@@ -29,6 +30,8 @@ class CarryModelFacts(pl.Callback):
 
         scaling = self.data.scaling
         checkpoint["stclip"] = {
+            "epochs": trainer.current_epoch + 1,
+            "metrics": dict(getattr(pl_module, "metrics", {})),
             "config": self.config.model_dump(mode="json"),
             "vocabulary": list(self.data.opened().vocabulary),
             "input_dim": self.data.input_dim,

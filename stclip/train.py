@@ -15,6 +15,8 @@ from typing import Any
 from stclip.config import PROJECT_ROOT, Experiment
 from stclip.configio import dump_yaml, load_experiment
 from stclip.errors import ConfigError, InputError
+from stclip.evaluate import read_checkpoint
+from stclip.metrics_csv import keep_epochs
 from stclip.paths import check_can_be_made, is_file, user_path
 
 CHECKPOINT = "checkpoint.ckpt"
@@ -110,9 +112,9 @@ def fit(
     if out_dir is not None:
         out_dir.mkdir(parents=True, exist_ok=True)
         (out_dir / CONFIG).write_text(dump_yaml(config), encoding="utf-8")
-        if resume_from is None and getattr(rank_zero_only, "rank", 0) == 0:
-            # An earlier run's; the logger would append to it.
-            (out_dir / "metrics.csv").unlink(missing_ok=True)
+        if getattr(rank_zero_only, "rank", 0) == 0:
+            # The logger appends to what is there.
+            keep_epochs(out_dir / "metrics.csv", _epochs_of(resume_from) if resume_from else 0)
     with clock.stage("model"):
         from stclip.module import SpatialClipModule
 
@@ -160,6 +162,10 @@ def fit(
                 json.dumps(metrics, indent=2, sort_keys=True) + "\n", encoding="utf-8"
             )
     return FitResult(metrics, clock.seconds, checkpoint)
+
+
+def _epochs_of(checkpoint: Path) -> int:
+    return int(read_checkpoint(checkpoint)["stclip"]["epochs"])
 
 
 def parse_arguments(arguments: Sequence[str]) -> tuple[Experiment, Path]:

@@ -13,7 +13,8 @@ Search the best settings of every loss family and say which retrieves best.
 
 Trains a dual encoder (H&E tile, gene sentence) under every configuration that the search proposes, an equal number
 of trials for each loss family, and reports the best Recall@1/5/10 of each, beside chance and a CCA baseline.
-Trials run on a private local Ray; what was found is in the results folder, whatever interrupts the sweep.
+Trials run on a private Ray of this machine, or on a cluster (--address). What was found is in the results folder,
+and whatever interrupts the sweep, --resume goes on from there.
 """
 
 EXAMPLES = """\
@@ -24,10 +25,14 @@ examples:
   python sweeps/run.py --space wide --data hest_v1_human_medium --trials 40 --time-budget 8h --gpus-per-trial 0.25
       A longer search on your own shards (see data/README.md), four trials to a GPU, stopped after eight hours.
 
+  python sweeps/run.py --resume results/spatial-20261124-034512 --trials 48
+      Go on with a sweep that was interrupted, or give a finished one a larger budget: what is done is kept.
+
   python sweeps/run.py --space spatial --debug --set loss.neighbor_alpha_scale=0.5
       One SpatialLoss trial in this very process: breakpoints work, exceptions arrive whole.
 
-exit status: 0 every family has a winner, 1 some family has none, 2 bad input (nothing was run).
+exit status: 0 every family has a winner (single trials may have failed; the report counts them), 1 some family has
+none or a fault stopped the sweep, 2 bad input (nothing was run), 130 stopped at once by a second Ctrl-C.
 """
 
 
@@ -62,15 +67,18 @@ def make_parser() -> argparse.ArgumentParser:
         type=parse_duration,
         help="stop after this long, such as 90s, 30m, 1h30m",
     )
-    budget.add_argument(
-        "--seed", metavar="N", type=_seed, default=0, help="the one source of randomness (default 0)"
-    )
+    budget.add_argument("--seed", metavar="N", type=_seed, help="the one source of randomness (default 0)")
     where = parser.add_argument_group("on what")
+    where.add_argument(
+        "--address",
+        metavar="auto|HOST:PORT|ray://HOST:PORT",
+        help="an existing Ray cluster (default: RAY_ADDRESS, else a private Ray on this machine); see "
+        "configs/cluster/README.md",
+    )
     where.add_argument(
         "--cpus-per-trial",
         metavar="X",
         type=_positive,
-        default=1.0,
         help="processors, and torch threads, of a trial (default 1)",
     )
     where.add_argument(
@@ -81,6 +89,21 @@ def make_parser() -> argparse.ArgumentParser:
     )
     where.add_argument(
         "--max-concurrent", metavar="N", type=_count, help="trials at once (default: as many as fit)"
+    )
+    faults = parser.add_argument_group("when something breaks")
+    faults.add_argument("--resume", metavar="DIR", help="go on with the sweep in this results folder; its sweep.yaml "
+                        "decides, --trials may only grow")  # fmt: skip
+    faults.add_argument(
+        "--max-failures",
+        metavar="N",
+        type=_whole,
+        help="restarts of a trial whose process died, from its last checkpoint (default 2)",
+    )
+    faults.add_argument(
+        "--trial-timeout",
+        metavar="TIME",
+        type=parse_duration,
+        help="a trial without a report (one an epoch) for this long has failed (default 2h)",
     )
     out = parser.add_argument_group("what comes out")
     out.add_argument("--name", help="name of the sweep (default: the space and the time)")
@@ -121,6 +144,12 @@ def parse_duration(text: str) -> float:
 def _count(text: str) -> int:
     if not re.fullmatch(r"\d{1,9}", text) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number from 1 up, got '{text}'")
+    return int(text)
+
+
+def _whole(text: str) -> int:
+    if not re.fullmatch(r"\d{1,6}", text):
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 up, got '{text}'")
     return int(text)
 
 

@@ -1,41 +1,81 @@
-"""Where trials run: a private local Ray, its resources and its dashboard."""
+"""Where trials run: a private Ray on this machine, or a cluster that is there already."""
 
 from __future__ import annotations
 
 import logging
 import os
+import re
+import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stclip.errors import InputError
+from stclip.config import PROJECT_ROOT
+from stclip.errors import ConfigError, InputError
+from sweeps.ray_token import require_token, use_token_if_there
 
 # Read by Ray when it is imported or initialised, so they are set before `import ray`; a cluster has its own.
 QUIET_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # each run logs for itself; Tune's copies cost 2 ms a report
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours: stop cleanly, keep what was cut off resumable
+    "TUNE_FORCE_TRIAL_CLEANUP_S": "20",  # a trial that does not let itself be stopped is killed after this long
     "RAY_AIR_NEW_OUTPUT": "0",  # no tables of Tune's own
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # silences a notice about CUDA_VISIBLE_DEVICES
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing about a lab's sweep leaves the machine
     "RAY_worker_niceness": "0",  # trials are what the machine is for; at Ray's 15 the dashboard's start-up starves them
 }
+# Ray takes the machine's outward address as its own and listens on all interfaces, even for a private session. With
+# this switch, meant for other systems, its address is 127.0.0.1 and every port is on loopback.
+LOOPBACK_ENVIRONMENT = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 # What Tune gives its actors' environment. A job that has the same lets them take the processes that are warm already.
 TRIAL_ENVIRONMENT = {"PL_DISABLE_FORK": "1", "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0"}
 OBJECT_STORE_BYTES = 128 * 1024**2  # trials exchange floats and small checkpoints through it
+WARM_UP = "sweeps.trial.warm_up"
+# What of the checkout does not travel to a cluster's nodes.
+NOT_SHIPPED = ["/data/processed/", "/results/", "/tests/", "/benchmarks/", "/.git/", "/.venv/", "/build/", "/dist/",
+               "*.egg-info", "__pycache__", ".*_cache", ".hypothesis"]  # fmt: skip
+IN_A_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # set by Ray for the driver of a submitted job
+_CONNECT_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Node:
+    """One machine (or raylet) of a cluster: what it has in all."""
+
+    cpus: float
+    gpus: float
 
 
 @dataclass(frozen=True)
 class ClusterInfo:
     """What a sweep needs to know about the Ray it runs on."""
 
-    cpus: float
-    gpus: float
+    nodes: tuple[Node, ...]
     dashboard: str | None  # address, with the way in
+    address: str | None  # None: a private Ray of this process
+
+
+def cluster_address(given: str | None) -> str | None:
+    """The cluster to use: `--address`, else RAY_ADDRESS, else None (a private Ray on this machine).
+
+    Raises ConfigError for what is no address.
+    """
+    address = given if given is not None else os.environ.get("RAY_ADDRESS") or None
+    if address is None or address == "local":
+        return None
+    if address != "auto" and not re.fullmatch(
+        r"(ray://)?(\[[0-9a-fA-F:]+\]|[A-Za-z0-9_.-]+):\d{1,5}", address
+    ):
+        source = "--address" if given is not None else "RAY_ADDRESS"
+        raise ConfigError(f"{source} must be auto, HOST:PORT or ray://HOST:PORT, got '{address}'")
+    return address
 
 
 def start_local_ray() -> ClusterInfo:
-    """A private Ray on this machine, never somebody else's; the dashboard on loopback."""
-    os.environ.update({key: value for key, value in QUIET_ENVIRONMENT.items() if key not in os.environ})
+    """A private Ray on this machine, never somebody else's; every port on loopback, behind a token."""
+    require_token()
+    _set_environment(QUIET_ENVIRONMENT | LOOPBACK_ENVIRONMENT)
     import ray
 
     context: Any = ray.init(
@@ -45,20 +85,85 @@ def start_local_ray() -> ClusterInfo:
         object_store_memory=OBJECT_STORE_BYTES,
         log_to_driver=False,
         logging_level=logging.ERROR,
-        runtime_env={"env_vars": TRIAL_ENVIRONMENT, "worker_process_setup_hook": "sweeps.trial.warm_up"},
+        runtime_env={"env_vars": TRIAL_ENVIRONMENT, "worker_process_setup_hook": WARM_UP},
     )
-    total = ray.cluster_resources()
-    dashboard = (
-        f"http://{context.dashboard_url} (token: ray get-auth-token)" if context.dashboard_url else None
-    )
-    return ClusterInfo(float(total.get("CPU", 0)), float(total.get("GPU", 0)), dashboard)
+    return ClusterInfo(_nodes(), way_in(context.dashboard_url), None)
 
 
-def local_resources() -> tuple[float, float]:
-    """Processors and GPUs of this machine, without starting Ray."""
+def connect(address: str) -> ClusterInfo:
+    """A cluster that is there already; this checkout's code travels to its nodes.
+
+    Raises InputError: nothing listens there, it lets us not in, or its Ray or Python is another.
+    """
+    use_token_if_there()
+    _set_environment(QUIET_ENVIRONMENT)
+    if address != "auto":
+        _check_listening(address)
+    import ray
+
+    environment: dict[str, Any] = {"env_vars": TRIAL_ENVIRONMENT, "worker_process_setup_hook": WARM_UP}
+    if IN_A_JOB not in os.environ:  # a job's code has travelled already
+        environment |= {"working_dir": str(PROJECT_ROOT), "excludes": NOT_SHIPPED}
+    try:
+        context: Any = ray.init(
+            address=address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=environment
+        )
+    except Exception as error:  # Ray raises many kinds, RuntimeError and its own among them
+        raise _cannot_connect(address, error) from None
+    return ClusterInfo(_nodes(), way_in(context.dashboard_url), address)
+
+
+def way_in(url: str | None) -> str | None:
+    """A dashboard's address and how to get in; None without a dashboard."""
+    if not url:
+        return None
+    token = os.environ.get("RAY_AUTH_MODE") == "token"
+    return f"open http://{url}" + (", paste the token from `ray get-auth-token`" if token else "")
+
+
+def _set_environment(values: dict[str, str]) -> None:
+    for key, value in values.items():
+        os.environ.setdefault(key, value)
+
+
+def _nodes() -> tuple[Node, ...]:
+    import ray
+
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return tuple(Node(float(has.get("CPU", 0)), float(has.get("GPU", 0))) for has in alive)
+
+
+def _check_listening(address: str) -> None:
+    """Ray tries for a long time, and says little, where a port is closed."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(
+            f"--address {address}: nothing answers there ({error}); is the cluster up, and this its address (`ray status`)?"
+        ) from None
+
+
+def _cannot_connect(address: str, error: Exception) -> InputError:
+    text = " ".join(str(error).split())
+    if "uthenticat" in text:
+        return InputError(
+            f"--address {address}: the cluster asks for a token and did not take ours; copy its ~/.ray/auth_token "
+            "(on its head: ray get-auth-token) to this machine, or set RAY_AUTH_TOKEN"
+        )
+    if address == "auto":
+        return InputError(
+            f"--address auto: no running Ray cluster was found on this machine ({text[:200]}); start one with "
+            "configs/cluster/local.sh or `ray start --head`, or leave --address out for a private one"
+        )
+    return InputError(f"--address {address}: cannot join the cluster: {type(error).__name__}: {text[:400]}")
+
+
+def local_resources() -> tuple[Node, ...]:
+    """This machine, without starting Ray."""
     import torch
 
-    return float(os.cpu_count() or 1), float(torch.cuda.device_count())
+    return (Node(float(os.cpu_count() or 1), float(torch.cuda.device_count())),)
 
 
 @dataclass(frozen=True)
@@ -71,34 +176,47 @@ class TrialResources:
 
 
 def share_resources(
-    cpus: float, gpus: float, cpus_per_trial: float, gpus_per_trial: float | None, max_concurrent: int | None
+    nodes: Sequence[Node], cpus_per_trial: float, gpus_per_trial: float | None, max_concurrent: int | None
 ) -> TrialResources:
-    """Fill in what was not asked for.
+    """Fill in what was not asked for. A trial runs on one node.
 
     Args:
-        cpus, gpus: what the cluster has.
+        nodes: what the cluster has.
         cpus_per_trial: processors (and torch threads) of a trial.
         gpus_per_trial: fractions allowed; None shares the GPUs there are among the trials that the processors allow.
         max_concurrent: trials at once; None takes as many as fit.
 
-    Raises InputError when not even one trial fits.
+    Raises InputError when not even one trial fits on any node.
     """
+    cpus, gpus = max((n.cpus for n in nodes), default=0.0), max((n.gpus for n in nodes), default=0.0)
+    what = "there are" if len(nodes) == 1 else "the largest node has"
     if cpus_per_trial > cpus:
         raise InputError(
-            f"--cpus-per-trial {cpus_per_trial:g} is more than the {cpus:g} processors there are; ask for less"
+            f"--cpus-per-trial {cpus_per_trial:g} is more than the {cpus:g} processors {what}; ask for less"
         )
     if (gpus_per_trial or 0) > gpus:
         raise InputError(
-            f"--gpus-per-trial {gpus_per_trial:g} is more than the {gpus:g} GPUs there are; ask for less"
+            f"--gpus-per-trial {gpus_per_trial:g} is more than the {gpus:g} GPUs {what}; ask for less"
         )
-    by_cpu = max(1, int(cpus // cpus_per_trial))
+    by_cpu = sum(int(n.cpus // cpus_per_trial) for n in nodes)
     if gpus_per_trial is None:
-        wanted = min(by_cpu, max_concurrent or by_cpu)
-        gpus_per_trial = 0.0 if gpus == 0 else 1.0 if gpus >= wanted else int(100 * gpus / wanted) / 100
-    by_gpu = _fitting(gpus, gpus_per_trial) if gpus_per_trial else by_cpu
-    return TrialResources(cpus_per_trial, gpus_per_trial, min(by_cpu, by_gpu, max_concurrent or by_cpu))
+        gpus_per_trial = _share_of_gpus(nodes, min(by_cpu, max_concurrent or by_cpu))
+    fitting = sum(min(int(n.cpus // cpus_per_trial), _by_gpu(n, gpus_per_trial)) for n in nodes)
+    if fitting < 1:
+        raise InputError(
+            f"no node has both {cpus_per_trial:g} processors and {gpus_per_trial:g} GPUs; ask for less with "
+            "--cpus-per-trial or --gpus-per-trial"
+        )
+    return TrialResources(cpus_per_trial, gpus_per_trial, min(fitting, max_concurrent or fitting))
 
 
-def _fitting(gpus: float, per_trial: float) -> int:
+def _share_of_gpus(nodes: Sequence[Node], trials: int) -> float:
+    gpus = sum(n.gpus for n in nodes)
+    return 0.0 if gpus == 0 else 1.0 if gpus >= trials else int(100 * gpus / trials) / 100
+
+
+def _by_gpu(node: Node, per_trial: float) -> int:
     """A fraction of a GPU must come from one GPU, so what is left over on each is lost."""
-    return int(gpus // per_trial) if per_trial >= 1 else int(gpus) * int(1 / per_trial + 1e-9)
+    if per_trial == 0:
+        return int(1e9)
+    return int(node.gpus // per_trial) if per_trial >= 1 else int(node.gpus) * int(1 / per_trial + 1e-9)

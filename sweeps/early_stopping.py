@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +11,9 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from sweeps.driver_only import DriverOnly
+from sweeps.failures import process_death
 from sweeps.search import FamilySearch
-from sweeps.trial import EPOCH, FAILURE
+from sweeps.trial import EPOCH, FAILURE, NO_SPACE
 
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
@@ -38,9 +39,11 @@ class FamilyEarlyStopping(DriverOnly, FIFOScheduler):
     # Results of several epochs at once would be judged late.
     _supports_buffered_results = False
 
-    def __init__(self, search: FamilySearch) -> None:
+    def __init__(self, search: FamilySearch, on_no_space: Callable[[str], None]) -> None:
+        """`on_no_space` is called, with the reason, when a trial could not write its files."""
         super().__init__()
         self._search = search
+        self._on_no_space = on_no_space
 
     def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
         """Take nothing: the search knows metric and mode from its space."""
@@ -48,6 +51,11 @@ class FamilyEarlyStopping(DriverOnly, FIFOScheduler):
 
     def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> str:
         """STOP a trial that is pruned, has failed, or has no finite metric; else CONTINUE."""
+        if result.get(NO_SPACE):
+            # No fault of its parameters: it stays unfinished, for the sweep to go on with when there is room.
+            self._search.interrupt(trial.trial_id)
+            self._on_no_space(str(result[FAILURE]))
+            return TrialScheduler.STOP
         if FAILURE in result:
             self._search.fail(trial.trial_id, str(result[FAILURE]))
             return TrialScheduler.STOP
@@ -58,7 +66,7 @@ class FamilyEarlyStopping(DriverOnly, FIFOScheduler):
 
     def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
         """Remember the error for the trial's record; the searcher is told of an error without its reason."""
-        self._search.note(trial.trial_id, _last_line(trial))
+        self._search.note(trial.trial_id, process_death(_error_text(trial), trial.run_metadata.num_failures))
 
 
 def logged_metrics(result: Mapping[str, Any]) -> dict[str, float]:
@@ -72,11 +80,9 @@ def logged_metrics(result: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def _last_line(trial: Trial) -> str:
+def _error_text(trial: Trial) -> str:
     # `trial.get_error()` looks where Tune syncs to, which is behind; `error_file` is the driver's own copy.
     try:
-        text = Path(trial.error_file).read_text(encoding="utf-8") if trial.error_file else ""
+        return Path(trial.error_file).read_text(encoding="utf-8") if trial.error_file else ""
     except (OSError, UnicodeDecodeError):
-        text = ""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "the trial's process died or raised"
+        return ""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stclip.configio import dump_yaml
 from stclip.data.store import SpotStore
+from stclip.errors import InputError
 from stclip.train import CHECKPOINT, CONFIG
+from sweeps.checkpoints import is_checkpoint_of, is_whole, newest_checkpoint
 from sweeps.plan import SweepPlan
 from sweeps.records import TrialRecord, best_record
 from sweeps.results import ResultsFolder
@@ -30,17 +33,24 @@ def test_winners(
             continue
         suggestion = {"family": family, "number": winner.number, "params": winner.params, "seed": winner.seed}
         config = plan.request(suggestion).config()
-        checkpoint = _keep(folder, family, last_checkpoint(folder, winner.name), dump_yaml(config))
+        checkpoint = _winner_checkpoint(folder, family, winner.name, dump_yaml(config))
         tests[family] = evaluate(config, checkpoint, "test")
     return tests
 
 
-def last_checkpoint(folder: ResultsFolder, trial: str) -> Path:
-    """The newest checkpoint file of a trial. Raises FileNotFoundError when it has none."""
-    found = sorted((folder.ray_dir / trial).glob(f"checkpoint_*/{CHECKPOINT}"))
-    if not found:
-        raise FileNotFoundError(f"trial {trial} has no checkpoint below {folder.ray_dir / trial}")
-    return found[-1]
+def _winner_checkpoint(folder: ResultsFolder, family: str, trial: str, config: str) -> Path:
+    """best/<family>/checkpoint.ckpt of this trial. Raises InputError when no whole checkpoint of it is left."""
+    found = newest_checkpoint(folder.ray_dir, trial)
+    if found is not None:
+        return _keep(folder, family, found, config)
+    kept = folder.best_dir(family)
+    if is_whole(kept / CHECKPOINT) and is_checkpoint_of(kept / CHECKPOINT, trial):
+        return kept / CHECKPOINT
+    settings = folder.trials_dir / trial / CONFIG
+    raise InputError(
+        f"{folder.ray_dir}: no readable checkpoint of {trial}, the winner of {family}, is left (cut short or deleted); train it "
+        f"again: python -m stclip.train experiment={shlex.quote(str(settings))} out={shlex.quote(str(kept))}, then use --resume"
+    )
 
 
 def _keep(folder: ResultsFolder, family: str, checkpoint: Path, config: str) -> Path:

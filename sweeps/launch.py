@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
-from datetime import datetime
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from stclip.data.store import SpotStore
-from sweeps.cluster import ClusterInfo, TrialResources, share_resources, start_local_ray
+from sweeps.cluster import ClusterInfo, TrialResources, connect, share_resources, start_local_ray
+from sweeps.describe import describe_sweep
+from sweeps.failures import is_no_space, repeated_reason
+from sweeps.folder_lock import sole_driver
+from sweeps.nodes import prepare_nodes
 from sweeps.plan import SweepPlan
 from sweeps.records import TrialRecord, best_record
 from sweeps.results import ResultsFolder
+from sweeps.resume import check_record, widen
+from sweeps.run_log import RunLog
 from sweeps.stopping import InterruptHandler, StopSwitch
+from sweeps.study_file import check_study_file, study_storage
 from sweeps.table import final_table
 from sweeps.versions import collect_versions
 from sweeps.view import FamilyStatus, LiveView, Snapshot
@@ -28,22 +38,63 @@ CSV_SECONDS = 2.0  # trials.csv is rewritten at most this often while the sweep 
 
 
 def run_sweep(plan: SweepPlan, store: SpotStore, command: str, quiet: bool) -> int:
-    """Run a resolved sweep whose data are ready. Returns the exit status: 0 when every family has a winner, else 1.
+    """Run or go on with a resolved sweep whose data are ready.
 
-    Raises InputError when the results folder is taken or cannot be written, or the machine is too small for one trial.
+    Returns the exit status: 0 when every family has a winner, 1 when one has none or a fault stopped the sweep.
+    Raises InputError when the results folder is taken, damaged or cannot be written, when no trial fits on any node, or
+    when a cluster cannot be joined.
     """
-    start = time.monotonic()
-    folder = ResultsFolder(plan.folder)
-    folder.create(describe_sweep(plan, store, command))
-    console = Console()
-    switch = StopSwitch(plan.time_budget, lambda reason: None if quiet else console.print(reason))
+    folder = plan.results
+    if not plan.resumed:
+        folder.create(describe_sweep(plan, store, command))
+    runs = RunLog(folder.runs_dir)
+    with sole_driver(folder.path, runs):
+        if plan.resumed:
+            check_study_file(folder.study_db)
+            widen(plan)
+        return _run(Sweeping(plan, folder, store, runs, Console(), quiet), command)
+
+
+@dataclass(frozen=True)
+class Sweeping:
+    """What every stage of one run of the driver works with."""
+
+    plan: SweepPlan
+    folder: ResultsFolder
+    store: SpotStore
+    runs: RunLog
+    console: Console
+    quiet: bool
+
+
+def _run(job: Sweeping, command: str) -> int:
+    plan, quiet = job.plan, job.quiet
+    switch = StopSwitch(
+        plan.time_budget, lambda reason: None if quiet else job.console.print(reason, markup=False)
+    )
     with InterruptHandler(switch):
-        with _spinner(None if quiet else console, "starting Ray"):
-            cluster, resources, search = _start(plan, folder)
-        reason = _search(plan, folder, search, switch, cluster, resources, quiet)
-        records = search.snapshot()
-        status = "complete" if reason is None else "interrupted"
-        summary = _finish(plan, folder, store, records, status, start, console if not quiet else None)
+        number = job.runs.start(command, plan.address, collect_versions())
+        status: str = "stopped"
+        reason: str | None = "a fault; see what the driver printed"
+        try:
+            with _spinner(None if quiet else job.console, "starting Ray"):
+                cluster, resources, search = _start(job)
+            _search(job, search, switch, cluster, resources, job.folder.ray_dir / f"{number:04d}")
+            reason = switch.reason
+            status = "complete" if reason is None else "stopped" if switch.broken else "interrupted"
+            summary = _finish(job, search.snapshot(), status, reason)
+        except Exception as error:
+            if not is_no_space(error):
+                raise
+            return _out_of_space(job, error)
+        finally:
+            with suppress(OSError):
+                job.runs.end(status, reason)
+    job.console.print(final_table(summary, _places(job.folder, status)))
+    return 0 if all(entry["best"] for entry in summary["families"].values()) and not switch.broken else 1
+
+
+def _places(folder: ResultsFolder, status: str) -> list[tuple[str, str]]:
     places = [
         ("results", str(folder.path)),
         ("report", str(folder.report_md)),
@@ -51,56 +102,19 @@ def run_sweep(plan: SweepPlan, store: SpotStore, command: str, quiet: bool) -> i
         ("models", str(folder.path / "best")),
         ("study", f"{folder.study_db} (opens in optuna-dashboard)"),
     ]
-    console.print(final_table(summary, places))
-    return 0 if all(entry["best"] for entry in summary["families"].values()) else 1
+    if status != "complete":
+        places.append(("go on", f"python sweeps/run.py --resume {shlex.quote(str(folder.path))}"))
+    return places
 
 
-def describe_sweep(plan: SweepPlan, store: SpotStore, command: str) -> dict[str, Any]:
-    """What sweep.yaml holds: all that decides the sweep, resolved."""
-    space = plan.space
-    experiments = {family: config.model_dump(mode="json") for family, config in plan.middles().items()}
-    return {
-        "name": plan.name,
-        "command": command,
-        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "metric": space.metric,
-        "mode": space.mode,
-        "seed": plan.seed,
-        "budget": {
-            "trials_per_family": space.trials,
-            "epochs": space.epochs,
-            "time_budget_seconds": plan.time_budget,
-            "cpus_per_trial": plan.cpus_per_trial,
-            "gpus_per_trial": plan.gpus_per_trial,
-            "max_concurrent": plan.max_concurrent,
-        },
-        "data": describe_data(plan, store),
-        "space": space.model_dump(mode="json"),
-        "base": dict(plan.tree),  # what every family's experiment starts from
-        "experiments": experiments,  # each family's, in the middle of its ranges
-        "versions": collect_versions(),
-    }
-
-
-def describe_data(plan: SweepPlan, store: SpotStore) -> dict[str, Any]:
-    """Data set, fingerprint, and what each split holds."""
-    config = next(iter(plan.middles().values()))
-    splits = {}
-    for split in ("train", "val", "test"):
-        rows = store.spots(split)
-        sizes = [
-            int((store.slide_index[rows] == slide).sum())
-            for slide in sorted(set(store.slide_index[rows].tolist()))
-        ]
-        splits[split] = {"slides": len(sizes), "spots": len(rows), "smallest_gallery": min(sizes, default=0)}
-    return {
-        "dataset": config.data.dataset,
-        "fingerprint": store.path.name,
-        "genes": len(store.vocabulary),
-        "tile_pixels": config.data.image_size,
-        "skipped_spots": {slide: count for slide, count in store.skipped.items() if count},
-        **splits,
-    }
+def _out_of_space(job: Sweeping, error: Exception) -> int:
+    """The last words of a sweep on a full disk; exit status 1."""
+    print(
+        f"error: no space left to write results ({' '.join(str(error).split())[:200]}); every trial that had finished is kept; "
+        f"make room, then: python sweeps/run.py --resume {shlex.quote(str(job.folder.path))}",
+        file=sys.stderr,
+    )
+    return 1
 
 
 def _spinner(console: Console | None, text: str) -> AbstractContextManager[object]:
@@ -110,49 +124,53 @@ def _spinner(console: Console | None, text: str) -> AbstractContextManager[objec
     return console.status(text, spinner="dots")
 
 
-def _start(plan: SweepPlan, folder: ResultsFolder) -> tuple[ClusterInfo, TrialResources, FamilySearch]:
+def _start(job: Sweeping) -> tuple[ClusterInfo, TrialResources, FamilySearch]:
     """Start Ray and open the studies at the same time, since each takes seconds."""
+    plan = job.plan
     with ThreadPoolExecutor(1) as beside:
-        opening = beside.submit(_open_search, plan, folder)
-        cluster = start_local_ray()
-        shared = share_resources(
-            cluster.cpus, cluster.gpus, plan.cpus_per_trial, plan.gpus_per_trial, plan.max_concurrent
-        )
-        return cluster, shared, opening.result()
+        opening = beside.submit(_open_search, plan, job.folder)
+        cluster = start_local_ray() if plan.address is None else connect(plan.address)
+        shared = share_resources(cluster.nodes, plan.cpus_per_trial, plan.gpus_per_trial, plan.max_concurrent)
+        search = opening.result()
+    if plan.address is not None:
+        prepare_nodes(plan, job.store)
+    return cluster, shared, search
 
 
 def _open_search(plan: SweepPlan, folder: ResultsFolder) -> FamilySearch:
     import optuna
 
-    from sweeps.search import FamilySearch, study_storage
+    from sweeps.search import FamilySearch
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # the view says it
     search = FamilySearch(plan.space, study_storage(folder.study_db), plan.seed)
-    search.adopt()
+    if plan.resumed:
+        check_record(folder, search.snapshot())
+        search.adopt()
     return search
 
 
 def _search(
-    plan: SweepPlan,
-    folder: ResultsFolder,
+    job: Sweeping,
     search: FamilySearch,
     switch: StopSwitch,
     cluster: ClusterInfo,
     resources: TrialResources,
-    quiet: bool,
-) -> str | None:
-    """All trials. Returns why the search stopped early, None if it did not."""
+    storage: Path,
+) -> None:
+    """All trials; when the search stops early the switch says why."""
     import ray
 
     from sweeps.tuning import run_tuner
 
+    plan, folder = job.plan, job.folder
     view = LiveView(
         snapshots(plan, search.snapshot),
         results=folder.path,
         dashboard=cluster.dashboard,
         metric=plan.space.metric,
         time_budget=plan.time_budget,
-        quiet=quiet,
+        quiet=job.quiet,
     )
     switch.on_stop = view.note
     parameters = [key for family in plan.space.families.values() for key in family.parameters]
@@ -160,13 +178,25 @@ def _search(
     def write_csv() -> None:
         folder.write_trials_csv(search.snapshot(), parameters)
 
+    write_csv_now_and_then = _throttled(write_csv, CSV_SECONDS)
+
+    def on_step() -> None:
+        write_csv_now_and_then()
+        job.runs.beat()
+        reason = repeated_reason(search.ended())
+        if reason is not None:
+            switch.break_off(reason)
+
     try:
         with view:
-            run_tuner(plan, search, switch, resources, folder, _throttled(write_csv, CSV_SECONDS))
+            run_tuner(plan, search, switch, resources, storage, on_step)
+    except Exception as error:
+        if not is_no_space(error):
+            raise
+        switch.break_off(f"no space left to write results: {' '.join(str(error).split())[:200]}")
     finally:
-        write_csv()
         ray.shutdown()
-    return switch.reason
+    write_csv()
 
 
 def _throttled(work: Callable[[], None], seconds: float) -> Callable[[], None]:
@@ -208,23 +238,17 @@ def _status(plan: SweepPlan, family: str, records: list[TrialRecord]) -> FamilyS
     )
 
 
-def _finish(
-    plan: SweepPlan,
-    folder: ResultsFolder,
-    store: SpotStore,
-    records: list[TrialRecord],
-    status: str,
-    start: float,
-    console: Console | None,
-) -> Mapping[str, Any]:
+def _finish(job: Sweeping, records: list[TrialRecord], status: str, reason: str | None) -> Mapping[str, Any]:
     """Read the test slides with the winners, run the baselines, write summary and report."""
     from sweeps.finish import run_baselines, test_winners
     from sweeps.report import write_report
     from sweeps.summary import build_summary
 
-    with _spinner(console, "reading the test slides with the winners"):
+    plan, folder = job.plan, job.folder
+    with _spinner(None if job.quiet else job.console, "reading the test slides with the winners"):
         tests = test_winners(plan, folder, records)
-        baselines = run_baselines(plan, store)
+        baselines = run_baselines(plan, job.store)
+    job.runs.end(status, reason)
     summary = build_summary(
         records,
         dict.fromkeys(plan.space.families, plan.space.trials),
@@ -233,9 +257,10 @@ def _finish(
         tests,
         baselines,
         status,
-        time.monotonic() - start,
+        job.runs.seconds(),
         collect_versions(),
     )
+    summary |= {"stopped_because": reason, "interruptions": [asdict(one) for one in job.runs.interruptions()]}
     folder.write_summary(summary)
     write_report(folder)
     return summary

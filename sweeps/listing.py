@@ -11,6 +11,7 @@ from stclip.registry import LOSSES
 from sweeps.cluster import TrialResources, local_resources, share_resources
 from sweeps.plan import SweepPlan
 from sweeps.ready import check_ready
+from sweeps.resume import check_same_data
 from sweeps.space import SPACES, SearchSpace, load_space
 from sweeps.words import duration, value_text
 
@@ -46,9 +47,16 @@ def dry_run(plan: SweepPlan) -> str:
     """
     check_ready(plan)
     stores = [open_store(config.data) for config in plan.data_variants() if not _to_be_made(config)]
-    cpus, gpus = local_resources()
-    resources = share_resources(cpus, gpus, plan.cpus_per_trial, plan.gpus_per_trial, plan.max_concurrent)
-    return describe_plan(plan, stores[0] if stores else None, resources)
+    if plan.resumed and stores:
+        check_same_data(plan, stores[0])
+    return describe_plan(plan, stores[0] if stores else None, _resources(plan))
+
+
+def _resources(plan: SweepPlan) -> TrialResources | None:
+    """What a trial gets here; on a cluster it is known when the cluster is asked, which a dry run does not."""
+    if plan.address is not None:
+        return None
+    return share_resources(local_resources(), plan.cpus_per_trial, plan.gpus_per_trial, plan.max_concurrent)
 
 
 def _to_be_made(config: Experiment) -> bool:
@@ -62,7 +70,7 @@ def _to_be_made(config: Experiment) -> bool:
     return False
 
 
-def describe_plan(plan: SweepPlan, store: SpotStore | None, resources: TrialResources) -> str:
+def describe_plan(plan: SweepPlan, store: SpotStore | None, resources: TrialResources | None) -> str:
     """A resolved sweep in words: families, ranges, counts, data, resources, folder."""
     space = plan.space
     total = space.trials * len(space.families)
@@ -71,7 +79,11 @@ def describe_plan(plan: SweepPlan, store: SpotStore | None, resources: TrialReso
     lines = [
         f"sweep {plan.name}: {total} trials ({_budget(space)})",
         f"chosen by {space.metric} ({space.mode}); early stopping within a family: {rule}; seed {plan.seed}",
-        f"{resources.max_concurrent} at once, {resources.cpus:g} CPU and {resources.gpus:g} GPU each"
+        (
+            f"on the cluster {plan.address}, {plan.cpus_per_trial:g} CPU each"
+            if resources is None
+            else f"{resources.max_concurrent} at once, {resources.cpus:g} CPU and {resources.gpus:g} GPU each"
+        )
         + (f"; time budget {duration(plan.time_budget)}" if plan.time_budget else ""),
     ]
     for family in space.families:

@@ -13,13 +13,17 @@ from typing import Any
 from stclip.config import PROJECT_ROOT, Experiment
 from stclip.configio import parse_override
 from stclip.errors import ConfigError
-from stclip.paths import user_path
+from stclip.paths import is_folder, user_path
 from stclip.registry import LOGGERS, lookup
+from sweeps.cluster import cluster_address
 from sweeps.records import trial_name
+from sweeps.results import ResultsFolder
 from sweeps.space import SearchSpace, base_tree, family_experiment, load_space, pin, with_budget
 from sweeps.trial import TrialRequest
 
-TRIALS = "trials"  # folder of the runs' own files, below the results folder
+CPUS_PER_TRIAL = 1.0
+MAX_FAILURES = 2
+TRIAL_TIMEOUT = 2 * 3600.0  # seconds; a report comes once an epoch
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,10 @@ class SweepPlan:
     cpus_per_trial: float
     gpus_per_trial: float | None
     max_concurrent: int | None
+    max_failures: int  # restarts of a trial whose process died
+    trial_timeout: float | None  # seconds without a report after which a trial has failed
+    address: str | None  # of an existing Ray cluster; None: a private one on this machine
+    resumed: bool = False  # a sweep that goes on in its own folder
 
     def experiment(self, family: str, params: Mapping[str, Any]) -> Experiment:
         """A family's configuration at these parameters."""
@@ -59,35 +67,67 @@ class SweepPlan:
         tree = config.model_dump(mode="json")
         tree["name"], tree["seed"] = name, suggestion["seed"]
         tree["trainer"]["threads"] = max(1, int(self.cpus_per_trial))
-        return TrialRequest(name, tree, str(self.folder / TRIALS / name))
+        return TrialRequest(name, tree, str(self.results.trials_dir / name), str(self.results.ray_dir))
+
+    @property
+    def results(self) -> ResultsFolder:
+        """The results folder."""
+        return ResultsFolder(self.folder)
 
 
 def make_plan(options: argparse.Namespace) -> SweepPlan:
     """Resolve a parsed command line (see `sweeps.arguments`). Raises ConfigError; touches neither data nor Ray."""
-    space = with_budget(load_space(options.space), options.trials, options.epochs)
-    space = pin(space, [parse_override(text) for text in options.set])
-    if options.logger is not None:
-        space = space.model_copy(update={"overrides": _with_loggers(space.overrides, options.logger)})
+    space, tree = resolve_space(options, options.space)
     name = options.name or f"{space.name}-{datetime.now():%Y%m%d-%H%M%S}"
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", name):
         whose = "--name" if options.name else f"space {space.name}: choose a --name, which"
         raise ConfigError(f"{whose} is up to 100 letters, digits, '.', '-' and '_', got '{name}'")
     plan = SweepPlan(
         space=space,
-        tree=base_tree(space, options.data),
+        tree=tree,
         name=name,
-        folder=(user_path(options.results) if options.results else PROJECT_ROOT / "results") / name,
-        seed=options.seed,
+        folder=(user_path(options.results).absolute() if options.results else PROJECT_ROOT / "results")
+        / name,
+        seed=_given(options.seed, 0),
         time_budget=options.time_budget,
-        cpus_per_trial=options.cpus_per_trial,
+        cpus_per_trial=_given(options.cpus_per_trial, CPUS_PER_TRIAL),
         gpus_per_trial=options.gpus_per_trial,
         max_concurrent=options.max_concurrent,
+        max_failures=_given(options.max_failures, MAX_FAILURES),
+        trial_timeout=_given(options.trial_timeout, TRIAL_TIMEOUT),
+        address=cluster_address(options.address),
     )
-    _one_device(plan)
+    check_one_device(plan)
     return plan
 
 
-def _one_device(plan: SweepPlan) -> None:
+def resolve_space(options: argparse.Namespace, name: str) -> tuple[SearchSpace, dict[str, Any]]:
+    """A space with the command line's changes, and what its families' experiments start from. Raises ConfigError."""
+    space = with_budget(load_space(name), options.trials, options.epochs)
+    space = pin(space, [parse_override(text) for text in options.set])
+    if options.logger is not None:
+        space = space.model_copy(update={"overrides": _with_loggers(space.overrides, options.logger)})
+    return space, located(base_tree(space, options.data))
+
+
+def located(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The tree with the data set's place written out: a worker may run a copy of the code that lies elsewhere."""
+    data = dict(tree.get("data") or {})
+    data["root"] = str(user_path(data.get("root") or PROJECT_ROOT / "data" / "processed").absolute())
+    dataset = data.get("dataset")
+    # A path of the user's; an address, or nothing at all, is left to the check of the data.
+    in_root = isinstance(dataset, str) and is_folder(user_path(data["root"]) / dataset)
+    if isinstance(dataset, str) and "/" in dataset and not in_root and is_folder(user_path(dataset)):
+        data["dataset"] = str(user_path(dataset).absolute())
+    return {**tree, "data": data}
+
+
+def _given(value: Any, default: Any) -> Any:
+    return default if value is None else value
+
+
+def check_one_device(plan: SweepPlan) -> None:
+    """Raise ConfigError for an experiment that would train one trial on several devices."""
     devices = {config.trainer.devices for config in plan.middles().values()}
     if devices != {1}:
         raise ConfigError(

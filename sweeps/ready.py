@@ -7,19 +7,21 @@ import os
 from stclip.data.store import SpotStore
 from stclip.loggers import check_loggers
 from stclip.prepare import check_hardware, check_installation, prepare_data, skipped_note
-from sweeps.cluster import local_resources, share_resources
+from sweeps.cluster import Node, local_resources, share_resources
 from sweeps.plan import SweepPlan
-from sweeps.results import ResultsFolder
+from sweeps.resume import check_same_data
 
 
 def make_ready(plan: SweepPlan, quiet: bool) -> SpotStore:
     """Check the results folder, then make or open the data of every configuration. Returns the first one's store.
 
-    Raises InputError: the folder is taken, or the data cannot be used. The folder is looked at first: it costs
-    nothing, and making data can take minutes.
+    Raises InputError: the folder is taken, or the data cannot be used, or are not those of a resumed sweep. The folder
+    is looked at first: it costs nothing, and making data can take minutes.
     """
     check_ready(plan)
     stores = [prepare_data(config, quiet) for config in plan.data_variants()]
+    if plan.resumed:
+        check_same_data(plan, stores[0])
     note = skipped_note(stores[0])
     if note and not quiet:
         print(f"data {stores[0].dataset_name}: {note}")
@@ -28,17 +30,18 @@ def make_ready(plan: SweepPlan, quiet: bool) -> SpotStore:
 
 def check_ready(plan: SweepPlan) -> None:
     """Raise InputError for whatever would stop the sweep from starting, its data aside. Quick; makes nothing."""
-    ResultsFolder(plan.folder).check_free()
+    if not plan.resumed:
+        plan.results.check_free()
     check_installation()
     for config in plan.middles().values():
         check_loggers(config.trainer.loggers)
-        check_hardware(config)
-    _check_resources(plan)
+        if plan.address is None:  # else the cluster's nodes have their own hardware
+            check_hardware(config)
+    if plan.address is None:
+        _check_resources(plan)
 
 
 def _check_resources(plan: SweepPlan) -> None:
     """One trial fits on this machine. GPUs are counted only where the answer matters: it takes a second."""
-    gpus = local_resources()[1] if plan.gpus_per_trial else 0.0
-    share_resources(
-        float(os.cpu_count() or 1), gpus, plan.cpus_per_trial, plan.gpus_per_trial, plan.max_concurrent
-    )
+    nodes = local_resources() if plan.gpus_per_trial else (Node(float(os.cpu_count() or 1), 0.0),)
+    share_resources(nodes, plan.cpus_per_trial, plan.gpus_per_trial, plan.max_concurrent)

@@ -1,12 +1,14 @@
 """A sweep's folder: what is written where, whole or not at all.
 
-sweep.yaml     everything resolved before the first trial (the keys are listed at `ResultsFolder.create`)
+sweep.yaml     everything resolved before the first trial (the keys are listed at `ResultsFolder.create`), sealed
+runs/          one small file for each run of the driver (see `sweeps.run_log`)
+driver.lock    held by the driver that works on the folder
 trials.csv     a row per trial
 summary.json   the families' winners, the baselines and the verdict (see `sweeps.summary`)
 report.md      written from the three files above (see `sweeps.report`)
 study.db       one Optuna study a family
 best/<family>/ the winner's config.yaml and checkpoint
-ray/           Ray's own files
+ray/0001/      Ray's own files of the first run, with the trials' newest checkpoints
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import json
 import math
 import os
 import re
+import shlex
 import shutil
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,13 +28,12 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel
 
-from stclip.configio import read_yaml
 from stclip.errors import InputError
 from stclip.paths import check_can_be_made
 from sweeps.records import TrialRecord
+from sweeps.sweep_file import read_unsealed, sealed_text
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,14 @@ class ResultsFolder:
     def ray_dir(self) -> Path:
         return self.path / "ray"
 
+    @property
+    def runs_dir(self) -> Path:
+        return self.path / "runs"
+
+    @property
+    def trials_dir(self) -> Path:
+        return self.path / "trials"
+
     def best_dir(self, family: str) -> Path:
         """`best/<family>`. Raises InputError for a family that cannot be a folder's name."""
         if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", family):
@@ -92,7 +102,7 @@ class ResultsFolder:
         draft = final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}")
         try:
             draft.mkdir(parents=True)
-            (draft / "sweep.yaml").write_text(_yaml_text(sweep), encoding="utf-8")
+            (draft / "sweep.yaml").write_text(sealed_text(plain(sweep)), encoding="utf-8")
             draft.replace(
                 final
             )  # refused by the system when `final` holds anything: two sweeps cannot both win
@@ -113,12 +123,23 @@ class ResultsFolder:
     def _check_free(self) -> None:
         way_out = "choose another name with --name, or another place with --results"
         if self.sweep_yaml.exists():
-            raise InputError(f"results folder {self.path}: already holds a sweep; {way_out}")
+            state = "a sweep"
+            if not self.is_complete():
+                state = "an unfinished sweep"
+                way_out = f"go on with it by: python sweeps/run.py --resume {shlex.quote(str(self.path))}, or {way_out}"
+            raise InputError(f"results folder {self.path}: already holds {state}; {way_out}")
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"results folder {self.path}: is a file; {way_out}")
         if self.path.is_dir() and os.access(self.path, os.R_OK) and any(self.path.iterdir()):
             raise InputError(f"results folder {self.path}: is not empty and holds no sweep; {way_out}")
         check_can_be_made(self.path.parent)  # where `create` makes its draft
+
+    def is_complete(self) -> bool:
+        """Has the sweep run to the end of its budget, as its summary says?"""
+        try:
+            return self.read_summary().get("status") == "complete"
+        except InputError:
+            return False
 
     def _not_writable(self, reason: str) -> InputError:
         return InputError(
@@ -128,7 +149,7 @@ class ResultsFolder:
 
     def write_sweep_yaml(self, sweep: Mapping[str, Any]) -> None:
         """Replace sweep.yaml (see `create`)."""
-        write_atomic(self.sweep_yaml, _yaml_text(sweep))
+        write_atomic(self.sweep_yaml, sealed_text(plain(sweep)))
 
     def write_trials_csv(self, records: Sequence[TrialRecord], parameters: Sequence[str] = ()) -> None:
         """Replace trials.csv: a row per trial, in the order of family and number.
@@ -147,10 +168,8 @@ class ResultsFolder:
         write_atomic(self.report_md, text)
 
     def read_sweep(self) -> dict[str, Any]:
-        """What sweep.yaml holds. Raises InputError when the folder holds no sweep."""
-        if not self.sweep_yaml.is_file():
-            raise InputError(f"{self.path}: not a sweep's results folder: it has no sweep.yaml")
-        return read_yaml(self.sweep_yaml)
+        """What sweep.yaml holds, for a report. Raises InputError when the folder holds no sweep."""
+        return read_unsealed(self.sweep_yaml)
 
     def read_summary(self) -> dict[str, Any]:
         """What summary.json holds. Raises InputError when it is missing or not JSON."""
@@ -204,10 +223,6 @@ def _cell(value: Any) -> Any:
     return (
         "" if value is None else json.dumps(plain(value)) if isinstance(value, list | tuple | dict) else value
     )
-
-
-def _yaml_text(sweep: Mapping[str, Any]) -> str:
-    return yaml.safe_dump(plain(sweep), sort_keys=False, allow_unicode=True)
 
 
 def plain(value: Any) -> Any:

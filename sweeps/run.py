@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
 import shlex
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from stclip.errors import ConfigError, InputError
 from sweeps.arguments import make_parser
 
+if TYPE_CHECKING:
+    from sweeps.plan import SweepPlan
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0 every family has a winner, 1 some family has none, 2 bad input (one line on stderr), 130 Ctrl-C."""
+    """Exit status: 0 every family has a winner, 1 some has none or a fault stopped the sweep, 2 bad input (one line on
+    stderr), 130 Ctrl-C."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     parser = make_parser()
     options = parser.parse_args(given)
@@ -21,20 +27,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             print(list_names())
             return 0
-        if options.space is None:
-            raise ConfigError(
-                "--space is missing: name a space of configs/space/ or a YAML file; --list shows them"
-            )
-        if options.family is not None and not options.debug:
-            raise ConfigError("--family goes with --debug only; a sweep runs all families of its space")
-        from sweeps.plan import make_plan
-
-        plan = make_plan(options)
+        plan = _plan(options)
         if options.debug:
             from sweeps.debug import choose_family, debug_trial
 
             debug_trial(plan, choose_family(plan, options.set, options.family))
             return 0
+        command = f"python sweeps/run.py {shlex.join(given)}"
+        if plan.address is not None and plan.address.startswith("ray://"):
+            from sweeps.remote_driver import run_remotely
+
+            return run_remotely(plan.address, given)
         if options.dry_run:
             from sweeps.listing import dry_run
 
@@ -44,13 +47,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from sweeps.ready import make_ready
 
         store = make_ready(plan, options.quiet)
-        return run_sweep(plan, store, f"python sweeps/run.py {shlex.join(given)}", options.quiet)
+        return run_sweep(plan, store, command, options.quiet)
     except KeyboardInterrupt:
         print("interrupted before the first trial; nothing was run", file=sys.stderr)
         return 130
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+
+
+def _plan(options: argparse.Namespace) -> SweepPlan:
+    """The sweep that the command line asks for, new or resumed. Raises InputError."""
+    if options.family is not None and not options.debug:
+        raise ConfigError("--family goes with --debug only; a sweep runs all families of its space")
+    if options.resume is not None:
+        from sweeps.resume import plan_to_resume
+
+        return plan_to_resume(options)
+    if options.space is None:
+        raise ConfigError(
+            "--space is missing: name a space of configs/space/ or a YAML file (--list shows them), or go on with a sweep "
+            "by --resume RESULTS_DIR"
+        )
+    from sweeps.plan import make_plan
+
+    return make_plan(options)
 
 
 if __name__ == "__main__":

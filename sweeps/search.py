@@ -11,12 +11,11 @@ import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, cast
 
 import optuna
 from optuna.samplers import RandomSampler, TPESampler
-from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
@@ -39,16 +38,6 @@ class _Live:
     reason: str | None = None  # of the newest error; a retry may still save the trial
 
 
-def study_storage(path: Path) -> BaseStorage:
-    """The studies in an SQLite file: every write is a transaction, so a killed driver leaves a whole record.
-
-    The folder must exist. The file opens in optuna-dashboard, also while the sweep runs.
-    """
-    # A reader (optuna-dashboard) may hold the file for a moment: wait for it, do not fail.
-    engine = {"connect_args": {"timeout": 60}}
-    return optuna.storages.get_storage(RDBStorage(f"sqlite:///{path}", engine_kwargs=engine))
-
-
 def training_seed(seed: int, number: int) -> int:
     """The seed of a trial's training, in [0, 2³¹). By number only, which pairs the families' trials."""
     return derived_seed(seed, "train", number)
@@ -65,7 +54,7 @@ class FamilySearch(DriverOnly, Searcher):
     Parameters
     ----------
     space: the families, `trials` for each of them, `epochs`, metric and mode, early stopping.
-    storage: where the studies are or will be (`study_storage`).
+    storage: where the studies are or will be (`sweeps.study_file`).
     seed: the sweep's seed.
 
     Raises
@@ -86,6 +75,7 @@ class FamilySearch(DriverOnly, Searcher):
         self._live: dict[str, _Live] = {}
         self._interrupted: deque[tuple[str, optuna.Trial]] = deque()
         self._records: dict[tuple[str, int], TrialRecord] = {}
+        self._ended: list[TrialRecord] = []
         for family, study in self._studies.items():
             for trial in study.get_trials(deepcopy=False):
                 if trial.state != TrialState.WAITING:
@@ -95,24 +85,40 @@ class FamilySearch(DriverOnly, Searcher):
         """Every started trial as of now, without touching the storage; safe from another thread."""
         return list(self._records.values())  # `_records` is replaced as a whole, never changed
 
+    def ended(self) -> list[TrialRecord]:
+        """The trials that ended in this run, in the order of their ends."""
+        return list(self._ended)
+
     def adopt(self) -> list[TrialRecord]:
         """Queue the trials that an interrupted sweep left RUNNING, to be suggested first. Call it once.
 
-        They stay the same trials: number, parameters and seed are kept. One that had reported its last epoch
-        is COMPLETE. Returns the queued ones.
+        They stay the same trials: number, parameters and seed are kept. One whose end the driver had learnt but
+        could not write down any more (all epochs reported, a rung not passed, a failure) is ended now, as it would
+        have been then. Returns the queued ones.
         """
         order = list(self._studies)
         running = [record for record in self.snapshot() if record.state == "RUNNING"]
         for record in sorted(running, key=lambda record: (record.number, order.index(record.family))):
-            family, number = record.family, record.number
-            trial = self._reopen(family, number)
-            last = trial.storage.get_trial(trial._trial_id).intermediate_values.get(self._space.epochs)
-            if last is not None and math.isfinite(last):
-                self._studies[family].tell(trial, last)
-                self._record(family, trial, state=TrialState.COMPLETE)
+            trial = self._reopen(record.family, record.number)
+            end = self._end_cut_off(record, trial)
+            if end is None:
+                self._interrupted.append((record.family, trial))
             else:
-                self._interrupted.append((family, trial))
+                state, value = end
+                self._studies[record.family].tell(trial, value, state)
+                self._record(record.family, trial, state=state)
         return [self._records[family, trial.number] for family, trial in self._interrupted]
+
+    def _end_cut_off(
+        self, record: TrialRecord, trial: optuna.Trial
+    ) -> tuple[TrialState, float | None] | None:
+        """The end that a kill kept from being told; None for a trial that has to go on."""
+        if record.error is not None:
+            return TrialState.FAIL, None
+        values = trial.storage.get_trial(trial._trial_id).intermediate_values
+        if self._space.epochs in values:
+            return TrialState.COMPLETE, values[self._space.epochs]
+        return (TrialState.PRUNED, None) if trial.should_prune() else None
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """The next trial: `family`, `number`, `name`, `params` (dotted key -> value) and `seed`.
@@ -149,6 +155,10 @@ class FamilySearch(DriverOnly, Searcher):
             return True
         value = metrics.get(self._space.metric, math.nan)
         seconds += live.seconds_before
+        if epoch <= self._records[live.family, live.trial.number].epochs:
+            # A restarted trial repeats what came after its checkpoint; what was reported first stands.
+            self._record(live.family, live.trial, seconds=seconds)
+            return False
         finite = {name: float(v) for name, v in metrics.items() if math.isfinite(v)}
         if not math.isfinite(value):
             what = f"is {value}" if self._space.metric in metrics else "is missing"
@@ -157,9 +167,7 @@ class FamilySearch(DriverOnly, Searcher):
             return True
         # Metrics before the value: a stored value then always has its metrics beside it.
         self._record(live.family, live.trial, metrics=finite, seconds=seconds, epochs=epoch)
-        seen = live.trial.storage.get_trial(live.trial._trial_id).intermediate_values
-        if epoch not in seen:  # a resumed trial may repeat an epoch; the first value stands
-            live.trial.report(value, epoch)
+        live.trial.report(value, epoch)
         if epoch >= self._space.epochs or not live.trial.should_prune():
             return False
         self._end(trial_id, TrialState.PRUNED, None)
@@ -284,7 +292,7 @@ class FamilySearch(DriverOnly, Searcher):
         live = self._live.pop(trial_id)
         live.trial.set_user_attr("epochs", self._records[live.family, live.trial.number].epochs)
         self._studies[live.family].tell(live.trial, value, state)
-        self._record(live.family, live.trial, state=state)
+        self._ended.append(self._record(live.family, live.trial, state=state))
 
     def _record(
         self,

@@ -1,4 +1,4 @@
-"""Why a sweep ends before its budget: Ctrl-C, or the time budget."""
+"""Why a sweep ends before its budget: Ctrl-C, the time budget, or a fault that no further trial would mend."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ class StopSwitch:
     def __init__(self, time_budget: float | None, on_stop: Callable[[str], None]) -> None:
         """`time_budget`: seconds from now, or None. `on_stop` is called once, with the reason; it may be replaced."""
         self.reason: str | None = None
+        self.broken = False  # a fault, not a person or the clock, asked for the stop
         self.on_stop = on_stop
         self._deadline = None if time_budget is None else time.monotonic() + time_budget
 
@@ -31,6 +32,12 @@ class StopSwitch:
         if self.reason is None:
             self.reason = reason
             self.on_stop(reason)
+
+    def break_off(self, reason: str) -> None:
+        """Stop because of a fault; the exit status then says so."""
+        if self.reason is None:
+            self.broken = True
+        self.stop(reason)
 
 
 class InterruptHandler:

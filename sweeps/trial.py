@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stclip.config import Experiment
 from stclip.configio import validate
+from stclip.evaluate import read_checkpoint
 from stclip.train import CHECKPOINT, fit
+from sweeps.checkpoints import newest_checkpoint
+from sweeps.failures import is_no_space
 
 FAILURE = "failure"  # key of a last report that says why a trial failed
+NO_SPACE = "no_space"  # key beside it: the disk is full, which is no fault of the trial's
 EPOCH = "epoch"
 # Between the checkpoints of one trial; the last epoch always gets one. A worker that dies loses this much at most, and
 # epochs of a fraction of a second do not spend a twentieth of it on saving.
@@ -36,6 +41,9 @@ class TrialRequest:
     name: str  # spatial-0007
     experiment: dict[str, Any]  # a whole, validated Experiment as plain data
     folder: str  # gets config.yaml, the loggers' files, and error.txt if it fails
+    checkpoints: (
+        str  # the results folder's `ray/`: where earlier runs of the sweep left this trial's checkpoints
+    )
 
     def config(self) -> Experiment:
         """The typed configuration."""
@@ -57,7 +65,8 @@ def run_trial(request: TrialRequest) -> None:
     """Train and report `val/…` and `train/…` after every epoch; save a checkpoint now and then, and at the end.
 
     An exception ends the trial, not its process: the last report carries the reason and the traceback goes to
-    error.txt in the trial's folder. A restarted trial goes on from its last checkpoint.
+    error.txt in the trial's folder. A restarted trial goes on from its newest checkpoint, of this run of the sweep or of
+    one before.
     """
     from ray import tune
 
@@ -65,17 +74,42 @@ def run_trial(request: TrialRequest) -> None:
         config = request.config()
         restored = tune.get_checkpoint()
         with restored.as_directory() if restored else nullcontext() as folder:
-            start = Path(folder) / CHECKPOINT if folder else None
-            fit(config, Path(request.folder), callbacks=[_reporter()], resume_from=start, save=False)
+            start = Path(folder) / CHECKPOINT if folder else _of_earlier_runs(request)
+            if start is None or not _report_again_if_done(start, config.trainer.max_epochs):
+                fit(config, Path(request.folder), callbacks=[_reporter()], resume_from=start, save=False)
     except Exception as error:
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         _write_error(Path(request.folder))
-        tune.report({FAILURE: reason[:500]})
+        tune.report({FAILURE: failure_reason(error), NO_SPACE: is_no_space(error)})
+
+
+def failure_reason(error: Exception) -> str:
+    """An exception as one line of at most 500 characters."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
+
+
+def _of_earlier_runs(request: TrialRequest) -> Path | None:
+    return newest_checkpoint(Path(request.checkpoints), request.name)
+
+
+def _report_again_if_done(start: Path, max_epochs: int) -> bool:
+    """True for a checkpoint of the last epoch: nothing is left to train, but its report was lost and is made again."""
+    from ray import tune
+
+    facts = read_checkpoint(start)["stclip"]
+    if facts["epochs"] < max_epochs:
+        return False
+    with tempfile.TemporaryDirectory(prefix="stclip-") as folder:
+        shutil.copyfile(start, Path(folder) / CHECKPOINT)
+        tune.report(
+            {EPOCH: facts["epochs"], **facts["metrics"]}, checkpoint=tune.Checkpoint.from_directory(folder)
+        )
+    return True
 
 
 def _write_error(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+    with suppress(OSError):  # a full disk, say; the report still says what happened
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
 
 
 def _reporter() -> Any:

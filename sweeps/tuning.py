@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -11,14 +12,13 @@ from ray.tune.experiment import Trial
 from sweeps.cluster import TrialResources
 from sweeps.driver_only import DriverOnly
 from sweeps.early_stopping import FamilyEarlyStopping
+from sweeps.hanging import HangWatch
 from sweeps.plan import SweepPlan
 from sweeps.records import trial_name
-from sweeps.results import ResultsFolder
 from sweeps.search import FamilySearch
 from sweeps.stopping import StopSwitch
 from sweeps.trial import make_trainable
 
-RETRIES = 2  # of a trial whose worker process died; it goes on from its last checkpoint
 ENDLESS = 10**9  # Tune's own trial limit; the search says FINISHED when every family's budget is used up
 
 
@@ -27,10 +27,13 @@ def run_tuner(
     search: FamilySearch,
     switch: StopSwitch,
     resources: TrialResources,
-    folder: ResultsFolder,
+    storage: Path,
     on_step: Callable[[], None],
 ) -> None:
-    """Run until the search is finished or the switch is thrown. `on_step` is called often, in this thread."""
+    """Run until the search is finished or the switch is thrown. `on_step` is called often, in this thread.
+
+    `storage`: the folder that Tune's files of this run go to, with the trials' checkpoints; it is made.
+    """
     trainable = tune.with_resources(
         make_trainable(plan.request), {"cpu": resources.cpus, "gpu": resources.gpus}
     )
@@ -38,7 +41,7 @@ def run_tuner(
         trainable,
         tune_config=tune.TuneConfig(
             search_alg=search,
-            scheduler=FamilyEarlyStopping(search),
+            scheduler=FamilyEarlyStopping(search, switch.break_off),
             num_samples=ENDLESS,
             max_concurrent_trials=resources.max_concurrent,
             reuse_actors=True,  # a new process costs about four CPU seconds of imports
@@ -46,12 +49,12 @@ def run_tuner(
             trial_dirname_creator=_readable_name,
         ),
         run_config=tune.RunConfig(
-            name=folder.ray_dir.name,
-            storage_path=str(folder.path.resolve()),
+            name=storage.name,
+            storage_path=str(storage.parent.resolve()),
             stop=SwitchStopper(switch),
             verbose=0,
-            callbacks=[StepCallback(on_step)],
-            failure_config=tune.FailureConfig(max_failures=RETRIES),
+            callbacks=[StepCallback(on_step), HangWatch(search, plan.trial_timeout)],
+            failure_config=tune.FailureConfig(max_failures=plan.max_failures),
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
         ),
     )

@@ -16,8 +16,9 @@ from ray.tune.schedulers import TrialScheduler
 
 from sweeps.early_stopping import FamilyEarlyStopping, logged_metrics
 from sweeps.parameter import Parameter
-from sweeps.search import FamilySearch, study_storage
+from sweeps.search import FamilySearch
 from sweeps.space import EarlyStopping, Family, SearchSpace
+from sweeps.study_file import study_storage
 from sweeps.trial import FAILURE
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -24,8 +24,8 @@ from stclip.configio import read_yaml, validate
 from stclip.data.store import open_store
 from stclip.evaluate import evaluate, read_checkpoint
 from stclip.inference import load_model
-from sweeps.search import study_storage
 from sweeps.startup import STARTUP_TRIALS
+from sweeps.study_file import study_storage
 
 pytestmark = [
     pytest.mark.slow,

@@ -18,9 +18,10 @@ from ray.tune.search import Searcher
 from stclip.errors import ConfigError
 from sweeps.parameter import Parameter
 from sweeps.records import read_records
-from sweeps.search import FamilySearch, study_storage, training_seed
+from sweeps.search import FamilySearch, training_seed
 from sweeps.space import EarlyStopping, Family, SearchSpace
 from sweeps.startup import startup_points
+from sweeps.study_file import study_storage
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 METRIC = "val/R@10"

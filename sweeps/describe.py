@@ -1,0 +1,67 @@
+"""What sweep.yaml says of a sweep: all that decides it, resolved."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from stclip.data.store import SpotStore
+from sweeps.plan import SweepPlan
+from sweeps.results import plain
+from sweeps.versions import collect_versions
+
+
+def describe_sweep(plan: SweepPlan, store: SpotStore, command: str) -> dict[str, Any]:
+    """The content of a new sweep.yaml, as plain values."""
+    space = plan.space
+    experiments = {family: config.model_dump(mode="json") for family, config in plan.middles().items()}
+    tree = {
+        "name": plan.name,
+        "command": command,
+        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "metric": space.metric,
+        "mode": space.mode,
+        "seed": plan.seed,
+        "budget": describe_budget(plan),
+        "data": describe_data(plan, store),
+        "space": space.model_dump(mode="json"),
+        "base": dict(plan.tree),  # what every family's experiment starts from
+        "experiments": experiments,  # each family's, in the middle of its ranges
+        "versions": collect_versions(),
+    }
+    return dict(plain(tree))
+
+
+def describe_budget(plan: SweepPlan) -> dict[str, Any]:
+    """How much is run, and with what."""
+    return {
+        "trials_per_family": plan.space.trials,
+        "epochs": plan.space.epochs,
+        "time_budget_seconds": plan.time_budget,
+        "cpus_per_trial": plan.cpus_per_trial,
+        "gpus_per_trial": plan.gpus_per_trial,
+        "max_concurrent": plan.max_concurrent,
+        "max_failures": plan.max_failures,
+        "trial_timeout_seconds": plan.trial_timeout,
+    }
+
+
+def describe_data(plan: SweepPlan, store: SpotStore) -> dict[str, Any]:
+    """Data set, fingerprint, and what each split holds."""
+    config = next(iter(plan.middles().values()))
+    splits = {}
+    for split in ("train", "val", "test"):
+        rows = store.spots(split)
+        sizes = [
+            int((store.slide_index[rows] == slide).sum())
+            for slide in sorted(set(store.slide_index[rows].tolist()))
+        ]
+        splits[split] = {"slides": len(sizes), "spots": len(rows), "smallest_gallery": min(sizes, default=0)}
+    return {
+        "dataset": config.data.dataset,
+        "fingerprint": store.path.name,
+        "genes": len(store.vocabulary),
+        "tile_pixels": config.data.image_size,
+        "skipped_spots": {slide: count for slide, count in store.skipped.items() if count},
+        **splits,
+    }

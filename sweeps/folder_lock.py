@@ -1,0 +1,63 @@
+"""One driver at a time works on a results folder."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from stclip.errors import InputError
+from sweeps.run_log import BEAT_SECONDS, RunLog
+
+LOCK = "driver.lock"
+_ALIVE = timedelta(seconds=6 * BEAT_SECONDS)  # a driver that has not been seen for so long is taken for dead
+
+
+@contextmanager
+def sole_driver(folder: Path, runs: RunLog) -> Iterator[None]:
+    """Hold the folder for this process. The system lets go of it when the process ends, however it ends.
+
+    A lock does not reach over every network file system, so a driver on another machine is also known by its sign of
+    life in `runs`. Raises InputError when somebody else works on the sweep.
+    """
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise _taken(folder, runs) from None
+    except NotImplementedError:  # the file system has no locks: the sign of life has to do
+        pass
+    try:
+        _check_other_machines(folder, runs)
+        yield
+    finally:
+        lock.release()
+
+
+def _check_other_machines(folder: Path, runs: RunLog) -> None:
+    last = _last(runs)
+    if last.get("status") == "running" and last["host"] not in (None, socket.gethostname()):
+        try:
+            silent = datetime.now().astimezone() - datetime.fromisoformat(last["last_seen"])
+        except ValueError:
+            return
+        if silent < _ALIVE:
+            raise _taken(folder, runs)
+
+
+def _last(runs: RunLog) -> dict[str, Any]:
+    entries = runs.entries()
+    return entries[-1] if entries else {}
+
+
+def _taken(folder: Path, runs: RunLog) -> InputError:
+    last = _last(runs)
+    who = f" (process {last['pid']} on {last['host']}, last seen {last['last_seen']})" if last else ""
+    return InputError(
+        f"results folder {folder}: another process works on this sweep{who}; wait for it or end it, then use --resume"
+    )

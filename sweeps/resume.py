@@ -1,0 +1,188 @@
+"""`--resume RESULTS_DIR`: the plan of a sweep that goes on. Its sweep.yaml decides; flags may only ask for more."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stclip.configio import parse_override, validate
+from stclip.data.store import SpotStore
+from stclip.errors import ConfigError, InputError, shorten
+from stclip.paths import user_path
+from sweeps.cluster import cluster_address
+from sweeps.describe import describe_budget
+from sweeps.plan import SweepPlan, located, resolve_space
+from sweeps.records import TrialRecord
+from sweeps.results import ResultsFolder
+from sweeps.space import SearchSpace, with_budget
+from sweeps.sweep_file import read_sealed
+
+_MOST_SHOWN = 6  # differences in one message
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a sealed sweep.yaml says, typed."""
+
+    tree: Mapping[str, Any]
+    space: SearchSpace
+
+    @classmethod
+    def read(cls, folder: ResultsFolder) -> Sweep:
+        """Raises InputError: no sweep there, or a file that is not as the sweep wrote it."""
+        tree = read_sealed(folder.sweep_yaml)
+        return cls(tree, validate(SearchSpace, tree["space"], f"{folder.sweep_yaml}: space"))
+
+
+def plan_to_resume(options: argparse.Namespace) -> SweepPlan:
+    """The plan of `--resume`. Raises InputError: no such sweep, or flags that contradict it, with the differences."""
+    folder = ResultsFolder(user_path(options.resume).absolute())
+    sweep = Sweep.read(folder)
+    found = list(_differences(options, sweep, folder))
+    if found:
+        more = f"; and {len(found) - _MOST_SHOWN} more" if len(found) > _MOST_SHOWN else ""
+        raise ConfigError(
+            f"--resume {options.resume}: sweep.yaml there decides, and the command line contradicts it: "
+            f"{'; '.join(found[:_MOST_SHOWN])}{more}; leave these flags out, or start another sweep"
+        )
+    budget = sweep.tree["budget"]
+    base = dict(sweep.tree["base"])
+    if (
+        options.data is not None
+    ):  # the data may have moved; that they are the same is checked by their content
+        base = located({**base, "data": {**base["data"], "dataset": options.data, "root": None}})
+
+    def chosen(flag: str, key: str) -> Any:
+        given = getattr(options, flag)
+        return budget[key] if given is None else given
+
+    return SweepPlan(
+        space=with_budget(sweep.space, options.trials),
+        tree=base,
+        name=sweep.tree["name"],
+        folder=folder.path,
+        seed=sweep.tree["seed"],
+        time_budget=options.time_budget,  # of one run, so not carried over
+        cpus_per_trial=chosen("cpus_per_trial", "cpus_per_trial"),
+        gpus_per_trial=chosen("gpus_per_trial", "gpus_per_trial"),
+        max_concurrent=chosen("max_concurrent", "max_concurrent"),
+        max_failures=chosen("max_failures", "max_failures"),
+        trial_timeout=chosen("trial_timeout", "trial_timeout_seconds"),
+        address=cluster_address(options.address),
+        resumed=True,
+    )
+
+
+def check_same_data(plan: SweepPlan, store: SpotStore) -> None:
+    """Raise InputError when the data are not those that the sweep began with."""
+    data = Sweep.read(plan.results).tree["data"]
+    if store.path.name != data["fingerprint"]:
+        raise InputError(
+            f"--resume {plan.folder}: the data set '{data['dataset']}' is not as it was when the sweep began "
+            f"(fingerprint {store.path.name}, then {data['fingerprint']}; shards, their times or the split files have "
+            "changed), so old and new trials could not be compared; put the data back (--data if they have moved), or "
+            "start another sweep"
+        )
+
+
+def check_record(folder: ResultsFolder, records: list[TrialRecord]) -> None:
+    """Raise InputError when the studies lack a trial that other files of the folder know.
+
+    A study.db that was lost or cut short would otherwise start the sweep anew in the old folder.
+    """
+    recorded = {record.name for record in records}
+    missing = sorted(_known_trials(folder) - recorded)
+    if missing:
+        raise InputError(
+            f"{folder.study_db}: lacks {len(missing)} trials that the folder has traces of (such as {missing[0]}), so it was "
+            "cut short or replaced; put back a copy of it, or start another sweep with --name"
+        )
+
+
+def _known_trials(folder: ResultsFolder) -> set[str]:
+    rows = folder.read_trials()
+    names = {
+        row["name"] for row in rows if row.get("error") is not None and row.get("name")
+    }  # whole rows only
+    return names | {path.name for path in folder.trials_dir.glob("*/") if not path.name.startswith(".")}
+
+
+def widen(plan: SweepPlan) -> None:
+    """Write a larger budget into sweep.yaml, where the trials per family have grown."""
+    sweep = Sweep.read(plan.results)
+    if plan.space.trials != sweep.space.trials:
+        space = {**sweep.tree["space"], "trials": plan.space.trials}
+        budget = {**describe_budget(plan), "time_budget_seconds": sweep.tree["budget"]["time_budget_seconds"]}
+        plan.results.write_sweep_yaml({**sweep.tree, "space": space, "budget": budget})
+
+
+def _differences(options: argparse.Namespace, sweep: Sweep, folder: ResultsFolder) -> Iterator[str]:
+    """One `flag: got X, there Y` for each flag that was given and says something else than the sweep."""
+    exact = {"--seed": (options.seed, sweep.tree["seed"]), "--epochs": (options.epochs, sweep.space.epochs),
+             "--name": (options.name, sweep.tree["name"])}  # fmt: skip
+    for flag, (given, there) in exact.items():
+        if given is not None and given != there:
+            yield f"{flag} {given}, there {there}"
+    if options.trials is not None and options.trials < sweep.space.trials:
+        yield f"--trials {options.trials}, there {sweep.space.trials} (it may grow, not shrink)"
+    if options.results is not None and user_path(options.results).absolute() != folder.path.parent:
+        yield f"--results {options.results}, there {folder.path.parent}"
+    yield from _space_differences(options, sweep)
+
+
+def _space_differences(options: argparse.Namespace, sweep: Sweep) -> Iterator[str]:
+    there = {"space": sweep.space.model_dump(mode="json"), "base": sweep.tree["base"]}
+    if options.space is not None:
+        same = argparse.Namespace(**{**vars(options), "trials": sweep.space.trials, "epochs": sweep.space.epochs,
+                                     "data": None})  # fmt: skip
+        space, base = resolve_space(same, options.space)
+        given = {"space": space.model_dump(mode="json"), "base": base}
+        flag = " ".join([f"--space {options.space}", *(f"--set {text}" for text in options.set)])
+        paths = dict.fromkeys([*dict(_leaves(given)), *dict(_leaves(there))])
+        skipped = (
+            ("base", "data", "root"),
+            ("base", "data", "dataset"),
+            ("space", "name"),
+            ("space", "experiment"),
+        )
+        for path in paths:
+            ours, theirs = dict(_leaves(given)).get(path), dict(_leaves(there)).get(path)
+            if ours != theirs and path not in skipped:
+                yield f"{flag}: {'.'.join(path[1:])} {_short(ours)}, there {_short(theirs)}"
+        return
+    for text in options.set:
+        path, value = parse_override(text)
+        theirs = {_at(tree, path) for tree in sweep.tree["experiments"].values()} - {"absent"}
+        searched = any(".".join(path) in family.parameters for family in sweep.space.families.values())
+        if searched or theirs != {_short(value)}:
+            known = "searched" if searched else " or ".join(sorted(theirs)) or "absent"
+            yield f"--set {shorten(text, 60)}, there {known}"
+    if options.logger is not None:
+        loggers = [name.strip() for name in options.logger.split(",") if name.strip()]
+        theirs = {_at(tree, ("trainer", "loggers")) for tree in sweep.tree["experiments"].values()}
+        if theirs != {_short(loggers)}:
+            yield f"--logger {options.logger}, there {' or '.join(sorted(theirs))}"
+
+
+def _leaves(tree: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if isinstance(tree, Mapping) and tree:
+        for key, value in tree.items():
+            yield from _leaves(value, (*path, str(key)))
+    else:
+        yield path, list(tree) if isinstance(tree, tuple) else tree
+
+
+def _at(tree: Any, path: tuple[str, ...]) -> str:
+    for key in path:
+        if not isinstance(tree, Mapping) or key not in tree:
+            return "absent"
+        tree = tree[key]
+    return _short(tree)
+
+
+def _short(value: Any) -> str:
+    return (
+        "nothing" if value is None else shorten(str(list(value) if isinstance(value, tuple) else value), 60)
+    )

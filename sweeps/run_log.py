@@ -1,0 +1,125 @@
+"""When and how a sweep was worked on: one small file for each run of its driver, in the results folder's `runs/`.
+
+    {run, started, last_seen, status, reason, seconds, pid, host, command, address, versions}
+
+`status` is running, complete, interrupted (by a person or the time budget) or stopped (by a fault). A driver that was
+killed leaves `running`; `last_seen` then says when it was alive. Times are ISO 8601 with their zone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sweeps.results import write_atomic
+
+BEAT_SECONDS = 5.0  # how often a running driver says that it is alive
+
+
+@dataclass(frozen=True)
+class Interruption:
+    """Between two runs: when and how the first ended, and when the next began."""
+
+    ended: str
+    how: str
+    resumed: str
+
+
+class RunLog:
+    """The runs of one sweep; `start` adds this one."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder`: the results folder's `runs/`; made by `start`."""
+        self._folder = folder
+        self._entry: dict[str, Any] = {}
+        self._path: Path | None = None
+        self._clock = self._beat_at = time.monotonic()
+
+    def start(self, command: str, address: str | None, versions: Mapping[str, str]) -> int:
+        """Add a run; returns its number, from 1."""
+        number = 1 + max((entry["run"] for entry in self.entries()), default=0)
+        self._folder.mkdir(exist_ok=True)
+        self._path = self._folder / f"{number:04d}.json"
+        now = _now()
+        self._entry = {
+            "run": number,
+            "started": now,
+            "last_seen": now,
+            "status": "running",
+            "reason": None,
+            "seconds": 0.0,
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "command": command,
+            "address": address,
+            "versions": dict(versions),
+        }
+        self._clock = self._beat_at = time.monotonic()
+        self._write()
+        return number
+
+    def beat(self) -> None:
+        """Say that the driver is alive; writes at most every `BEAT_SECONDS`."""
+        if time.monotonic() - self._beat_at >= BEAT_SECONDS:
+            self._beat_at = time.monotonic()
+            self._write()
+
+    def end(self, status: str, reason: str | None) -> None:
+        """Close this run."""
+        self._entry |= {"status": status, "reason": reason}
+        self._write()
+
+    def entries(self) -> list[dict[str, Any]]:
+        """All runs, oldest first. A damaged file counts as a run of which nothing is known but its number."""
+        paths = sorted(p for p in self._folder.glob("*.json") if p.stem.isdigit())
+        return [_read(path) for path in paths]
+
+    def seconds(self) -> float:
+        """Wall time of all runs."""
+        return sum(float(entry["seconds"] or 0) for entry in self.entries())
+
+    def interruptions(self) -> list[Interruption]:
+        """How each run but the last ended. Runs that had nothing left to do are no interruptions."""
+        entries = [entry for entry in self.entries() if entry["status"] != "complete"]
+        all_entries = self.entries()
+        found = []
+        for entry in entries:
+            later = [e for e in all_entries if e["run"] > entry["run"]]
+            if later:
+                found.append(Interruption(entry["last_seen"], _how(entry), later[0]["started"]))
+        return found
+
+    def _write(self) -> None:
+        assert self._path is not None
+        self._entry |= {"last_seen": _now(), "seconds": round(time.monotonic() - self._clock, 1)}
+        write_atomic(self._path, json.dumps(self._entry, indent=2) + "\n")
+
+
+def _how(entry: Mapping[str, Any]) -> str:
+    if entry["status"] == "running":
+        return "the driver was killed, or its machine stopped"
+    return str(entry["reason"] or entry["status"])
+
+
+def _read(path: Path) -> dict[str, Any]:
+    unknown: dict[str, Any] = {"started": "unknown", "last_seen": "unknown", "status": "unknown", "reason": None, "seconds": 0.0,
+               "pid": None, "host": None, "command": None, "address": None, "versions": {}}  # fmt: skip
+    try:
+        entry = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        entry = None
+    known = entry if isinstance(entry, dict) else {"reason": f"not known: {path.name} is damaged"}
+    seconds = known.get("seconds")
+    number = float(seconds) if isinstance(seconds, int | float) else 0.0
+    return {**unknown, **known, "run": int(path.stem), "seconds": number}
+
+
+def _now() -> str:
+    return datetime.now().astimezone().isoformat(timespec="seconds")
