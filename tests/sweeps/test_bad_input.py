@@ -19,7 +19,7 @@ import sweeps.launch
 import sweeps.run
 from stclip.config import PROJECT_ROOT
 from stclip.data import store as store_module
-from sweeps.launch import describe_data
+from sweeps.describe import describe_data
 from sweeps.report import report_text
 from sweeps.results import ResultsFolder
 from sweeps.space import SPACES
