@@ -1,0 +1,182 @@
+"""Talking to a cluster's job API: the token, clear errors, sending a job, following it, its exit status."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stclip.config import PROJECT_ROOT
+from stclip.errors import InputError, shorten, unknown_name
+from sweeps.job import ARGUMENTS, ENTRYPOINT, pack_arguments
+from sweeps.job_request import JobRequest
+from sweeps.versions import collect_versions
+
+if TYPE_CHECKING:
+    from ray.dashboard.modules.job.pydantic_models import JobDetails
+    from ray.job_submission import JobSubmissionClient
+
+SHIPPED = ("stclip", "sweeps", "configs")  # all that a sweep needs beside its dependencies and its data
+STOP_SECONDS = 600  # a stopped sweep reads the test slides and writes its report; Ray's own choice is 3
+RECONNECT_SECONDS = 2.0
+RECONNECTS = 30  # in a row, without a word from the cluster
+
+
+def use_token_if_there_is_one(environment: MutableMapping[str, str]) -> None:
+    """Turn token authentication on when there is a token and the user has not said otherwise.
+
+    Ray looks for a token only when RAY_AUTH_MODE tells it to. To be called before ray is imported.
+    """
+    if environment.get("RAY_AUTH_MODE"):
+        return
+    path = environment.get("RAY_AUTH_TOKEN_PATH") or Path(environment.get("HOME", "~"), ".ray", "auth_token")
+    if environment.get("RAY_AUTH_TOKEN") or Path(path).expanduser().is_file():
+        environment["RAY_AUTH_MODE"] = "token"
+
+
+@contextmanager
+def clear_errors(address: str) -> Iterator[None]:
+    """What goes wrong on the way to the cluster, as one line."""
+    import aiohttp
+    import requests
+    from ray.exceptions import AuthenticationError
+
+    try:
+        yield
+    except (AuthenticationError, aiohttp.WSServerHandshakeError) as error:
+        if getattr(error, "status", 401) not in (401, 403):
+            raise InputError(f"{address} did not open the log: {error}") from None
+        raise InputError(
+            f"{address} wants a token, and there is none here or another one; set RAY_AUTH_TOKEN, or write it to "
+            "~/.ray/auth_token (on the cluster, 'ray get-auth-token' prints it)"
+        ) from None
+    except (ConnectionError, requests.exceptions.ConnectionError, aiohttp.ClientConnectionError):
+        raise InputError(
+            f"nothing answers at {address}; is the cluster up, is this its dashboard's address, and is the tunnel to "
+            "it open ('ray dashboard', 'kubectl port-forward' or 'ssh -L')?"
+        ) from None
+    except requests.exceptions.RequestException as error:
+        raise InputError(f"{address} is not the dashboard of a Ray cluster: {error}") from None
+    except RuntimeError as error:
+        raise InputError(f"{address} refused: {error}") from None
+
+
+def connect(address: str) -> JobSubmissionClient:
+    """A client of the job API at `http(s)://HOST:PORT`. Raises InputError when it cannot be used."""
+    if not address.startswith(("http://", "https://")):
+        raise InputError(f"--address is a dashboard's, such as http://127.0.0.1:8265, got '{address}'")
+    use_token_if_there_is_one(os.environ)
+    with clear_errors(address):
+        from ray.job_submission import JobSubmissionClient
+
+        logging.getLogger("ray").setLevel(logging.WARNING)
+        return JobSubmissionClient(address)
+
+
+def submit(client: JobSubmissionClient, request: JobRequest) -> None:
+    """Send the code and the job."""
+    versions = collect_versions()
+    with tempfile.TemporaryDirectory(prefix="stclip-job-") as folder:
+        stage_code(Path(folder))
+        client.submit_job(
+            entrypoint=ENTRYPOINT,
+            submission_id=request.submission_id,
+            runtime_env={
+                "working_dir": folder,
+                "env_vars": {
+                    ARGUMENTS: pack_arguments(request.arguments),
+                    "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS),
+                },
+            },
+            metadata={"command": request.command, "commit": versions.get("commit", "not in a git checkout")},
+        )
+
+
+def stage_code(folder: Path) -> None:
+    """Copy what a job needs, and nothing else that lies in the checkout, into an empty folder."""
+    unwanted = shutil.ignore_patterns("__pycache__", "*.pyc", "cluster", ".*")
+    for name in SHIPPED:
+        shutil.copytree(PROJECT_ROOT / name, folder / name, ignore=unwanted)
+
+
+def job_details(client: JobSubmissionClient, job_id: str) -> JobDetails:
+    """What the cluster knows of a job. Raises InputError, with the known ids, when there is no such job."""
+    try:
+        return client.get_job_info(job_id)
+    except RuntimeError:
+        known = [job.submission_id for job in client.list_jobs() if job.submission_id]
+        if job_id in known:
+            raise
+        raise InputError(unknown_name("job", job_id, known)) from None
+
+
+def describe_job(details: JobDetails) -> str:
+    """One line: id, state, exit status, command."""
+    line = f"{details.submission_id}: {details.status.value}"
+    if details.driver_exit_code is not None:
+        line += f", exit status {exit_status(details)}"
+    return f"{line}: {(details.metadata or {}).get('command', details.entrypoint)}"
+
+
+def follow(client: JobSubmissionClient, job_id: str) -> JobDetails:
+    """Write the job's log to standard output until the job ends. A connection that breaks is opened again.
+
+    Raises InputError when the cluster stays silent.
+    """
+    return asyncio.run(_follow(client, job_id))
+
+
+async def _follow(client: JobSubmissionClient, job_id: str) -> JobDetails:
+    import aiohttp
+    import requests
+
+    written = 0  # characters; a log that is opened again starts from its beginning
+    for _ in range(RECONNECTS):
+        try:
+            seen = 0
+            async for text in client.tail_job_logs(job_id):
+                sys.stdout.write(text[max(0, written - seen) :])
+                sys.stdout.flush()
+                seen += len(text)
+                written = max(written, seen)
+            details = client.get_job_info(job_id)
+            if details.status.is_terminal():
+                return details
+        except (RuntimeError, requests.exceptions.ConnectionError, aiohttp.ClientConnectionError):
+            pass
+        await asyncio.sleep(RECONNECT_SECONDS)
+    raise InputError(f"the connection to job '{job_id}' is lost; the job itself may go on")
+
+
+def wait_until_ended(client: JobSubmissionClient, job_id: str, seconds: float) -> JobDetails:
+    """The job's details once it has ended, or those after this many seconds."""
+    deadline = time.monotonic() + seconds
+    while True:
+        details = client.get_job_info(job_id)
+        if details.status.is_terminal() or time.monotonic() >= deadline:
+            return details
+        time.sleep(0.5)
+
+
+def exit_status(details: JobDetails) -> int:
+    """What the job's driver returned; 128 + the signal that killed it; 130 when stopped; 1 when it never started."""
+    if details.status.value == "STOPPED":
+        return 130
+    if details.driver_exit_code is None:
+        return 0 if details.status.value == "SUCCEEDED" else 1
+    return details.driver_exit_code if details.driver_exit_code >= 0 else 128 - details.driver_exit_code
+
+
+def why_not_started(details: JobDetails) -> str | None:
+    """The reason, in one line, of a job that failed before its driver could run; None for all others."""
+    if details.status.value != "FAILED" or details.driver_exit_code is not None:
+        return None
+    return shorten(" ".join((details.message or "no reason given").split()), 500)
