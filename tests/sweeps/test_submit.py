@@ -1,0 +1,329 @@
+"""Sweeps as Ray jobs: what is refused before anything is sent, and real jobs on a real cluster with authentication."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from datetime import datetime
+
+import pytest
+from ray.dashboard.modules.job.common import JobStatus
+from ray.dashboard.modules.job.pydantic_models import JobDetails, JobType
+
+from stclip.config import PROJECT_ROOT
+from stclip.errors import ConfigError
+from sweeps import submit
+from sweeps.job import ARGUMENTS, pack_arguments, unpack_arguments
+from sweeps.job import main as job_main
+from sweeps.job_client import (
+    describe_job,
+    exit_status,
+    stage_code,
+    use_token_if_there_is_one,
+    why_not_started,
+)
+from sweeps.job_request import make_request
+
+NOW = datetime(2026, 11, 24, 3, 45, 12)
+NASTY = [
+    "a b",
+    "it's",
+    '"',
+    "$(touch pwned)",
+    "`touch pwned`",
+    "; touch pwned",
+    "${HOME}",
+    "$HOME",
+    "\\",
+    "ünïcode\n",
+    "",
+]
+
+
+# --- what is asked for
+
+
+def test_the_job_and_its_sweep_share_a_readable_name():
+    request = make_request(["--space", "smoke", "--results", "/shared"], None, NOW)
+    assert request.submission_id == "smoke-20261124-034512"
+    assert (
+        request.command == "python sweeps/run.py --space smoke --results /shared --name smoke-20261124-034512"
+    )
+
+
+def test_a_name_of_the_users_is_kept():
+    given = make_request(["--space", "smoke", "--results", "/shared"], "my.run", NOW)
+    assert given.submission_id == "my-run-20261124-034512"
+    assert given.arguments[-2:] == ["--name", "my.run"]
+    own = ["--space", "smoke", "--results", "s3://bucket/results", "--name", "mine"]
+    assert make_request(own, None, NOW).arguments == own
+    assert make_request(own, "mine", NOW).submission_id == "mine-20261124-034512"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--space", "smoke"], "a job needs --results"),
+        (["--space", "smoke", "--results", "results"], "--results of a job is an absolute path or an address"),
+        (["--space", "smoke", "--results", "/r", "--debug"], "--debug is for one trial under a debugger"),
+        (["--space", "smok", "--results", "/r"], "unknown space 'smok'; did you mean 'smoke'"),
+        (["--space", "/tmp/mine.yaml", "--results", "/r"], "copy it to configs/space/"),
+        (["--space", "../elsewhere.yaml", "--results", "/r"], "copy it to configs/space/"),
+        (["--space", "smoke", "--results", "/r", "--data", "my_slides"], "data are not sent with a job"),
+        (["--space", "smoke", "--results", "/r", "--data", "./my_slides"], "data are not sent with a job"),
+        (["--space", "smoke", "--results", "/r", "--set", "model.embed_dimm=2"], "embed_dim"),
+        (["--space", "smoke", "--results", "/r", "--name", "other"], "give --name once"),
+    ],
+)  # fmt: skip
+def test_what_cannot_work_in_a_job_is_refused(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        make_request(arguments, "mine", NOW)
+
+
+@pytest.mark.parametrize("data", ["/shared/slides", "s3://bucket/slides", "synthetic_small"])
+def test_data_that_a_cluster_can_reach_are_accepted(data):
+    arguments = ["--space", "smoke", "--results", "/r", "--data", data, "--name", "n"]
+    assert make_request(arguments, None, NOW).arguments == arguments
+
+
+def test_looking_needs_no_results_folder():
+    assert make_request(["--list"], None, NOW).submission_id == "list-20261124-034512"
+    assert make_request(["--space", "smoke", "--dry-run"], None, NOW).arguments == [
+        "--space",
+        "smoke",
+        "--dry-run",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--address is missing"),
+        (["--address", "http://h:1"], "put the flags of sweeps/run.py after '--'"),
+        (["--address", "http://h:1", "--"], "put the flags of sweeps/run.py after '--'"),
+        (["--address", "http://h:1", "--status", "x", "--", "--list"], "look at a job"),
+        (["--address", "http://h:1", "--follow", "--", "--list"], "--follow goes with --logs"),
+        (["--address", "http://h:1", "--status", "x", "--detach"], "--detach and --name go with"),
+        (["--address", "127.0.0.1:6379", "--", "--list"], "--address is a dashboard's, such as http://127.0.0.1:8265"),
+        (["--address", "http://127.0.0.1:1", "--", "--list"], "nothing answers at http://127.0.0.1:1"),
+    ],
+)  # fmt: skip
+def test_bad_commands_are_one_line_and_exit_with_2(arguments, message, capsys, monkeypatch):
+    monkeypatch.delenv("RAY_API_SERVER_ADDRESS", raising=False)
+    assert submit.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_a_mistyped_flag_of_the_sweep_is_found_before_anything_is_sent(capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        submit.main(["--address", "http://127.0.0.1:1", "--", "--space", "smoke", "--trails", "3"])
+    assert exit_info.value.code == 2
+    assert "unrecognized arguments: --trails 3" in capsys.readouterr().err
+
+
+# --- what is sent
+
+
+def test_arguments_travel_unharmed_and_without_a_dollar():
+    packed = pack_arguments(NASTY)
+    assert unpack_arguments(packed) == NASTY
+    assert "$" not in packed
+    assert packed.isascii()
+
+
+@pytest.mark.parametrize("text", ["", "{}", '["a", 1]', '"--list"', "[", "null"])
+def test_a_job_refuses_what_submit_did_not_write(text, monkeypatch, capsys):
+    monkeypatch.setenv(ARGUMENTS, text)
+    assert job_main() == 2
+    assert f"{ARGUMENTS} is not what sweeps/submit.py writes" in capsys.readouterr().err
+    monkeypatch.delenv(ARGUMENTS)
+    assert job_main() == 2
+    assert f"{ARGUMENTS} is not set" in capsys.readouterr().err
+
+
+def test_the_code_that_is_sent_is_small_complete_and_nothing_else(tmp_path):
+    stage_code(tmp_path)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {path.name for path in tmp_path.iterdir()} == {"stclip", "sweeps", "configs"}
+    assert sum(path.stat().st_size for path in files) < 5_000_000
+    assert {path.suffix for path in files} <= {".py", ".yaml", ".json", ".md", ".typed"}
+    listed = subprocess.run(
+        [sys.executable, "-m", "sweeps.job"], cwd=tmp_path, env={ARGUMENTS: '["--list"]'}, capture_output=True, text=True
+    )  # fmt: skip
+    assert listed.returncode == 0, listed.stderr
+    assert "synthetic_medium" in listed.stdout
+
+
+@pytest.mark.parametrize(
+    ("environment", "file", "mode"),
+    [
+        ({"RAY_AUTH_TOKEN": "t"}, None, "token"),
+        ({}, ".ray/auth_token", "token"),
+        ({"RAY_AUTH_TOKEN_PATH": "HOME/elsewhere"}, "elsewhere", "token"),
+        ({"RAY_AUTH_TOKEN_PATH": "HOME/elsewhere"}, ".ray/auth_token", None),
+        ({"RAY_AUTH_TOKEN": "t", "RAY_AUTH_MODE": "disabled"}, None, "disabled"),
+        ({}, None, None),
+    ],
+)
+def test_a_token_that_is_there_is_used_unless_the_user_says_otherwise(environment, file, mode, tmp_path):
+    if file is not None:
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text("secret")
+    environment = {key: value.replace("HOME", str(tmp_path)) for key, value in environment.items()}
+    environment["HOME"] = str(tmp_path)
+    use_token_if_there_is_one(environment)
+    assert environment.get("RAY_AUTH_MODE") == mode
+
+
+def details(status, code=None, message=None):
+    return JobDetails(
+        type=JobType.SUBMISSION, submission_id="smoke-1", entrypoint="python -m sweeps.job", status=status,
+        driver_exit_code=code, message=message, metadata={"command": "python sweeps/run.py --list"},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "expected"),
+    [
+        (JobStatus.SUCCEEDED, 0, 0),
+        (JobStatus.FAILED, 1, 1),
+        (JobStatus.FAILED, 2, 2),
+        (JobStatus.FAILED, -9, 137),
+        (JobStatus.FAILED, None, 1),
+        (JobStatus.STOPPED, None, 130),
+    ],
+)
+def test_exit_status_of_a_job(status, code, expected):
+    assert exit_status(details(status, code)) == expected
+
+
+def test_a_job_that_never_started_says_why_in_one_line():
+    assert why_not_started(details(JobStatus.FAILED, None, "no\n  such image")) == "no such image"
+    assert why_not_started(details(JobStatus.FAILED, 2, "bad input")) is None
+    assert (
+        describe_job(details(JobStatus.FAILED, -9))
+        == "smoke-1: FAILED, exit status 137: python sweeps/run.py --list"
+    )
+
+
+# --- real jobs
+
+
+def run_submit(cluster, *arguments, environment=None):
+    command = [
+        sys.executable,
+        str(PROJECT_ROOT / "sweeps" / "submit.py"),
+        "--address",
+        cluster.dashboard,
+        *arguments,
+    ]
+    return subprocess.run(
+        command, env=environment or cluster.environment, capture_output=True, text=True, timeout=200
+    )
+
+
+@pytest.mark.slow
+def test_a_jobs_log_and_exit_status_come_back(local_cluster):
+    good = run_submit(local_cluster, "--", "--space", "smoke", "--list")
+    assert good.returncode == 0, good.stderr
+    assert "synthetic_medium" in good.stdout
+    bad = run_submit(local_cluster, "--name", "bad", "--", "--space", "smoke", "--results", "/proc/nowhere")
+    assert bad.returncode == 2, bad.stdout
+    assert "submitted bad-" in bad.stdout
+    assert "error:" in bad.stdout  # of the sweep, in the job's log
+    assert "Traceback" not in bad.stdout + bad.stderr
+
+
+@pytest.mark.slow
+def test_no_shell_reads_what_the_user_typed(local_cluster, tmp_path):
+    trap = tmp_path / "pwned"
+    name = f'it\'s "$(touch {trap})" `touch {trap}`; touch {trap} $HOME ${{HOME}}'
+    done = run_submit(local_cluster, "--", "--space", "smoke", "--results", "/shared", "--name", name)
+    assert done.returncode == 2
+    assert not trap.exists()
+    # the sweep got the name whole, and refuses it as it would have here
+    local = subprocess.run(
+        [sys.executable, str(PROJECT_ROOT / "sweeps" / "run.py"), "--space", "smoke", "--results", "/shared", "--name", name],
+        env=local_cluster.environment, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert local.stderr.startswith("error: --name is up to 100 letters")
+    assert local.stderr in done.stdout
+
+
+@pytest.mark.slow
+def test_a_job_can_be_left_looked_at_and_stopped(local_cluster, tmp_path):
+    long = (
+        "--",
+        "--space",
+        "spatial",
+        "--data",
+        "synthetic_small",
+        "--results",
+        str(tmp_path),
+        "--trials",
+        "200",
+    )
+    done = run_submit(local_cluster, "--detach", "--name", "long", *long)
+    assert done.returncode == 0, done.stderr
+    first, *steps = done.stdout.splitlines()
+    job_id = first.removeprefix("submitted ").partition(":")[0]
+    assert [step.split()[-1 if "--follow" not in step else -2] for step in steps] == [job_id] * 3
+    deadline = time.monotonic() + 100
+    while (
+        "COMPLETE" not in run_submit(local_cluster, "--logs", job_id).stdout and time.monotonic() < deadline
+    ):
+        time.sleep(2)
+    status = run_submit(local_cluster, "--status", job_id)
+    assert status.stdout.startswith(f"{job_id}: RUNNING: python sweeps/run.py --space spatial")
+    follower = subprocess.Popen(
+        [sys.executable, "sweeps/submit.py", "--address", local_cluster.dashboard, "--logs", job_id, "--follow"],
+        cwd=PROJECT_ROOT, env=local_cluster.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while "COMPLETE" not in follower.stdout.readline():
+        pass
+    follower.send_signal(signal.SIGINT)
+    _, said = follower.communicate(timeout=30)
+    assert follower.returncode == 130
+    assert f"job {job_id} goes on" in said
+    assert "RUNNING" in run_submit(local_cluster, "--status", job_id).stdout
+    assert run_submit(local_cluster, "--stop", job_id).returncode == 0
+    ended = run_submit(local_cluster, "--logs", job_id, "--follow")
+    assert ended.returncode == 130
+    assert "STOPPED" in run_submit(local_cluster, "--status", job_id).stdout
+    summary = json.loads(
+        (tmp_path / "long" / "summary.json").read_text()
+    )  # a clean stop: the report is there
+    assert summary["status"] == "interrupted"
+
+
+@pytest.mark.slow
+def test_an_unknown_job_is_answered_with_the_known_ones(local_cluster):
+    known = (
+        run_submit(local_cluster, "--detach", "--name", "known", "--", "--list").stdout.split()[1].rstrip(":")
+    )
+    done = run_submit(local_cluster, "--status", known[:-1])
+    assert done.returncode == 2
+    assert f"did you mean '{known}'?" in done.stderr
+
+
+@pytest.mark.slow
+def test_without_the_token_nothing_is_submitted(local_cluster):
+    wrong = {**local_cluster.stranger(), "RAY_AUTH_TOKEN": "wrong"}
+    for environment in (local_cluster.stranger(), wrong):
+        done = run_submit(local_cluster, "--", "--list", environment=environment)
+        assert done.returncode == 2
+        assert done.stderr == (
+            f"error: {local_cluster.dashboard} wants a token, and there is none here or another one; set "
+            "RAY_AUTH_TOKEN, or write it to ~/.ray/auth_token (on the cluster, 'ray get-auth-token' prints it)\n"
+        )
+
+
+@pytest.mark.slow
+def test_a_whole_sweep_as_a_job(local_cluster, tmp_path):
+    done = run_submit(local_cluster, "--name", "whole", "--", "--space", "smoke", "--results", str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Sweep complete" in done.stdout
+    assert (tmp_path / "whole" / "report.md").is_file()
