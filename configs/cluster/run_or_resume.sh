@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# run_or_resume.sh RESULTS NAME FLAGS...: runs the sweep NAME below the folder RESULTS, or goes on with it when an
+# interruption left it there. For whatever starts a job again by itself: Slurm's requeue, Kubernetes' back-off.
+set -euo pipefail
+
+if [ $# -lt 2 ]; then
+    echo "usage: configs/cluster/run_or_resume.sh RESULTS NAME FLAGS OF sweeps/run.py" >&2
+    exit 2
+fi
+results="$1" name="$2"
+shift 2
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+if [ -e "$results/$name/sweep.yaml" ]; then
+    exec python sweeps/run.py --resume "$results/$name" # sweep.yaml there decides; the flags are the same anyway
+fi
+exec python sweeps/run.py --results "$results" --name "$name" "$@"
