@@ -77,8 +77,10 @@ def connect(address: str) -> JobSubmissionClient:
     with clear_errors(address):
         from ray.job_submission import JobSubmissionClient
 
-        logging.getLogger("ray").setLevel(logging.WARNING)
-        return JobSubmissionClient(address)
+        client = JobSubmissionClient(address)
+        for name in ("ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk"):
+            logging.getLogger(name).setLevel(logging.WARNING)  # not when a package is sent or a socket closed
+        return client
 
 
 def submit(client: JobSubmissionClient, request: JobRequest) -> None:
@@ -93,6 +95,7 @@ def submit(client: JobSubmissionClient, request: JobRequest) -> None:
                 "working_dir": folder,
                 "env_vars": {
                     ARGUMENTS: pack_arguments(request.arguments),
+                    "RAY_JOB_STOP_SIGNAL": "SIGINT",  # as Ctrl-C; SIGTERM is caught by Ray, which then just ends
                     "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS),
                 },
             },

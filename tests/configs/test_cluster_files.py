@@ -438,10 +438,10 @@ def listening(pid):
 
 
 def living_nodes(cluster):
-    code = f"import ray; ray.init({cluster.address!r}, logging_level=40); print(sum(n['Alive'] for n in ray.nodes()))"
+    code = f"import ray; ray.init({cluster.address!r}, log_to_driver=False, logging_level=40); print('alive:', sum(n['Alive'] for n in ray.nodes()))"
     done = subprocess.run(
         [sys.executable, "-c", code], env={**cluster.environment, "RAY_AUTH_MODE": "token"}, capture_output=True, text=True,
         timeout=60,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    return int(done.stdout.split()[-1])
+    return int(re.search(r"alive: (\d+)", done.stdout)[1])

@@ -271,19 +271,28 @@ def test_a_job_can_be_left_looked_at_and_stopped(local_cluster, tmp_path):
     first, *steps = done.stdout.splitlines()
     job_id = first.removeprefix("submitted ").partition(":")[0]
     assert [step.split()[-1 if "--follow" not in step else -2] for step in steps] == [job_id] * 3
-    deadline = time.monotonic() + 100
-    while (
-        "COMPLETE" not in run_submit(local_cluster, "--logs", job_id).stdout and time.monotonic() < deadline
-    ):
-        time.sleep(2)
+    try:
+        deadline = time.monotonic() + 100
+        while "COMPLETE" not in run_submit(local_cluster, "--logs", job_id).stdout:
+            assert "RUNNING" in run_submit(local_cluster, "--status", job_id).stdout
+            assert time.monotonic() < deadline
+        _look_and_stop(local_cluster, job_id)
+    finally:
+        run_submit(local_cluster, "--stop", job_id)
+    summary = json.loads(
+        (tmp_path / "long" / "summary.json").read_text()
+    )  # a clean stop: the report is there
+    assert summary["status"] == "interrupted"
+
+
+def _look_and_stop(local_cluster, job_id):
     status = run_submit(local_cluster, "--status", job_id)
     assert status.stdout.startswith(f"{job_id}: RUNNING: python sweeps/run.py --space spatial")
     follower = subprocess.Popen(
         [sys.executable, "sweeps/submit.py", "--address", local_cluster.dashboard, "--logs", job_id, "--follow"],
         cwd=PROJECT_ROOT, env=local_cluster.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    while "COMPLETE" not in follower.stdout.readline():
-        pass
+    assert any("COMPLETE" in line for line in iter(follower.stdout.readline, ""))
     follower.send_signal(signal.SIGINT)
     _, said = follower.communicate(timeout=30)
     assert follower.returncode == 130
@@ -293,10 +302,6 @@ def test_a_job_can_be_left_looked_at_and_stopped(local_cluster, tmp_path):
     ended = run_submit(local_cluster, "--logs", job_id, "--follow")
     assert ended.returncode == 130
     assert "STOPPED" in run_submit(local_cluster, "--status", job_id).stdout
-    summary = json.loads(
-        (tmp_path / "long" / "summary.json").read_text()
-    )  # a clean stop: the report is there
-    assert summary["status"] == "interrupted"
 
 
 @pytest.mark.slow
