@@ -17,9 +17,8 @@ _SEAL = "digest: "  # the last line: SHA-256 of all lines before it
 
 def sealed_text(sweep: Mapping[str, Any]) -> str:
     """A mapping of plain values as YAML with its seal."""
-    text = yaml.safe_dump(
-        {k: v for k, v in sweep.items() if k != "digest"}, sort_keys=False, allow_unicode=True
-    )
+    content = {k: v for k, v in sweep.items() if k != "digest"}
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True) if content else ""
     return f"{text}{_SEAL}{_digest(text)}\n"
 
 
@@ -39,17 +38,17 @@ def read_sealed(path: Path) -> dict[str, Any]:
     body, _, seal = text.rpartition(_SEAL)
     if seal != f"{_digest(body)}\n":
         raise _broken(path)
-    tree = parse_yaml(body, str(path))
+    tree = parse_yaml(body, str(path)) or {}
     if not isinstance(tree, dict):
         raise _broken(path)
     return tree
 
 
 def read_unsealed(path: Path) -> dict[str, Any]:
-    """The mapping as it stands, for a report: seal or no seal. Raises InputError when there is none to read."""
+    """The mapping without its seal, whole or not, for a report. Raises InputError when there is none to read."""
     if not path.is_file():
         raise InputError(f"{path.parent}: not a sweep's results folder: it has no {path.name}")
-    return read_yaml(path)
+    return {key: value for key, value in read_yaml(path).items() if key != "digest"}
 
 
 def _digest(text: str) -> str:

@@ -508,7 +508,8 @@ def test_a_folder_that_holds_another_sweep(commands):
     ResultsFolder(place / "mine").create({"name": "mine"})
     before = files_below(commands.folder)
     commands.refused(
-        commands.sweep("--name", "mine", results=place), "mine: already holds a sweep; choose another name"
+        commands.sweep("--name", "mine", results=place),
+        "mine: already holds an unfinished sweep; go on with it by: python sweeps/run.py --resume",
     )
     commands.refused(
         commands.train(out=place / "mine"), "mine: holds a sweep; give another folder with out=DIR"

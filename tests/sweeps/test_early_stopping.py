@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+from optuna.pruners import SuccessiveHalvingPruner
 from optuna.storages import BaseStorage, InMemoryStorage
 from ray.tune.schedulers import TrialScheduler
 
 from sweeps.early_stopping import FamilyEarlyStopping, logged_metrics
 from sweeps.parameter import Parameter
+from sweeps.rungs import halving_pruner
 from sweeps.search import FamilySearch
 from sweeps.space import EarlyStopping, Family, SearchSpace
 from sweeps.study_file import study_storage
@@ -54,7 +56,8 @@ class Tune:
 
     def __init__(self, search: FamilySearch) -> None:
         self.search = search
-        self.scheduler = FamilyEarlyStopping(search)
+        self.no_space: list[str] = []
+        self.scheduler = FamilyEarlyStopping(search, self.no_space.append)
 
     def result(self, trial_id: str, result: dict[str, Any]) -> str:
         trial = SimpleNamespace(trial_id=trial_id)
@@ -112,6 +115,34 @@ def test_trials_stop_where_the_rule_says(
     states = ["COMPLETE" if end == epochs else "PRUNED" for end in ends]
     assert [r.state for r in tune.search.snapshot()] == states
     assert [r.epochs for r in tune.search.snapshot()] == ends
+
+
+@pytest.mark.parametrize("mode", ["maximize", "minimize"])
+@pytest.mark.parametrize(("first_rung", "factor"), [(1, 2), (2, 3), (3, 2)])
+def test_the_rule_is_optunas(first_rung: int, factor: int, mode: str) -> None:
+    """Trials side by side, all advancing by an epoch in turn, in an order that changes."""
+    rng = np.random.default_rng(first_rung * factor)
+    ours, theirs = (
+        optuna.create_study(direction=mode, pruner=pruner)
+        for pruner in (
+            halving_pruner(EarlyStopping(first_rung=first_rung, factor=factor)),
+            SuccessiveHalvingPruner(min_resource=first_rung, reduction_factor=factor),
+        )
+    )
+    pairs = [(ours.ask(), theirs.ask()) for _ in range(30)]
+    pruned = 0
+    for epoch in range(1, 13):
+        for index in rng.permutation(len(pairs)):
+            value = float(rng.integers(0, 9))
+            for trial in pairs[index]:
+                trial.report(value, epoch)
+            decisions = [trial.should_prune() for trial in pairs[index]]
+            assert decisions[0] == decisions[1]
+            if decisions[0]:
+                pruned += 1
+                pairs[index] = None
+        pairs = [pair for pair in pairs if pair is not None]
+    assert pruned > 10
 
 
 def test_the_last_epoch_is_never_pruned() -> None:
@@ -187,20 +218,23 @@ def test_an_error_is_the_reason_only_when_no_retry_saved_the_trial(tmp_path: Pat
     errors = {"saved": file, "lost": file, "gone": tmp_path / "absent.txt", "none": None}
     for name, error_file in errors.items():
         tune.search.suggest(name)
-        tune.scheduler.on_trial_error(None, SimpleNamespace(trial_id=name, error_file=error_file))
+        trial = SimpleNamespace(
+            trial_id=name, error_file=error_file, run_metadata=SimpleNamespace(num_failures=3)
+        )
+        tune.scheduler.on_trial_error(None, trial)
     assert tune.train("saved", [0.1, 0.2]) == 2
     for name in ("lost", "gone", "none"):
         tune.search.on_trial_complete(name, error=True)
     assert [(r.state, r.error) for r in tune.search.snapshot()] == [
         ("COMPLETE", None),
-        ("FAIL", "The worker died unexpectedly."),
-        ("FAIL", "the trial's process died or raised"),
-        ("FAIL", "the trial's process died or raised"),
+        ("FAIL", "the trial's process died (killed, or crashed in native code); started 3 times"),
+        ("FAIL", "the trial's process died or raised; started 3 times"),
+        ("FAIL", "the trial's process died or raised; started 3 times"),
     ]
 
 
 def test_the_scheduler_names_no_metric_so_that_tune_never_raises_for_a_missing_one() -> None:
-    scheduler = FamilyEarlyStopping(make_search(InMemoryStorage(), None, epochs=2))
+    scheduler = FamilyEarlyStopping(make_search(InMemoryStorage(), None, epochs=2), print)
     assert scheduler.set_search_properties("val/R@10", "max") is True
     assert scheduler.metric is None
     assert not scheduler.supports_buffered_results

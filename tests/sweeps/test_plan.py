@@ -13,7 +13,9 @@ from stclip.errors import ConfigError, InputError
 from stclip.registry import LOSSES
 from sweeps import launch, listing
 from sweeps.arguments import make_parser
-from sweeps.launch import describe_sweep, snapshots
+from sweeps.cluster import Node
+from sweeps.describe import describe_sweep
+from sweeps.launch import snapshots
 from sweeps.listing import dry_run, list_names
 from sweeps.plan import make_plan
 from sweeps.records import TrialRecord
@@ -159,6 +161,7 @@ def test_describe_sweep_is_plain_and_counts_the_data(plan_of, shared_tiny_datase
     assert sweep["budget"] == {
         "trials_per_family": 4, "epochs": 3, "time_budget_seconds": 90.0,
         "cpus_per_trial": 1.0, "gpus_per_trial": None, "max_concurrent": None,
+        "max_failures": 2, "trial_timeout_seconds": 7200.0,
     }  # fmt: skip
     assert sweep["data"] == {
         "dataset": str(shared_tiny_dataset), "fingerprint": store.path.name, "genes": 24, "tile_pixels": 16,
@@ -212,7 +215,7 @@ def test_csv_is_written_at_most_every_so_often(monkeypatch):
 
 
 def test_a_dry_run_counts_everything_and_writes_nothing(plan_of, tmp_path, shared_tiny_dataset, monkeypatch):
-    monkeypatch.setattr(listing, "local_resources", lambda: (4.0, 0.0))
+    monkeypatch.setattr(listing, "local_resources", lambda: (Node(4.0, 0.0),))
     plan = plan_of("--name", "n", "--max-concurrent", "3", "--time-budget", "90s")
     open_store(plan.middles()["clip"].data)
     before = sorted([*tmp_path.rglob("*"), *shared_tiny_dataset.rglob("*")])
@@ -237,7 +240,7 @@ def test_a_dry_run_finds_what_would_stop_the_sweep(plan_of, tmp_path, monkeypatc
         dry_run(plan_of("--cpus-per-trial", "8"))
     (tmp_path / "results" / "taken").mkdir(parents=True)
     (tmp_path / "results" / "taken" / "sweep.yaml").write_text("name: taken\n")
-    with pytest.raises(InputError, match="already holds a sweep"):
+    with pytest.raises(InputError, match="already holds an unfinished sweep"):
         dry_run(plan_of("--name", "taken"))
 
 

@@ -58,12 +58,18 @@ def test_create_makes_the_folder_with_its_sweep_yaml_and_nothing_else(tmp_path):
 
 def test_create_uses_an_empty_folder_that_is_there(tmp_path):
     ResultsFolder(tmp_path).create({"name": "b"})
-    assert yaml.safe_load((tmp_path / "sweep.yaml").read_text()) == {"name": "b"}
+    tree = yaml.safe_load((tmp_path / "sweep.yaml").read_text())
+    assert tree["name"] == "b" and set(tree) == {"name", "digest"}
 
 
 def test_create_refuses_a_folder_that_holds_another_sweep(tmp_path):
     folder = ResultsFolder(tmp_path / "a")
     folder.create({"name": "first"})
+    with pytest.raises(
+        InputError, match=r"a: already holds an unfinished sweep; go on with it by: python sweeps/run"
+    ):
+        folder.create({"name": "second"})
+    folder.write_summary({"status": "complete"})
     with pytest.raises(InputError, match=r"a: already holds a sweep; choose another name with --name"):
         folder.create({"name": "second"})
     assert folder.read_sweep() == {"name": "first"}
@@ -101,15 +107,15 @@ def test_check_free_finds_a_place_without_permission_and_makes_nothing(tmp_path,
 
 def test_a_sweep_that_loses_the_race_for_a_name_is_refused(tmp_path, monkeypatch):
     folder = ResultsFolder(tmp_path / "a")
-    write = results._yaml_text
+    write = results.sealed_text
 
     def another_sweep_is_faster(sweep):
         if sweep["name"] == "slow":
             folder.create({"name": "fast"})
         return write(sweep)
 
-    monkeypatch.setattr(results, "_yaml_text", another_sweep_is_faster)
-    with pytest.raises(InputError, match="already holds a sweep"):
+    monkeypatch.setattr(results, "sealed_text", another_sweep_is_faster)
+    with pytest.raises(InputError, match="already holds an unfinished sweep"):
         folder.create({"name": "slow"})
     assert folder.read_sweep() == {"name": "fast"}
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
