@@ -106,7 +106,10 @@ def connect(address: str) -> ClusterInfo:
         environment |= {"working_dir": str(PROJECT_ROOT), "excludes": NOT_SHIPPED}
     try:
         context: Any = ray.init(
-            address=address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=environment
+            address=_as_ray_takes_it(address),
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            runtime_env=environment,
         )
     except Exception as error:  # Ray raises many kinds, RuntimeError and its own among them
         raise _cannot_connect(address, error) from None
@@ -142,6 +145,24 @@ def _check_listening(address: str) -> None:
         raise InputError(
             f"--address {address}: nothing answers there ({error}); is the cluster up, and this its address (`ray status`)?"
         ) from None
+
+
+def _as_ray_takes_it(address: str) -> str:
+    """An address of this machine's loopback in capitals where the cluster listens nowhere else.
+
+    Ray 2.60 puts the machine's outward address in place of `localhost` and `127.0.0.1`, and then tries for minutes; it
+    leaves `LOCALHOST` alone.
+    """
+    from ray.util import get_node_ip_address
+
+    host, _, port = address.rpartition(":")
+    if host.lower() not in ("localhost", "127.0.0.1"):
+        return address
+    try:
+        socket.create_connection((get_node_ip_address(), int(port)), timeout=_CONNECT_SECONDS).close()
+    except OSError:
+        return f"LOCALHOST:{port}"
+    return address
 
 
 def _cannot_connect(address: str, error: Exception) -> InputError:

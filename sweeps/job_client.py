@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from stclip.config import PROJECT_ROOT
 from stclip.errors import InputError, shorten, unknown_name
 from sweeps.job import ARGUMENTS, ENTRYPOINT, pack_arguments
 from sweeps.job_request import JobRequest
+from sweeps.ray_token import use_token_if_there
 from sweeps.versions import collect_versions
 
 if TYPE_CHECKING:
@@ -28,18 +28,6 @@ SHIPPED = ("stclip", "sweeps", "configs")  # all that a sweep needs beside its d
 STOP_SECONDS = 600  # a stopped sweep reads the test slides and writes its report; Ray's own choice is 3
 RECONNECT_SECONDS = 2.0
 RECONNECTS = 30  # in a row, without a word from the cluster
-
-
-def use_token_if_there_is_one(environment: MutableMapping[str, str]) -> None:
-    """Turn token authentication on when there is a token and the user has not said otherwise.
-
-    Ray looks for a token only when RAY_AUTH_MODE tells it to. To be called before ray is imported.
-    """
-    if environment.get("RAY_AUTH_MODE"):
-        return
-    path = environment.get("RAY_AUTH_TOKEN_PATH") or Path(environment.get("HOME", "~"), ".ray", "auth_token")
-    if environment.get("RAY_AUTH_TOKEN") or Path(path).expanduser().is_file():
-        environment["RAY_AUTH_MODE"] = "token"
 
 
 @contextmanager
@@ -73,7 +61,7 @@ def connect(address: str) -> JobSubmissionClient:
     """A client of the job API at `http(s)://HOST:PORT`. Raises InputError when it cannot be used."""
     if not address.startswith(("http://", "https://")):
         raise InputError(f"--address is a dashboard's, such as http://127.0.0.1:8265, got '{address}'")
-    use_token_if_there_is_one(os.environ)
+    use_token_if_there()
     with clear_errors(address):
         from ray.job_submission import JobSubmissionClient
 

@@ -72,13 +72,14 @@ def _run(job: Sweeping, command: str) -> int:
     switch = StopSwitch(
         plan.time_budget, lambda reason: None if quiet else job.console.print(reason, markup=False)
     )
-    with InterruptHandler(switch):
+    with InterruptHandler(switch) as interrupts:
         number = job.runs.start(command, plan.address, collect_versions())
         status: str = "stopped"
         reason: str | None = "a fault; see what the driver printed"
         try:
             with _spinner(None if quiet else job.console, "starting Ray"):
                 cluster, resources, search = _start(job)
+            interrupts.rearm()
             _search(job, search, switch, cluster, resources, job.folder.ray_dir / f"{number:04d}")
             reason = switch.reason
             status = "complete" if reason is None else "stopped" if switch.broken else "interrupted"

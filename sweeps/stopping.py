@@ -60,6 +60,11 @@ class InterruptHandler:
                 self._before[number] = signal.signal(number, self._handle)
         return self
 
+    def rearm(self) -> None:
+        """Take the signals back from Ray: `ray.init` sets a handler for SIGTERM that aborts the driver."""
+        for number in self._before:
+            signal.signal(number, self._handle)
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self._switch.reason is not None:
             os.write(2, b"\nstopped at once; what had finished is in the results folder\n")

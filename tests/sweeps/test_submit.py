@@ -1,6 +1,7 @@
 """Sweeps as Ray jobs: what is refused before anything is sent, and real jobs on a real cluster with authentication."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -20,10 +21,10 @@ from sweeps.job_client import (
     describe_job,
     exit_status,
     stage_code,
-    use_token_if_there_is_one,
     why_not_started,
 )
 from sweeps.job_request import make_request
+from sweeps.ray_token import use_token_if_there
 
 NOW = datetime(2026, 11, 24, 3, 45, 12)
 NASTY = [
@@ -168,14 +169,20 @@ def test_the_code_that_is_sent_is_small_complete_and_nothing_else(tmp_path):
         ({}, None, None),
     ],
 )
-def test_a_token_that_is_there_is_used_unless_the_user_says_otherwise(environment, file, mode, tmp_path):
+def test_a_token_that_is_there_is_used_unless_the_user_says_otherwise(
+    environment, file, mode, tmp_path, monkeypatch
+):
     if file is not None:
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).write_text("secret")
-    environment = {key: value.replace("HOME", str(tmp_path)) for key, value in environment.items()}
-    environment["HOME"] = str(tmp_path)
-    use_token_if_there_is_one(environment)
-    assert environment.get("RAY_AUTH_MODE") == mode
+    for key in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"):
+        monkeypatch.delenv(key, raising=False)
+    for key, value in {"HOME": "HOME", **environment}.items():
+        monkeypatch.setenv(key, value.replace("HOME", str(tmp_path)))
+    use_token_if_there()
+    assert os.environ.get("RAY_AUTH_MODE") == mode
+    if file is not None:
+        assert (tmp_path / file).stat().st_mode & 0o077 == 0 or mode is None
 
 
 def details(status, code=None, message=None):
