@@ -40,6 +40,7 @@ class SpatialClipModule(pl.LightningModule):
         self.loss = loss_class(**config.loss.model_dump(exclude={"name"}))
         self.batch_recalls = torch.nn.ModuleDict({str(k): RecallAtK(k) for k in KS})
         self.metrics: dict[str, float] = {}
+        self.history: list[dict[str, float]] = []  # `metrics` after each epoch
         self._val_metrics: dict[str, float] = {}
         self._train_terms: list[dict[str, torch.Tensor]] = []
         self._eval_batches: list[tuple[torch.Tensor, torch.Tensor, Batch]] = []
@@ -81,6 +82,7 @@ class SpatialClipModule(pl.LightningModule):
         if isinstance(batches, SpotBatches):
             means["train/neighbor_coverage"] = batches.coverage
         self._publish(means | self._val_metrics)
+        self.history.append(dict(self.metrics))
 
     def _train_means(self) -> dict[str, float]:
         names = self._train_terms[0] if self._train_terms else {}

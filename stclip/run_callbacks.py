@@ -14,7 +14,7 @@ from stclip.data.datamodule import SpotDataModule
 
 class CarryModelFacts(pl.Callback):
     """Puts into each checkpoint what embedding new tiles and sentences takes (configuration, vocabulary, scaling), and
-    how far the run had got: epochs and newest metrics.
+    how far the run had got: `history`, each epoch's metrics.
 
     Plain dicts, lists, strings and tensors only, so that `torch.load(weights_only=True)` reads it.
     """
@@ -31,13 +31,22 @@ class CarryModelFacts(pl.Callback):
         scaling = self.data.scaling
         checkpoint["stclip"] = {
             "epochs": trainer.current_epoch + 1,
-            "metrics": dict(getattr(pl_module, "metrics", {})),
+            "history": [dict(metrics) for metrics in getattr(pl_module, "history", [])],
             "config": self.config.model_dump(mode="json"),
             "vocabulary": list(self.data.opened().vocabulary),
             "input_dim": self.data.input_dim,
             "feature_mean": None if scaling is None else torch.as_tensor(scaling.mean),
             "feature_std": None if scaling is None else torch.as_tensor(scaling.std),
         }
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Lightning hook: the history goes on where it was."""
+        from stclip.module import SpatialClipModule
+
+        assert isinstance(pl_module, SpatialClipModule)
+        pl_module.history = list(checkpoint["stclip"]["history"])
 
 
 def quiet_lightning() -> None:

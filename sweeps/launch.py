@@ -51,6 +51,8 @@ def run_sweep(plan: SweepPlan, store: SpotStore, command: str, quiet: bool) -> i
     with sole_driver(folder.path, runs):
         if plan.resumed:
             check_study_file(folder.study_db)
+            if not folder.study_db.exists():
+                check_record(folder, [])  # before an empty one is made
             widen(plan)
         return _run(Sweeping(plan, folder, store, runs, Console(), quiet), command)
 

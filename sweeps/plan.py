@@ -61,13 +61,19 @@ class SweepPlan:
                 yield self.experiment(family, middle | ({"model.image.name": name} if name else {}))
 
     def request(self, suggestion: Mapping[str, Any]) -> TrialRequest:
-        """What the search suggests (family, number, params, seed), as a trial to run."""
+        """What the search suggests (family, number, params, seed, epochs), as a trial to run."""
         name = trial_name(suggestion["family"], suggestion["number"])
         config = self.experiment(suggestion["family"], suggestion["params"])
         tree = config.model_dump(mode="json")
         tree["name"], tree["seed"] = name, suggestion["seed"]
         tree["trainer"]["threads"] = max(1, int(self.cpus_per_trial))
-        return TrialRequest(name, tree, str(self.results.trials_dir / name), str(self.results.ray_dir))
+        return TrialRequest(
+            name=name,
+            experiment=tree,
+            folder=str(self.results.trials_dir / name),
+            checkpoints=str(self.results.ray_dir),
+            known_epochs=int(suggestion.get("epochs", 0)),
+        )
 
     @property
     def results(self) -> ResultsFolder:

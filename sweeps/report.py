@@ -38,6 +38,7 @@ def report_text(sweep: Tree, rows: Sequence[Mapping[str, str]], summary: Tree, f
     status = f"{summary['status']} after {duration(summary['seconds'] or 0)}"
     chosen = f"winners chosen by {summary['metric']} ({summary['mode']})"
     warnings = find_warnings(sweep, rows, summary)
+    interruptions = _interruptions(summary)
     sections = [
         f"# Sweep {md(name)}\n\n{md(status)}; {md(chosen)}.",
         f"## Verdict\n\n{md(summary['verdict'])}",
@@ -45,6 +46,7 @@ def report_text(sweep: Tree, rows: Sequence[Mapping[str, str]], summary: Tree, f
         f"## Best parameters\n\n{_parameters(summary)}",
         f"## Warnings\n\n{_bullets(md(text) for text in warnings) or 'None.'}",
         f"## Failures\n\n{_failures(rows) or 'No trial failed.'}",
+        *([f"## Interruptions\n\n{interruptions}"] if interruptions else []),
         f"## What was run\n\n{_what_was_run(sweep, summary)}",
         f"## Files\n\n{_files(folder, summary)}",
     ]
@@ -122,6 +124,17 @@ def _first(failed: Sequence[Mapping[str, str]], family: str, error: str) -> str:
 
 def _cut(text: str) -> str:
     return text if len(text) <= 300 else text[:297] + "..."
+
+
+def _interruptions(summary: Tree) -> str:
+    """The only place that tells a sweep that was resumed from one that ran in one go."""
+    lines = [
+        f"{md(one['ended'])}: {md(one['how'])}; went on at {md(one['resumed'])}"
+        for one in summary.get("interruptions") or []
+    ]
+    if summary.get("stopped_because"):
+        lines.append(f"stopped before its budget was used up: {md(summary['stopped_because'])}")
+    return _bullets(lines)
 
 
 def _what_was_run(sweep: Tree, summary: Tree) -> str:

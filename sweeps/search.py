@@ -121,7 +121,8 @@ class FamilySearch(DriverOnly, Searcher):
         return (TrialState.PRUNED, None) if trial.should_prune() else None
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        """The next trial: `family`, `number`, `name`, `params` (dotted key -> value) and `seed`.
+        """The next trial: `family`, `number`, `name`, `params` (dotted key -> value), `seed`, and
+        the `epochs` that are written down already.
 
         `Searcher.FINISHED` (a text) when every family's budget is used up.
         """
@@ -142,6 +143,7 @@ class FamilySearch(DriverOnly, Searcher):
             "name": record.name,
             "params": dict(record.params),
             "seed": record.seed,
+            "epochs": record.epochs,
         }
 
     def report(self, trial_id: str, epoch: int, metrics: Mapping[str, float], seconds: float = 0.0) -> bool:

@@ -41,9 +41,8 @@ class TrialRequest:
     name: str  # spatial-0007
     experiment: dict[str, Any]  # a whole, validated Experiment as plain data
     folder: str  # gets config.yaml, the loggers' files, and error.txt if it fails
-    checkpoints: (
-        str  # the results folder's `ray/`: where earlier runs of the sweep left this trial's checkpoints
-    )
+    checkpoints: str  # the results folder's `ray/`, where earlier runs of the sweep left this trial's
+    known_epochs: int  # that earlier runs of the sweep have written down
 
     def config(self) -> Experiment:
         """The typed configuration."""
@@ -75,7 +74,8 @@ def run_trial(request: TrialRequest) -> None:
         restored = tune.get_checkpoint()
         with restored.as_directory() if restored else nullcontext() as folder:
             start = Path(folder) / CHECKPOINT if folder else _of_earlier_runs(request)
-            if start is None or not _report_again_if_done(start, config.trainer.max_epochs):
+            done = 0 if start is None or folder else _report_again(start, request.known_epochs)
+            if done < config.trainer.max_epochs:
                 fit(config, Path(request.folder), callbacks=[_reporter()], resume_from=start, save=False)
     except Exception as error:
         _write_error(Path(request.folder))
@@ -91,19 +91,21 @@ def _of_earlier_runs(request: TrialRequest) -> Path | None:
     return newest_checkpoint(Path(request.checkpoints), request.name)
 
 
-def _report_again_if_done(start: Path, max_epochs: int) -> bool:
-    """True for a checkpoint of the last epoch: nothing is left to train, but its report was lost and is made again."""
+def _report_again(start: Path, known_epochs: int) -> int:
+    """Report the epochs of a checkpoint that the search has not heard of; how many epochs the checkpoint holds.
+
+    A driver that is killed may leave a trial that was an epoch or two ahead of what it had written down.
+    """
     from ray import tune
 
     facts = read_checkpoint(start)["stclip"]
-    if facts["epochs"] < max_epochs:
-        return False
+    for epoch, metrics in list(enumerate(facts["history"], 1))[known_epochs:-1]:
+        tune.report({EPOCH: epoch, **metrics})
     with tempfile.TemporaryDirectory(prefix="stclip-") as folder:
         shutil.copyfile(start, Path(folder) / CHECKPOINT)
-        tune.report(
-            {EPOCH: facts["epochs"], **facts["metrics"]}, checkpoint=tune.Checkpoint.from_directory(folder)
-        )
-    return True
+        last = {EPOCH: facts["epochs"], **facts["history"][-1]}
+        tune.report(last, checkpoint=tune.Checkpoint.from_directory(folder))
+    return int(facts["epochs"])
 
 
 def _write_error(folder: Path) -> None:

@@ -184,6 +184,7 @@ def test_an_interrupted_trial_is_taken_up_first_as_the_same_trial(storage: BaseS
     again = FamilySearch(make_space(), storage, seed=2)
     assert [r.name for r in again.adopt()] == [config["name"]]
     rest = run(again)
+    assert rest[0].pop("epochs") == 1 and config.pop("epochs") == unbroken[cut].pop("epochs") == 0
     assert rest[0] == config and rest == unbroken[cut:]
     assert Counter(r.state for r in again.snapshot()) == {"COMPLETE": 26}
     assert (
@@ -261,7 +262,7 @@ def test_a_repeated_epoch_of_a_resumed_trial_is_accepted(storage: BaseStorage) -
     train(search, "a", config, epochs=2)
     again = FamilySearch(make_space(), storage, seed=2)
     again.adopt()
-    assert run(again, count=1)[0] == config  # from its first epoch
+    assert run(again, count=1)[0] == {**config, "epochs": 2}  # from its first epoch
     assert again.snapshot()[0].state == "COMPLETE"
 
 
