@@ -89,7 +89,7 @@ def _run(job: Sweeping, command: str) -> int:
         except Exception as error:
             if not is_no_space(error):
                 raise
-            return _out_of_space(job, error)
+            return _out_of_space(job)
         finally:
             with suppress(OSError):
                 job.runs.end(status, reason)
@@ -110,11 +110,11 @@ def _places(folder: ResultsFolder, status: str) -> list[tuple[str, str]]:
     return places
 
 
-def _out_of_space(job: Sweeping, error: Exception) -> int:
+def _out_of_space(job: Sweeping) -> int:
     """The last words of a sweep on a full disk; exit status 1."""
     print(
-        f"error: no space left to write results ({' '.join(str(error).split())[:200]}); every trial that had finished is kept; "
-        f"make room, then: python sweeps/run.py --resume {shlex.quote(str(job.folder.path))}",
+        "error: no space left to write results; every trial that had finished is kept; make room, then: "
+        f"python sweeps/run.py --resume {shlex.quote(str(job.folder.path))}",
         file=sys.stderr,
     )
     return 1
@@ -196,7 +196,7 @@ def _search(
     except Exception as error:
         if not is_no_space(error):
             raise
-        switch.break_off(f"no space left to write results: {' '.join(str(error).split())[:200]}")
+        switch.break_off("no space left to write results")
     finally:
         ray.shutdown()
     write_csv()

@@ -16,7 +16,7 @@ import yaml
 from stclip.config import PROJECT_ROOT
 from sweeps.study_file import study_storage
 
-PATIENCE = 120  # seconds; a wait that lasts longer is a failure, none is expected to
+PATIENCE = 270  # seconds; a wait that lasts longer is a failure, none is expected to
 BASE = {
     "data": {
         "image_size": 16,
@@ -93,18 +93,24 @@ class Runner:
         path.write_text(yaml.safe_dump(tree, sort_keys=False))
         return path
 
-    def start(self, space, name, *arguments):
+    def start(self, space, name, *arguments, environment=None):
         """The running command; its output goes to <name>.out and <name>.err."""
         given = ["--space", str(space), "--results", str(self.results), "--name", name, *arguments]
-        return self.launch(name, *given)
+        return self.launch(name, *given, environment=environment)
 
     def resume(self, folder, log, *arguments):
         """`--resume` as a running command; its output goes to <log>.out and <log>.err."""
         return self.launch(log, "--resume", str(folder), *arguments)
 
-    def launch(self, name, *arguments):
+    def launch(self, name, *arguments, environment=None):
         """sweeps/run.py with these arguments, in a session of its own."""
-        environment = {**os.environ, "TMPDIR": self.tmp, "OMP_NUM_THREADS": "1", "COLUMNS": "160"}
+        environment = {
+            **os.environ,
+            "TMPDIR": self.tmp,
+            "OMP_NUM_THREADS": "1",
+            "COLUMNS": "160",
+            **(environment or {}),
+        }
         with (self.folder / f"{name}.out").open("w") as out, (self.folder / f"{name}.err").open("w") as err:
             process = subprocess.Popen(
                 [sys.executable, "sweeps/run.py", *arguments],
@@ -122,8 +128,8 @@ class Runner:
         return Ended(code, self.output(name), (self.folder / f"{name}.err").read_text(),
                      self.results / name, list(left.values()))  # fmt: skip
 
-    def run(self, space, name, *arguments):
-        return self.end(self.start(space, name, *arguments), name)
+    def run(self, space, name, *arguments, environment=None):
+        return self.end(self.start(space, name, *arguments, environment=environment), name)
 
     def output(self, name):
         return (self.folder / f"{name}.out").read_text()
