@@ -98,7 +98,7 @@ def connect(address: str) -> ClusterInfo:
     use_token_if_there()
     _set_environment(QUIET_ENVIRONMENT)
     if address != "auto":
-        _check_listening(address)
+        check_listening(address)
     import ray
 
     environment: dict[str, Any] = {"env_vars": TRIAL_ENVIRONMENT, "worker_process_setup_hook": WARM_UP}
@@ -136,8 +136,8 @@ def _nodes() -> tuple[Node, ...]:
     return tuple(Node(float(has.get("CPU", 0)), float(has.get("GPU", 0))) for has in alive)
 
 
-def _check_listening(address: str) -> None:
-    """Ray tries for a long time, and says little, where a port is closed."""
+def check_listening(address: str) -> None:
+    """Raise InputError where a port is closed: Ray tries for a long time then, and says little."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
