@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from sweeps.records import trial_name
 from sweeps.search import FamilySearch
 from sweeps.stopping import StopSwitch
 from sweeps.trial import make_trainable
+from sweeps.trial_actor import named_trainable
 
+REUSE = os.environ.get("STCLIP_REUSE", "1") == "1"
 ENDLESS = 10**9  # Tune's own trial limit; the search says FINISHED when every family's budget is used up
 
 
@@ -34,9 +37,10 @@ def run_tuner(
 
     `storage`: the folder that Tune's files of this run go to, with the trials' checkpoints; it is made.
     """
-    trainable = tune.with_resources(
+    function = tune.with_resources(
         make_trainable(plan.request), {"cpu": resources.cpus, "gpu": resources.gpus}
     )
+    trainable = named_trainable(function, REUSE)
     tuner = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
@@ -44,7 +48,7 @@ def run_tuner(
             scheduler=FamilyEarlyStopping(search, switch.break_off),
             num_samples=ENDLESS,
             max_concurrent_trials=resources.max_concurrent,
-            reuse_actors=True,  # a new process costs about four CPU seconds of imports
+            reuse_actors=REUSE,  # a new process costs about four CPU seconds of imports
             trial_name_creator=_readable_name,
             trial_dirname_creator=_readable_name,
         ),
