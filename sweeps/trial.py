@@ -18,7 +18,7 @@ from stclip.evaluate import read_checkpoint
 from stclip.train import CHECKPOINT, fit
 from sweeps.checkpoints import newest_checkpoint
 from sweeps.failures import is_no_space
-from sweeps.trial_log import epoch_logger, log_start, trial_log
+from sweeps.trial_log import epoch_logger, log_start, ray_log_folder, trial_log
 
 FAILURE = "failure"  # key of a last report that says why a trial failed
 NO_SPACE = "no_space"  # key beside it: the disk is full, which is no fault of the trial's
@@ -73,7 +73,10 @@ def run_trial(request: TrialRequest, params: Mapping[str, Any]) -> None:
     try:
         config = request.config()
         restored = tune.get_checkpoint()
-        with trial_log(request.name) as log, restored.as_directory() if restored else nullcontext() as folder:
+        with (
+            trial_log(ray_log_folder(), request.name) as log,
+            restored.as_directory() if restored else nullcontext() as folder,
+        ):
             log_start(log, config, params, request.folder)
             start = Path(folder) / CHECKPOINT if folder else _of_earlier_runs(request)
             done = 0 if start is None or folder else _report_again(start, request.known_epochs)

@@ -8,17 +8,15 @@ from typing import Any
 from ray._raylet import setproctitle
 from ray.tune.trainable import FunctionTrainable, wrap_function
 
-WORKER_NAME = "stclip trial worker"  # of an actor that runs one trial after another
-
 
 def named_trainable(
     function: Callable[[dict[str, Any]], None], reuse_actors: bool
 ) -> type[FunctionTrainable]:
     """A trainable whose actors show the trial's name (`config["name"]`, such as `spatial-0007`).
 
-    Ray's dashboard keeps the name that an actor has when it is made. So an actor that runs one trial bears the trial's
-    name; one that is reused bears a neutral one, since the first trial's would soon be wrong. The process title is the
-    trial's name in both cases.
+    Ray keeps the name that an actor has when it is made. So an actor that runs one trial bears the trial's name; one that
+    is reused says that it runs others too. The title of the process, which Ray's dashboard lists below its node, is the
+    name of the trial that runs now in both cases.
 
     Args:
         function: a function trainable, with its resources (`tune.with_resources`).
@@ -30,7 +28,8 @@ def named_trainable(
         """The class name is what the dashboard lists as the actor's class."""
 
         def __repr__(self) -> str:
-            return WORKER_NAME if reuse_actors else str(self.config["name"])
+            name = str(self.config["name"])
+            return f"{name} and later trials" if reuse_actors else name
 
         def step(self) -> dict[str, Any]:
             # Ray sets its own title before each call of an actor's method; a step lasts until the next report.

@@ -22,8 +22,8 @@ _FORMAT = logging.Formatter("%(asctime)s [pid %(process)d] %(message)s", datefmt
 
 
 @contextmanager
-def trial_log(name: str) -> Iterator[logging.Logger]:
-    """A logger that writes to `<name>.log` in Ray's log folder on this node; nowhere when this process has no Ray.
+def trial_log(folder: Path | None, name: str) -> Iterator[logging.Logger]:
+    """A logger that writes to `<folder>/<name>.log`; nowhere without a folder.
 
     The block's end is the file's last word: all epochs done, the error with its traceback, or stopped from outside. What the file holds
     already stays: a trial that goes on after its process died goes on in its file, if it is on the same node. A file
@@ -37,7 +37,7 @@ def trial_log(name: str) -> Iterator[logging.Logger]:
             f"not starting with '-', '+' or '.'; got '{name}'"
         )
     log = logging.Logger(f"stclip.trial.{name}", logging.INFO)  # not registered: nothing of it outlives the trial
-    handler = _handler(name)
+    handler = _handler(folder, name)
     log.addHandler(handler)
     try:
         yield log
@@ -108,8 +108,7 @@ def ray_log_folder() -> Path | None:
     return Path(worker._global_node.get_logs_dir_path())
 
 
-def _handler(name: str) -> logging.Handler:
-    folder = ray_log_folder()
+def _handler(folder: Path | None, name: str) -> logging.Handler:
     if folder is None:
         return logging.NullHandler()
     try:

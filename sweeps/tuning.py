@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from sweeps.stopping import StopSwitch
 from sweeps.trial import make_trainable
 from sweeps.trial_actor import named_trainable
 
-REUSE = os.environ.get("STCLIP_REUSE", "1") == "1"
 ENDLESS = 10**9  # Tune's own trial limit; the search says FINISHED when every family's budget is used up
 
 
@@ -40,7 +38,10 @@ def run_tuner(
     function = tune.with_resources(
         make_trainable(plan.request), {"cpu": resources.cpus, "gpu": resources.gpus}
     )
-    trainable = named_trainable(function, REUSE)
+    # A new process costs about four CPU seconds of imports, which is more than many a trial on one machine takes. On a
+    # cluster trials are long, and each gets its own, so that Ray's dashboard lists it as an actor by its name.
+    reuse = plan.address is None
+    trainable = named_trainable(function, reuse)
     tuner = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
@@ -48,7 +49,7 @@ def run_tuner(
             scheduler=FamilyEarlyStopping(search, switch.break_off),
             num_samples=ENDLESS,
             max_concurrent_trials=resources.max_concurrent,
-            reuse_actors=REUSE,  # a new process costs about four CPU seconds of imports
+            reuse_actors=reuse,
             trial_name_creator=_readable_name,
             trial_dirname_creator=_readable_name,
         ),
