@@ -85,11 +85,13 @@ class Chromium:
     async def wait_for(self, *words: str, seconds: float = PATIENCE) -> str:
         """Until the page shows all of `words`; returns its text. Raises RuntimeError with what it shows instead."""
         until = time.monotonic() + seconds
-        while not all(word in (text := await self.text()) for word in words):
+        while True:
+            text = await self.text()
+            if all(word in text for word in words):
+                return text
             if time.monotonic() > until:
                 raise RuntimeError(f"the page never showed {words}, but: {text[:2000]}")
             await asyncio.sleep(0.3)
-        return text
 
     async def type_and_enter(self, text: str) -> None:
         """Type into the field that has the focus."""
