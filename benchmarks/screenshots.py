@@ -1,217 +1,190 @@
-"""The README's pictures, from a real sweep: Ray's dashboard, optuna-dashboard, and the live view of the terminal.
+"""Pictures of a real sweep for the README: the terminal, Ray's dashboard, optuna-dashboard.
 
-    python benchmarks/screenshots.py [FOLDER]      (default: benchmarks/screenshots)
+    python benchmarks/screenshots.py [ARGUMENTS OF sweeps/run.py ...]      (default: --space smoke --trials 8 --epochs 12)
 
-Starts a cluster with configs/cluster/local.sh on free ports, runs the smoke space on it, logs into the dashboard as a
-person does, and takes each picture while the sweep runs; about three minutes on two cores. The cluster and all else
-that was started is ended. Linux only; needs a Chromium on PATH and `stclip[dashboards]`.
+Starts a cluster of three nodes on this machine (configs/cluster/local.sh, with ports and a token of its own), runs the
+sweep on it as a user would, photographs what a user sees, and ends all of it. Linux only; needs `chromium` and
+optuna-dashboard (`pip install -e '.[dashboards]'`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import io
 import os
+import pty
 import re
+import shutil
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+import termios
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from chromium import Chromium
-from PIL import Image
-from rich.console import Console
+from devtools import Browser
 
 ROOT = Path(__file__).resolve().parents[1]
-TRIALS = 12  # of each family
-MOST_BYTES = 250_000  # of a picture
-ENDED = 5  # trials that have ended when the pictures are taken
+PICTURES = Path(__file__).resolve().parent / "screenshots"
+LOCAL_SH = str(ROOT / "configs" / "cluster" / "local.sh")
+DEFAULT = ["--space", "smoke", "--trials", "8", "--epochs", "12"]
+COLUMNS, LINES = 100, 30
+PATIENCE = 240.0  # seconds
+CURSOR = re.compile(r"\x1b\[(?:\d*[ABCDGJK]|\?25[hl])|\r")  # what the live view moves the cursor with
+FRAME = re.compile(r"(?:\r?\x1b\[2K(?:\x1b\[1A)?)+")  # clears the frame before
 
 
-@dataclass(frozen=True)
-class Cluster:
-    """A cluster of local.sh: what a client's environment must hold, and its addresses."""
+class Terminal:
+    """A command in a terminal of its own, and all that it has printed there."""
 
-    environment: dict[str, str]
-    address: str
-    dashboard: str
+    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
+        self.process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        self._ours = ours
+        self._text = b""
+        threading.Thread(target=self._read, daemon=True).start()
 
+    def _read(self) -> None:
+        with suppress(OSError):  # the terminal is closed
+            while piece := os.read(self._ours, 65536):
+                self._text += piece
 
-@contextmanager
-def local_cluster(home: Path) -> Iterator[Cluster]:
-    """Three nodes of one processor, with a token of their own below `home`."""
-    gcs, dashboard, client = free_ports(3)
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
-    environment = {
-        **kept,
-        "PATH": f"{Path(sys.executable).parent}:{kept['PATH']}",
-        "PYTHONPATH": str(ROOT),
-        "STCLIP_LOCAL_CLUSTER": str(home / "state"),
-        "HOME": str(home),  # where the token lies
-    }
-    script = str(ROOT / "configs" / "cluster" / "local.sh")
-    ports = ("--port", str(gcs), "--dashboard-port", str(dashboard), "--client-port", str(client))
-    subprocess.run([script, "start", "--cpus-per-node", "1", *ports], env=environment, check=True)
-    try:
-        yield Cluster(environment, f"LOCALHOST:{gcs}", f"http://127.0.0.1:{dashboard}")
-    finally:
-        subprocess.run([script, "stop"], env=environment, check=True)
+    @property
+    def text(self) -> str:
+        """With the terminal's control sequences."""
+        return self._text.decode("utf-8", "replace")
 
-
-@contextmanager
-def running(command: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """A program that is ended with the block."""
-    process = subprocess.Popen(command, env=environment, cwd=ROOT)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait(timeout=120)
+    def frame(self) -> str:
+        """The newest whole picture of the live view, with its colours."""
+        frames = [CURSOR.sub("", part) for part in FRAME.split(self.text)]
+        return next((one for one in reversed(frames) if "elapsed" in one and "keys:" in one), "")
 
 
-def free_ports(count: int) -> list[int]:
+def wait_until(what: str, condition: Callable[[], object]) -> None:
+    """Raises TimeoutError after PATIENCE."""
+    until = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > until:
+            raise TimeoutError(f"{what}: not within {PATIENCE:g} s")
+        time.sleep(0.3)
+
+
+def free_ports(count: int) -> list[str]:
     """Ports of the loopback that nobody listens on."""
     with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
+        found = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in found:
             one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+        return [str(one.getsockname()[1]) for one in found]
 
 
-async def log_in(browser: Chromium, cluster: Cluster) -> bytes:
-    """Paste the token as a person does; a picture of the question for it."""
-    command = [str(Path(sys.executable).parent / "ray"), "get-auth-token"]
-    token = subprocess.run(command, env=cluster.environment, check=True, capture_output=True, text=True)
-    await browser.open(f"{cluster.dashboard}/#/overview")
-    await browser.wait_for("Authentication Token Required")
-    question = await browser.picture(1280, 600)
-    await browser.type_and_enter(token.stdout.split()[-1])
-    await browser.wait_for("Recent jobs")
-    return question
+def terminal_page(frame: str) -> str:
+    """An HTML page that shows a terminal's text."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(file=io.StringIO(), record=True, width=COLUMNS, force_terminal=True)
+    console.print(Text.from_ansi(frame.strip("\n")))
+    svg = console.export_svg(title="python sweeps/run.py")
+    return f"<html><body style='margin:0'>{svg}</body></html>"
 
 
-async def ray_pictures(browser: Chromium, cluster: Cluster) -> dict[str, bytes]:
-    """Name -> picture of the pages that README.md shows."""
-    pictures = {"ray_token": await log_in(browser, cluster)}
-    await browser.wait_for("DRIVER")
-    pictures["ray_overview"] = await browser.picture()
-    await browser.open(f"{cluster.dashboard}/#/actors")
-    await browser.wait_for("StclipTrial", "spatial-0", "clip-0")
-    pictures["ray_actors"] = await browser.picture(1500, 900)
-    logs, text = await find_logs(browser, cluster)
-    pictures["ray_logs"] = logs
-    pictures["ray_trial_log"] = text
-    return pictures
+async def photograph(sweep: Terminal, dashboard: str, token: str, results: Path, home: Path) -> None:
+    """All pictures; `sweep` runs on the cluster of `dashboard`."""
+    async with Browser(home / "chromium") as browser:
+        await browser.cookie(dashboard, "ray-authentication-token", token)
+        name = "spatial-0003"
+        await asyncio.to_thread(wait_until, "half of the sweep", lambda: "clip-0003" in sweep.text)
+        (home / "terminal.html").write_text(terminal_page(sweep.frame()), encoding="utf-8")
+        await browser.open(f"{dashboard}/#/actors", "StclipTrial")
+        await browser.picture(PICTURES / "ray_actors.png")
+        node, _ = await asyncio.to_thread(find_log, home, name)
+        await browser.open(f"{dashboard}/#/logs?nodeId={node}", f"{name}.log")
+        await browser.picture(PICTURES / "ray_logs.png")
+        log = f"{dashboard}/#/logs/viewer?nodeId={node}&fileName={name}.log"
+        await browser.open(log, "val/R@10")
+        await browser.picture(PICTURES / "ray_log.png")
+        await browser.open((home / "terminal.html").as_uri(), "elapsed")
+        await browser.picture(PICTURES / "terminal.png", height=560)
+        await asyncio.to_thread(wait_until, "the sweep's end", lambda: sweep.process.poll() is not None)
+        [port] = free_ports(1)
+        studies = subprocess.Popen(
+            [str(Path(sys.executable).with_name("optuna-dashboard")), f"sqlite:///{results / 'study.db'}",
+             "--host", "127.0.0.1", "--port", port], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            await asyncio.to_thread(wait_until, "optuna-dashboard", lambda: listens(int(port)))
+            await browser.open(f"http://127.0.0.1:{port}/dashboard/studies/1", "spatial")
+            await browser.picture(PICTURES / "optuna_dashboard.png", settle=6)
+        finally:
+            studies.terminate()
+            studies.wait()
 
 
-async def find_logs(browser: Chromium, cluster: Cluster) -> tuple[bytes, bytes]:
-    """The first node whose log folder holds a trial's file: the list of files, and that file."""
-    command = [str(Path(sys.executable).parent / "ray"), "list", "nodes", "--format", "json"]
-    environment = cluster.environment | {"RAY_AUTH_MODE": "token", "RAY_ADDRESS": cluster.dashboard}
-    listed = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
-    for node in re.findall(r'"node_id": "([0-9a-f]+)"', listed):
-        await browser.open(f"{cluster.dashboard}/#/logs/?nodeId={node}")
-        names = re.findall(r"(?:spatial|clip)-\d{4}\.log", await browser.wait_for("raylet.out"))
-        if names:
-            await browser.call(
-                "Runtime.evaluate",
-                expression=f"[...document.querySelectorAll('a')].find(a => a.innerText.includes('{names[0]}'))"
-                ".scrollIntoView({block: 'center'})",
-            )
-            listing = await browser.picture(1280, 700)
-            await browser.open(f"{cluster.dashboard}/#/logs/viewer?nodeId={node}&fileName={names[0]}")
-            await browser.wait_for("starts:", "epoch 2")
-            return listing, await browser.picture(1280, 600)
-    raise RuntimeError("no node lists a trial's log file")
+def listens(port: int) -> bool:
+    """Whether something on this machine answers at a port."""
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
 
 
-async def optuna_picture(browser: Chromium, study: Path, environment: dict[str, str]) -> bytes:
-    """A study's page in optuna-dashboard."""
-    (port,) = free_ports(1)
-    program = str(Path(sys.executable).parent / "optuna-dashboard")
-    with running([program, "--port", str(port), "--server", "wsgiref", f"sqlite:///{study}"], environment):
-        for _ in range(100):
-            await browser.open(f"http://127.0.0.1:{port}/dashboard/studies/1")
-            await asyncio.sleep(0.5)
-            if "History" in await browser.text():
-                break
-        await browser.wait_for("History", "Hyperparameter Importance")
-        await asyncio.sleep(5)  # the plots draw themselves
-        return await browser.picture(1400, 900)
+def find_log(home: Path, trial: str) -> tuple[str, Path]:
+    """(id of the node that ran a trial, its log file)."""
+    short = Path((home / "state" / "short").read_text().strip())
+    wait_until(f"the log of {trial}", lambda: list(short.glob(f"?/session_2*/logs/{trial}.log")))
+    [log] = short.glob(f"?/session_2*/logs/{trial}.log")
+    raylet = (log.parent / "raylet.out").read_text(errors="replace")
+    found = re.search(r"node_id=([0-9a-f]{56})", raylet)
+    if found is None:
+        raise RuntimeError(f"{log.parent / 'raylet.out'} does not say the node's id")
+    return found[1], log
 
 
-async def terminal_picture(browser: Chromium, results: Path, dashboard: str) -> bytes:
-    """The live view as it is on a terminal of 100 columns, drawn from the sweep's own record."""
-    from sweeps.arguments import make_parser
-    from sweeps.launch import snapshots
-    from sweeps.records import read_records
-    from sweeps.resume import plan_to_resume
-    from sweeps.study_file import study_storage
-    from sweeps.view import LiveView
-
-    plan = plan_to_resume(make_parser().parse_args(["--resume", str(results)]))
-    storage = study_storage(results / "study.db")
-    look = snapshots(plan, lambda: read_records(storage, plan.space.families))
-    console = Console(record=True, width=100, file=io.StringIO(), force_terminal=True)
-    way = f"open {dashboard}, paste the token from `ray get-auth-token`"
-    view = LiveView(look, results=Path("results") / results.name, dashboard=way, console=console)
-    console.print(view.picture(look()))
-    page = results / "terminal.html"
-    svg = console.export_svg(title="python sweeps/run.py --space smoke")
-    page.write_text(f"<body style='margin:0'>{svg}</body>")
-    await browser.open(page.as_uri())
-    await asyncio.sleep(1)
-    return await browser.picture(1240, 560)
-
-
-def save(folder: Path, pictures: dict[str, bytes]) -> None:
-    """As small PNG files of at most 256 colours."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, data in pictures.items():
-        path = folder / f"{name}.png"
-        Image.open(io.BytesIO(data)).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(
-            path, optimize=True
-        )
-        size = path.stat().st_size
-        print(f"{path}: {size} bytes")
-        if size > MOST_BYTES:
-            raise SystemExit(f"error: {path} has {size} bytes, more than {MOST_BYTES}")
-
-
-async def take(home: Path) -> dict[str, bytes]:
-    """All pictures of one sweep."""
-    with local_cluster(home) as cluster:
-        results = home / "results" / "smoke"
-        command = [sys.executable, "sweeps/run.py", "--space", "smoke", "--trials", str(TRIALS), "--name", "smoke",
-                   "--results", str(results.parent), "--address", cluster.address]  # fmt: skip
-        with running(command, cluster.environment) as sweep:
-            while ended(results) < ENDED:
-                if sweep.poll() is not None:
-                    raise SystemExit(f"error: the sweep ended before {ENDED} of its trials")
-                await asyncio.sleep(0.5)
-            async with Chromium() as browser:
-                pictures = await ray_pictures(browser, cluster)
-                pictures["terminal"] = await terminal_picture(browser, results, cluster.dashboard)
-                pictures["optuna"] = await optuna_picture(browser, results / "study.db", cluster.environment)
-    return pictures
-
-
-def ended(results: Path) -> int:
-    """Trials that have ended, from the table."""
-    path = results / "trials.csv"
-    return len(re.findall(r"\b(COMPLETE|PRUNED|FAIL)\b", path.read_text())) if path.is_file() else 0
-
-
-def main() -> None:
-    """Take the pictures and write them."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "benchmarks" / "screenshots"
-    with tempfile.TemporaryDirectory(prefix="st", dir="/tmp") as home:
-        save(folder, asyncio.run(take(Path(home))))
+def main(arguments: list[str]) -> None:
+    """Everything started is ended, also after a failure."""
+    home = Path(tempfile.mkdtemp(prefix="shots-"))
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")} | {
+        "HOME": str(home),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "STCLIP_LOCAL_CLUSTER": str(home / "state"),
+        "STCLIP_CACHE": str(home / "cache"),
+        "TERM": "xterm-256color",
+        "COLORTERM": "truecolor",
+    }
+    PICTURES.mkdir(exist_ok=True)
+    head, dashboard, client = free_ports(3)
+    ports = ["--port", head, "--dashboard-port", dashboard, "--client-port", client]
+    sweep = None
+    try:
+        subprocess.run([LOCAL_SH, "start", *ports, "--cpus-per-node", "1"], env=environment, check=True)
+        run = [sys.executable, "sweeps/run.py", *arguments, "--results", str(home), "--name", "shown"]
+        sweep = Terminal([*run, "--address", f"LOCALHOST:{head}"], environment)
+        token = (home / ".ray" / "auth_token").read_text().strip()
+        asyncio.run(photograph(sweep, f"http://127.0.0.1:{dashboard}", token, home / "shown", home))
+    finally:
+        if sweep is not None:
+            sweep.process.kill()
+            sweep.process.wait()
+        subprocess.run([LOCAL_SH, "stop"], env=environment, check=False)
+        shutil.rmtree(home, ignore_errors=True)
+    for path in sorted(PICTURES.glob("*.png")):
+        print(f"{path.stat().st_size // 1000:5d} kB  {path.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:] or DEFAULT)
