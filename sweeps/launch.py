@@ -185,7 +185,9 @@ def _search(
 
     write_csv_now_and_then = _throttled(write_csv, CSV_SECONDS)
     spots = len(job.store.spots("train"))
-    metrics = SweepMetrics(plan.name, tuple(space.families), spots, space.metric, space.mode, search.snapshot())
+    metrics = SweepMetrics(
+        plan.name, tuple(space.families), spots, space.metric, space.mode, search.snapshot()
+    )
     export_now_and_then = _throttled(lambda: metrics.update(search.snapshot()), METRICS_SECONDS)
 
     def on_step() -> None:

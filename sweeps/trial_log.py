@@ -25,9 +25,9 @@ _FORMAT = logging.Formatter("%(asctime)s [pid %(process)d] %(message)s", datefmt
 def trial_log(folder: Path | None, name: str) -> Iterator[logging.Logger]:
     """A logger that writes to `<folder>/<name>.log`; nowhere without a folder.
 
-    The block's end is the file's last word: all epochs done, the error with its traceback, or stopped from outside. What the file holds
-    already stays: a trial that goes on after its process died goes on in its file, if it is on the same node. A file
-    that cannot be opened is a warning on stderr, not the end of a trial.
+    The block's end is the file's last word: all epochs done, the error with its traceback, or stopped from outside. What
+    the file holds already stays: a trial that goes on after its process died goes on in its file, if it is on the same
+    node. A file that cannot be opened is a warning on stderr, not the end of a trial.
 
     Raises InputError for a name that is no plain file name.
     """
@@ -36,7 +36,9 @@ def trial_log(folder: Path | None, name: str) -> Iterator[logging.Logger]:
             "a trial's name also names its log file: up to 200 letters, digits, '_', '-', '+' and '.', "
             f"not starting with '-', '+' or '.'; got '{name}'"
         )
-    log = logging.Logger(f"stclip.trial.{name}", logging.INFO)  # not registered: nothing of it outlives the trial
+    log = logging.Logger(
+        f"stclip.trial.{name}", logging.INFO
+    )  # not registered: nothing of it outlives the trial
     handler = _handler(folder, name)
     log.addHandler(handler)
     try:

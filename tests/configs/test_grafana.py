@@ -21,7 +21,9 @@ def dashboard():
 
 def queries():
     """title -> the panel's query, a pair for each."""
-    return [(panel["title"], target["expr"]) for panel in dashboard()["panels"] for target in panel["targets"]]
+    return [
+        (panel["title"], target["expr"]) for panel in dashboard()["panels"] for target in panel["targets"]
+    ]
 
 
 def labels_asked_for(query):
@@ -54,7 +56,9 @@ def test_the_data_source_is_chosen_by_the_user():
     targets = [target for panel in tree["panels"] for target in panel["targets"]]
     assert {part["datasource"]["uid"] for part in (*tree["panels"], *targets)} == {"${datasource}"}
     for name in ("sweep", "family"):
-        series, label = re.fullmatch(r"label_values\((\w+)(?:\{.*\})?, (\w+)\)", variables[name]["definition"]).groups()
+        series, label = re.fullmatch(
+            r"label_values\((\w+)(?:\{.*\})?, (\w+)\)", variables[name]["definition"]
+        ).groups()
         assert label in SERIES[series]
 
 

@@ -101,7 +101,9 @@ def _scrape(ray_folder):
         for metric in text_string_to_metric_families(text):
             name = metric.name.removeprefix("ray_")
             for sample in metric.samples if name in LABELS else []:
-                labels = frozenset((key, sample.labels[key]) for key in (*LABELS[name], "le") if key in sample.labels)
+                labels = frozenset(
+                    (key, sample.labels[key]) for key in (*LABELS[name], "le") if key in sample.labels
+                )
                 samples[sample.name, labels] = sample.value
     return samples
 

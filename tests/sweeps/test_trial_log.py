@@ -42,7 +42,11 @@ def test_a_failed_trials_file_ends_with_the_traceback(tmp_path):
 def test_a_stopped_trials_file_says_so(tmp_path):
     with pytest.raises(SystemExit), trial_log(tmp_path, "a-0000"):
         raise SystemExit
-    assert (tmp_path / "a-0000.log").read_text().endswith("stopped by the sweep: pruned, or the whole sweep was stopped\n")
+    assert (
+        (tmp_path / "a-0000.log")
+        .read_text()
+        .endswith("stopped by the sweep: pruned, or the whole sweep was stopped\n")
+    )
 
 
 def test_a_trial_that_goes_on_goes_on_in_its_file(tmp_path):

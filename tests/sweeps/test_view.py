@@ -70,14 +70,16 @@ def picture(snapshot, width=80, console=None, **options):
 
 def test_the_picture_fits_80_columns_and_has_everything():
     lines = picture(
-        two_families(), dashboard="http://127.0.0.1:8265 (token: ray get-auth-token)", time_budget=1800
+        two_families(),
+        dashboard="open http://127.0.0.1:8265, paste the token from `ray get-auth-token`",
+        time_budget=1800,
     )
     text = "\n".join(lines)
     assert max(len(line) for line in lines) <= 80
     (spatial,) = [line for line in lines if line.startswith("spatial ")]
     assert spatial.split()[-7:] == ["7/20", "2", "1", "1", "0.312", "0.052", "6.0x"]
     assert "best spatial: spatial-0003, neighbor_alpha_scale=0.5, temperature=0.07123" in text
-    assert "dashboard: http://127.0.0.1:8265 (token: ray get-auth-token)" in text
+    assert "dashboard: open http://127.0.0.1:8265, paste the token from `ray get-auth-token`" in text
     assert "results: results/a" in text
     assert "Ctrl-C once: stop and report; twice: stop now" in text
     assert "(time budget 30 min 00 s)" in text
