@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ray._raylet import setproctitle
+from ray._raylet import setproctitle  # type: ignore[attr-defined]  # compiled; what Ray itself calls
 from ray.tune.trainable import FunctionTrainable, wrap_function
 
 
