@@ -6,7 +6,8 @@ file that draws them is configs/cluster/grafana.json. Every one has the labels `
 stclip_trials{state}           gauge: started trials that are COMPLETE, PRUNED, FAIL or RUNNING
 stclip_best_recall{k}          gauge, 0 to 1: val R@1, R@5 and R@10 of the family's best complete trial so far, chosen by the
                                sweep's metric, as in the table
-stclip_trial_seconds{state}    histogram: training seconds of each trial that ended
+stclip_trial_seconds{state}    histogram: training seconds of each trial that ended; its buckets are exact, its sum is not,
+                               since Ray counts each trial with the middle of its bucket
 stclip_spots_per_second        gauge: see `spots_per_second`
 """
 
