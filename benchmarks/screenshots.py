@@ -112,6 +112,8 @@ async def photograph(sweep: Terminal, dashboard: str, token: str, results: Path,
         name = "spatial-0003"
         await asyncio.to_thread(wait_until, "half of the sweep", lambda: "clip-0003" in sweep.text)
         (home / "terminal.html").write_text(terminal_page(sweep.frame()), encoding="utf-8")
+        await browser.open(f"{dashboard}/#/overview", "Recent jobs")
+        await browser.picture(PICTURES / "ray_overview.png")
         await browser.open(f"{dashboard}/#/actors", "StclipTrial")
         await browser.picture(PICTURES / "ray_actors.png")
         node, _ = await asyncio.to_thread(find_log, home, name)
