@@ -36,4 +36,7 @@ def named_trainable(
             setproctitle(f"ray::{self.config['name']}")
             return super().step()
 
+    StclipTrial.__qualname__ = (
+        "StclipTrial"  # the dashboard shows it; else "named_trainable.<locals>.StclipTrial"
+    )
     return StclipTrial

@@ -24,7 +24,7 @@ def test_an_actor_is_called_as_its_trial(reuse, shown):
     actor = trainable.__new__(trainable)  # what Ray asks for the name is not yet training
     actor.config = {"name": "clip-0003"}
     assert repr(actor) == shown
-    assert trainable.__name__ == "StclipTrial"
+    assert trainable.__qualname__ == "StclipTrial"
 
 
 @pytest.mark.slow
