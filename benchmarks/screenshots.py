@@ -1,6 +1,6 @@
 """Pictures of a real sweep for the README: the terminal, Ray's dashboard, optuna-dashboard.
 
-    python benchmarks/screenshots.py [ARGUMENTS OF sweeps/run.py ...]      (default: --space smoke --trials 8 --epochs 12)
+    python benchmarks/screenshots.py [ARGUMENTS OF sweeps/run.py ...]      (default: --space smoke --trials 5 --epochs 12)
 
 Starts a cluster of three nodes on this machine (configs/cluster/local.sh, with ports and a token of its own), runs the
 sweep on it as a user would, photographs what a user sees, and ends all of it. Linux only; needs `chromium` and
@@ -33,7 +33,7 @@ from devtools import Browser
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = Path(__file__).resolve().parent / "screenshots"
 LOCAL_SH = str(ROOT / "configs" / "cluster" / "local.sh")
-DEFAULT = ["--space", "smoke", "--trials", "8", "--epochs", "12"]
+DEFAULT = ["--space", "smoke", "--trials", "5", "--epochs", "12"]
 COLUMNS, LINES = 100, 30
 PATIENCE = 240.0  # seconds
 CURSOR = re.compile(r"\x1b\[(?:\d*[ABCDGJK]|\?25[hl])|\r")  # what the live view moves the cursor with
@@ -109,8 +109,8 @@ async def photograph(sweep: Terminal, dashboard: str, token: str, results: Path,
     """All pictures; `sweep` runs on the cluster of `dashboard`."""
     async with Browser(home / "chromium") as browser:
         await browser.cookie(dashboard, "ray-authentication-token", token)
-        name = "spatial-0003"
-        await asyncio.to_thread(wait_until, "half of the sweep", lambda: "clip-0003" in sweep.text)
+        name = "spatial-0001"
+        await asyncio.to_thread(wait_until, "the first trials", lambda: "clip-0001" in sweep.text)
         (home / "terminal.html").write_text(terminal_page(sweep.frame()), encoding="utf-8")
         await browser.open(f"{dashboard}/#/overview", "Recent jobs")
         await browser.picture(PICTURES / "ray_overview.png")
