@@ -99,11 +99,13 @@ class Browser:
             )
         await asyncio.sleep(2.0)  # the server's answer
 
-    async def picture(self, path: Path, height: int = HEIGHT, settle: float = 2.0) -> None:
-        """Write the page as a PNG of WIDTH x `height` pixels, `settle` seconds later, when it has stopped moving."""
+    async def picture(
+        self, path: Path, width: int = WIDTH, height: int = HEIGHT, settle: float = 2.0
+    ) -> None:
+        """Write the page as a PNG of `width` x `height` pixels, `settle` seconds later, when it has stopped moving."""
         await self._ask(
             "Emulation.setDeviceMetricsOverride",
-            width=WIDTH,
+            width=width,
             height=height,
             deviceScaleFactor=1,
             mobile=False,
