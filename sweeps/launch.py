@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from sweeps.search import FamilySearch
 
 CSV_SECONDS = 2.0  # trials.csv is rewritten at most this often while the sweep runs
+METRICS_SECONDS = 1.0  # the same of what Prometheus reads; Ray itself exports every ten seconds
 
 
 def run_sweep(plan: SweepPlan, store: SpotStore, command: str, quiet: bool) -> int:
@@ -164,9 +165,10 @@ def _search(
     """All trials; when the search stops early the switch says why."""
     import ray
 
+    from sweeps.metrics import SweepMetrics
     from sweeps.tuning import run_tuner
 
-    plan, folder = job.plan, job.folder
+    plan, folder, space = job.plan, job.folder, job.plan.space
     view = LiveView(
         snapshots(plan, search.snapshot),
         results=folder.path,
@@ -182,9 +184,15 @@ def _search(
         folder.write_trials_csv(search.snapshot(), parameters)
 
     write_csv_now_and_then = _throttled(write_csv, CSV_SECONDS)
+    spots = len(job.store.spots("train"))
+    metrics = SweepMetrics(
+        plan.name, tuple(space.families), spots, space.metric, space.mode, search.snapshot()
+    )
+    export_now_and_then = _throttled(lambda: metrics.update(search.snapshot()), METRICS_SECONDS)
 
     def on_step() -> None:
         write_csv_now_and_then()
+        export_now_and_then()
         job.runs.beat()
         reason = repeated_reason(search.ended())
         if reason is not None:

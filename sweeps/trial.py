@@ -18,6 +18,7 @@ from stclip.evaluate import read_checkpoint
 from stclip.train import CHECKPOINT, fit
 from sweeps.checkpoints import newest_checkpoint
 from sweeps.failures import is_no_space
+from sweeps.trial_log import epoch_logger, log_start, ray_log_folder, trial_log
 
 FAILURE = "failure"  # key of a last report that says why a trial failed
 NO_SPACE = "no_space"  # key beside it: the disk is full, which is no fault of the trial's
@@ -55,28 +56,33 @@ def make_trainable(
     """A Tune function trainable. `request_of` turns the search's suggestion into a request; it travels to the workers."""
 
     def trainable(config: dict[str, Any]) -> None:
-        run_trial(request_of(config))
+        run_trial(request_of(config), config["params"])
 
     return trainable
 
 
-def run_trial(request: TrialRequest) -> None:
+def run_trial(request: TrialRequest, params: Mapping[str, Any]) -> None:
     """Train and report `val/…` and `train/…` after every epoch; save a checkpoint now and then, and at the end.
 
     An exception ends the trial, not its process: the last report carries the reason and the traceback goes to
     error.txt in the trial's folder. A restarted trial goes on from its newest checkpoint, of this run of the sweep or of
-    one before.
+    one before. `params`, the searched ones, are for its log file.
     """
     from ray import tune
 
     try:
         config = request.config()
         restored = tune.get_checkpoint()
-        with restored.as_directory() if restored else nullcontext() as folder:
+        with (
+            trial_log(ray_log_folder(), request.name) as log,
+            restored.as_directory() if restored else nullcontext() as folder,
+        ):
+            log_start(log, config, params, request.folder)
             start = Path(folder) / CHECKPOINT if folder else _of_earlier_runs(request)
             done = 0 if start is None or folder else _report_again(start, request.known_epochs)
             if done < config.trainer.max_epochs:
-                fit(config, Path(request.folder), callbacks=[_reporter()], resume_from=start, save=False)
+                callbacks = [epoch_logger(log), _reporter()]
+                fit(config, Path(request.folder), callbacks=callbacks, resume_from=start, save=False)
     except Exception as error:
         _write_error(Path(request.folder))
         tune.report({FAILURE: failure_reason(error), NO_SPACE: is_no_space(error)})

@@ -18,6 +18,7 @@ from sweeps.records import trial_name
 from sweeps.search import FamilySearch
 from sweeps.stopping import StopSwitch
 from sweeps.trial import make_trainable
+from sweeps.trial_actor import named_trainable
 
 ENDLESS = 10**9  # Tune's own trial limit; the search says FINISHED when every family's budget is used up
 
@@ -34,9 +35,13 @@ def run_tuner(
 
     `storage`: the folder that Tune's files of this run go to, with the trials' checkpoints; it is made.
     """
-    trainable = tune.with_resources(
+    function = tune.with_resources(
         make_trainable(plan.request), {"cpu": resources.cpus, "gpu": resources.gpus}
     )
+    # A new process costs about four CPU seconds of imports, which is more than many a trial on one machine takes. On a
+    # cluster trials are long, and each gets its own, so that Ray's dashboard lists it as an actor by its name.
+    reuse = plan.address is None
+    trainable = named_trainable(function, reuse)
     tuner = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
@@ -44,7 +49,7 @@ def run_tuner(
             scheduler=FamilyEarlyStopping(search, switch.break_off),
             num_samples=ENDLESS,
             max_concurrent_trials=resources.max_concurrent,
-            reuse_actors=True,  # a new process costs about four CPU seconds of imports
+            reuse_actors=reuse,
             trial_name_creator=_readable_name,
             trial_dirname_creator=_readable_name,
         ),

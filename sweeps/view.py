@@ -6,11 +6,13 @@ The view asks for a `Snapshot` and draws it; it knows nothing of Optuna or Ray.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 
@@ -22,7 +24,7 @@ from rich.text import Text
 
 from sweeps.records import TrialRecord
 from sweeps.summary import last_line, lift
-from sweeps.words import clock, duration, epochs, number, printable, settings
+from sweeps.words import duration, epochs, number, printable, settings
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +72,7 @@ class LiveView:
         quiet: show nothing.
         console: where to write; None for standard output.
         now: a clock in seconds.
+        date: what stands before each plain line, as in the other logs of a job.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class LiveView:
         quiet: bool = False,
         console: Console | None = None,
         now: Callable[[], float] = time.monotonic,
+        date: Callable[[], datetime] = datetime.now,
     ) -> None:
         self._snapshot = snapshot
         self._results = results
@@ -92,6 +96,7 @@ class LiveView:
         self._quiet = quiet
         self._console = console or Console()
         self._now = now
+        self._date = date
         self._start = now()
         self._done_at_start: int | None = None
         self._last_status = now()
@@ -110,7 +115,7 @@ class LiveView:
         if self._live is not None:
             self._live.start()
         else:
-            for what, where in self._places():
+            for what, where in self._places(keys=has_keyboard()):
                 self._line(f"{what}: {where}")
         self._thread.start()
         return self
@@ -165,7 +170,7 @@ class LiveView:
             self._line("; ".join([*parts, self._times(snap)]))
 
     def _line(self, text: str) -> None:
-        text = f"[{clock(self._now() - self._start)}] {text}"
+        text = f"{self._date():%Y-%m-%d %H:%M:%S} {text}"
         self._console.print(text, soft_wrap=True, markup=False, highlight=False, emoji=False)
 
     def _event_line(self, record: TrialRecord, snap: Snapshot) -> str:
@@ -234,9 +239,9 @@ class LiveView:
 
     # -- words for both
 
-    def _places(self) -> list[tuple[str, str]]:
+    def _places(self, keys: bool = True) -> list[tuple[str, str]]:
         dashboard = [("dashboard", self._dashboard)] if self._dashboard else []
-        return [*dashboard, ("results", str(self._results)), ("keys", _HINT)]
+        return [*dashboard, ("results", str(self._results)), *([("keys", _HINT)] if keys else [])]
 
     def _times(self, snap: Snapshot) -> str:
         elapsed = self._now() - self._start
@@ -258,6 +263,11 @@ class LiveView:
             return pace
         within = max(0.0, self._time_budget - elapsed)
         return within if pace is None else min(pace, within)
+
+
+def has_keyboard() -> bool:
+    """Whether a person can press Ctrl-C here; not in a job, whose log nobody types into."""
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def _done(snap: Snapshot) -> int:

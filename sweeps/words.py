@@ -30,13 +30,6 @@ def epochs(count: int) -> str:
     return f"{count} epoch{'' if count == 1 else 's'}"
 
 
-def clock(seconds: float) -> str:
-    """`04:12` or `1:04:12`, for the front of a log line."""
-    whole = max(0, int(seconds))
-    hours, minutes = divmod(whole // 60, 60)
-    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes:02d}:{whole % 60:02d}"
-
-
 def settings(params: Mapping[str, Any]) -> str:
     """`temperature=0.07, lr=0.001`: dotted keys cut to their last component where that is clear."""
     names = {key: column.removeprefix("config_") for key, column in config_columns(params).items()}

@@ -24,7 +24,15 @@ YAMLS = sorted(CLUSTER.glob("*.yaml"))
 
 def test_there_is_a_file_for_each_kind_of_cluster():
     found = {path.name for path in CLUSTER.iterdir()}
-    assert found == {"README.md", "aws.yaml", "kuberay.yaml", "local.sh", "run_or_resume.sh", "slurm.sh"}
+    assert found == {
+        "README.md",
+        "aws.yaml",
+        "grafana.json",
+        "kuberay.yaml",
+        "local.sh",
+        "run_or_resume.sh",
+        "slurm.sh",
+    }
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
@@ -38,7 +46,9 @@ def test_scripts_are_sound(script):
         assert linted.returncode == 0, linted.stdout
 
 
-@pytest.mark.parametrize("path", [*SCRIPTS, *YAMLS, CLUSTER / "README.md"], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", [*SCRIPTS, *YAMLS, CLUSTER / "README.md", CLUSTER / "grafana.json"], ids=lambda path: path.name
+)
 def test_nothing_of_a_certain_machine_or_person_is_in_them(path):
     text = path.read_text()
     assert str(PROJECT_ROOT) not in text

@@ -1,12 +1,15 @@
 """Whole sweeps as a user starts them: a real Ray, real trials, the folder they leave, and no process left behind."""
 
+import json
 import math
 import os
 import signal
 import time
 from pathlib import Path
+from wsgiref.util import setup_testing_defaults
 
 import numpy as np
+import optuna_dashboard
 import pytest
 
 from stclip.config import Experiment
@@ -133,6 +136,27 @@ def test_the_studies_say_what_the_table_says(whole):
     assert whole.states() == {
         family: [row["state"] for row in rows if row["family"] == family] for family in ("spatial", "shaky")
     }
+
+
+def test_optuna_dashboard_opens_the_studies(whole):
+    app = optuna_dashboard.wsgi(f"sqlite:///{whole.folder / 'study.db'}")
+    studies = asked(app, "/api/studies")["study_summaries"]
+    assert {study["study_name"]: study["directions"] for study in studies} == {
+        "spatial": ["maximize"],
+        "shaky": ["maximize"],
+    }
+    for study in studies:
+        shown = asked(app, f"/api/studies/{study['study_id']}")
+        assert [t["state"].upper() for t in shown["trials"]] == whole.states()[study["study_name"]]
+
+
+def asked(app, path):
+    """The JSON that a WSGI application answers to a GET."""
+    environment, status = {"PATH_INFO": path}, []
+    setup_testing_defaults(environment)
+    body = b"".join(app(environment, lambda line, headers, error=None: status.append(line)))
+    assert status == ["200 OK"]
+    return json.loads(body)
 
 
 def test_the_winner_is_the_complete_trial_with_the_best_val_metric(whole):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import logging
+import os
+import pty
 import threading
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,7 @@ from sweeps.records import TrialRecord
 from sweeps.summary import build_summary
 from sweeps.table import final_table
 from sweeps.view import FamilyStatus, LiveView, Snapshot
-from sweeps.words import clock, duration, number, settings
+from sweeps.words import duration, number, settings
 
 
 def record(family="spatial", number=3, state="COMPLETE", r10=0.312, error=None, params=None):
@@ -35,6 +38,10 @@ def two_families(events=()):
     return Snapshot(families, list(events))
 
 
+DATE = datetime(2026, 11, 25, 9, 4, 5)
+STAMP = "2026-11-25 09:04:05 "
+
+
 class Clock:
     def __init__(self):
         self.seconds = 100.0
@@ -45,9 +52,8 @@ class Clock:
 
 def plain_view(snapshot, **options):
     out = io.StringIO()
-    view = LiveView(
-        snapshot, results=Path("results/a"), console=Console(file=out, width=80, _environ={}), **options
-    )
+    console = Console(file=out, width=80, _environ={})
+    view = LiveView(snapshot, results=Path("results/a"), console=console, date=lambda: DATE, **options)
     return view, out
 
 
@@ -64,14 +70,16 @@ def picture(snapshot, width=80, console=None, **options):
 
 def test_the_picture_fits_80_columns_and_has_everything():
     lines = picture(
-        two_families(), dashboard="http://127.0.0.1:8265 (token: ray get-auth-token)", time_budget=1800
+        two_families(),
+        dashboard="open http://127.0.0.1:8265, paste the token from `ray get-auth-token`",
+        time_budget=1800,
     )
     text = "\n".join(lines)
     assert max(len(line) for line in lines) <= 80
     (spatial,) = [line for line in lines if line.startswith("spatial ")]
     assert spatial.split()[-7:] == ["7/20", "2", "1", "1", "0.312", "0.052", "6.0x"]
     assert "best spatial: spatial-0003, neighbor_alpha_scale=0.5, temperature=0.07123" in text
-    assert "dashboard: http://127.0.0.1:8265 (token: ray get-auth-token)" in text
+    assert "dashboard: open http://127.0.0.1:8265, paste the token from `ray get-auth-token`" in text
     assert "results: results/a" in text
     assert "Ctrl-C once: stop and report; twice: stop now" in text
     assert "(time budget 30 min 00 s)" in text
@@ -129,10 +137,10 @@ def test_a_finished_trial_is_one_line_that_says_everything():
     view.refresh()
     first, second = out.getvalue().splitlines()
     assert first == (
-        "[00:00] spatial-0007 COMPLETE; val/R@10 0.250 (chance 0.052, lift 4.8x); 20 epochs in 11 s; "
+        f"{STAMP}spatial-0007 COMPLETE; val/R@10 0.250 (chance 0.052, lift 4.8x); 20 epochs in 11 s; "
         "neighbor_alpha_scale=0.5, temperature=0.07123; best so far 0.312 by spatial-0003"
     )
-    assert second.startswith("[00:00] clip-0002 FAIL; ValueError: loss is NaN; 20 epochs")
+    assert second.startswith(f"{STAMP}clip-0002 FAIL; ValueError: loss is NaN; 20 epochs")
     assert second.endswith("no best yet")
 
 
@@ -143,7 +151,8 @@ def test_the_status_line_comes_at_most_every_30_seconds():
         view.refresh()
         now.seconds += 1
     lines = out.getvalue().splitlines()
-    assert [line[:7] for line in lines] == ["[00:30]", "[01:00]"]
+    assert [line.partition("elapsed ")[2].partition(",")[0] for line in lines] == ["30 s", "1 min 00 s"]
+    assert all(line.startswith(STAMP) for line in lines)
     assert "spatial 7/20 done (2 running, 1 pruned, 1 failed); clip 3/20 done" in lines[0]
 
 
@@ -171,10 +180,21 @@ def test_the_view_looks_by_itself_and_once_more_at_the_end():
         pending.append(record(number=2))
     text = out.getvalue()
     assert text.count("spatial-0001 COMPLETE") == 1 and text.count("spatial-0002 COMPLETE") == 1
-    assert (
-        "dashboard: http://127.0.0.1:8265" in text and "results: results/a" in text and "Ctrl-C once" in text
-    )
+    assert "dashboard: http://127.0.0.1:8265" in text and "results: results/a" in text
     assert not [t for t in threading.enumerate() if t.name == "sweep-view"]
+
+
+def test_keys_are_named_only_where_there_is_a_keyboard(monkeypatch):
+    ends = pty.openpty()
+    with os.fdopen(ends[0]), os.fdopen(ends[1]) as keyboard, Path(os.devnull).open() as nobody:
+        shown = {}
+        for stdin in (keyboard, nobody):
+            monkeypatch.setattr("sys.stdin", stdin)
+            view, out = plain_view(two_families)
+            with view:
+                pass
+            shown[stdin] = "Ctrl-C once: stop and report" in out.getvalue()
+    assert shown == {keyboard: True, nobody: False}
 
 
 def test_a_terminal_gets_a_picture_that_is_cleared_at_the_end():
@@ -306,7 +326,6 @@ def test_the_final_table_gives_parameters_reasons_verdict_and_places():
 
 def test_words():
     assert [duration(s) for s in (0.4, 59.6, 185, 7620)] == ["0 s", "1 min 00 s", "3 min 05 s", "2 h 07 min"]
-    assert [clock(s) for s in (5, 252, 3852)] == ["00:05", "04:12", "1:04:12"]
     assert [number(v) for v in (0.12345, None, float("nan"))] == ["0.123", "-", "-"]
     assert settings({"model.image.dropout": 0.1, "model.genes.dropout": 0.2, "data.batching": "random"}) == (
         "model.image.dropout=0.1, model.genes.dropout=0.2, batching=random"
@@ -317,4 +336,4 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines():
     out = io.StringIO()
     console = Console(file=out, width=80, force_terminal=True, _environ={"TERM": "dumb"})
     LiveView(lambda: two_families([record()]), results=Path("results/a"), console=console).refresh()
-    assert out.getvalue().startswith("[00:00] spatial-0003 COMPLETE")
+    assert "spatial-0003 COMPLETE" in out.getvalue() and "\x1b" not in out.getvalue()

@@ -1,0 +1,99 @@
+"""Each trial's log file: what is in it, and that a real sweep leaves one for each trial among Ray's logs."""
+
+from pathlib import Path
+
+import pytest
+
+from stclip.config import Experiment
+from stclip.errors import InputError
+from sweeps.trial_log import epoch_line, log_start, ray_log_folder, trial_log
+from tests.sweeps.sweep_runner import SPATIAL
+
+SHAKY = {  # half of its settings make the loss NaN
+    "loss": {"name": "clip"},
+    "parameters": {"optimizer.lr": {"type": "choice", "values": [1e-3, 1e30]}},
+}
+SETTINGS = {"model.temperature": 0.0712345, "optimizer.lr": 0.001}
+
+
+def test_a_complete_trials_file_has_its_start_and_its_end(tmp_path):
+    with trial_log(tmp_path, "spatial-0007") as log:
+        log_start(log, Experiment(seed=5), SETTINGS, "/r/trials/spatial-0007")
+        log.info(epoch_line(3, {"val/R@10": 0.41234, "train/loss": 3.2114}, 1.239))
+    lines = [line.split("] ", 1)[1] for line in (tmp_path / "spatial-0007.log").read_text().splitlines()]
+    assert lines[0] == "starts: temperature=0.07123, lr=0.001"
+    assert lines[1].startswith("seed 5, ")
+    assert lines[2:] == [
+        "files in /r/trials/spatial-0007",
+        "epoch 3: val/R@10 0.412, train/loss 3.211, 1.24 s",
+        "complete",
+    ]
+
+
+def test_a_failed_trials_file_ends_with_the_traceback(tmp_path):
+    with pytest.raises(ValueError, match="no such tile"), trial_log(tmp_path, "a-0000"):
+        raise ValueError("no such tile")
+    text = (tmp_path / "a-0000.log").read_text()
+    assert "failed: ValueError: no such tile" in text
+    assert "Traceback (most recent call last)" in text
+    assert "test_trial_log.py" in text
+
+
+def test_a_stopped_trials_file_says_so(tmp_path):
+    with pytest.raises(SystemExit), trial_log(tmp_path, "a-0000"):
+        raise SystemExit
+    assert (
+        (tmp_path / "a-0000.log")
+        .read_text()
+        .endswith("stopped by the sweep: pruned, or the whole sweep was stopped\n")
+    )
+
+
+def test_a_trial_that_goes_on_goes_on_in_its_file(tmp_path):
+    for _ in range(2):
+        with trial_log(tmp_path, "a-0000"):
+            pass
+    assert (tmp_path / "a-0000.log").read_text().count("complete") == 2
+
+
+@pytest.mark.parametrize("name", ["../a", "a/b", "", ".a", "a\nb", "a" * 201])
+def test_a_name_that_is_no_file_name_is_refused(tmp_path, name):
+    with pytest.raises(InputError, match="names its log file"), trial_log(tmp_path, name):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_a_warning(tmp_path, capsys):
+    with trial_log(tmp_path / "absent", "a-0000") as log:
+        log.info("goes nowhere")
+    assert "no log file for trial a-0000" in capsys.readouterr().err
+
+
+def test_without_ray_there_is_no_folder_and_no_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert ray_log_folder() is None
+    with trial_log(None, "a-0000") as log:
+        log.info("goes nowhere")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_epochs_missing_metrics_show_as_a_dash():
+    assert epoch_line(1, {}, 0.5) == "epoch 1: val/R@10 -, train/loss -, 0.50 s"
+
+
+@pytest.mark.slow
+def test_a_sweep_leaves_a_log_file_for_each_trial(runner):
+    space = runner.space("logged", {"spatial": SPATIAL, "shaky": SHAKY}, trials=6, epochs=3)
+    over = runner.run(space, "logged")
+    sessions = (Path(runner.tmp) / "ray").glob("session_2*")
+    logs = {path.stem: path.read_text() for session in sessions for path in session.glob("logs/*-????.log")}
+    states = {row["name"]: row["state"] for row in over.rows()}
+    assert len(states) == 12
+    assert "FAIL" in states.values()  # else the test shows nothing about tracebacks
+    for name, state in states.items():
+        assert "starts: " in logs[name]
+        if state == "COMPLETE":
+            assert "epoch 3: val/R@10 0." in logs[name]
+            assert logs[name].endswith("complete\n")
+        else:
+            assert "Traceback (most recent call last)" in logs[name]
