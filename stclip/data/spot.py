@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from stclip.errors import DataError
+from stclip.errors import DataError, shorten
 
 PARTS = ("png", "txt", "json")
-MAX_MEMBER_BYTES = 64 * 2**20
+# The most that is read of a member. Text takes up to thirty times its bytes once it is split or parsed.
+MAX_BYTES = {"png": 64 * 2**20, "txt": 4 * 2**20, "json": 2**20}
+MAX_NAME = 200  # characters of a spot's name: the store gives every name the room of the longest
 MAX_TILE_SIDE = 4096  # pixels
 _SKIP_HINT = "put it right, or leave such spots out with data.on_bad_spot: skip"
 
@@ -54,7 +56,9 @@ def decode(raw: RawSpot) -> Spot:
     Raises DataError: one line with the shard, the member and what to do.
     """
     for part in raw.oversized:
-        raise _bad(raw, part, f"larger than {MAX_MEMBER_BYTES // 2**20} MB")
+        raise _bad(raw, part, f"larger than {MAX_BYTES[part] // 2**20} MB")
+    if len(raw.key) > MAX_NAME or not raw.key.isprintable():
+        raise _bad(raw, "*", f"a spot's name is printable and has at most {MAX_NAME} characters")
     for part in PARTS:
         if part not in raw.parts:
             raise _bad(raw, part, "missing")
@@ -63,7 +67,7 @@ def decode(raw: RawSpot) -> Spot:
 
 
 def _bad(raw: RawSpot, part: str, what: str) -> DataError:
-    return DataError(f"{raw.shard}: member '{raw.key}.{part}': {what}; {_SKIP_HINT}")
+    return DataError(f"{raw.shard}: member '{shorten(raw.key, MAX_NAME)}.{part}': {what}; {_SKIP_HINT}")
 
 
 def _decode_place(raw: RawSpot) -> tuple[float, float]:

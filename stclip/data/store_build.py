@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,6 +23,7 @@ from stclip.data.spot import RawSpot, Spot, decode
 from stclip.errors import DataError
 
 CHUNK = 32  # spots that one task of the thread pool decodes
+CHUNK_BYTES = 8 * 2**20  # a chunk is full when it holds more; some twenty wait in memory
 
 
 def build_store(
@@ -139,8 +139,15 @@ def _decode_sized(raw: RawSpot, image_size: int) -> Spot | DataError:
 
 
 def _chunks(spots: Iterable[RawSpot]) -> Iterator[list[RawSpot]]:
-    spots = iter(spots)
-    while chunk := list(islice(spots, CHUNK)):
+    chunk: list[RawSpot] = []
+    size = 0
+    for spot in spots:
+        chunk.append(spot)
+        size += sum(map(len, spot.parts.values()))
+        if len(chunk) == CHUNK or size > CHUNK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
         yield chunk
 
 
