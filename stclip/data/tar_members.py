@@ -93,6 +93,4 @@ def _check_end(file: BinaryIO, offset: int) -> None:
         raise tarfile.ReadError("no end-of-archive mark after the last readable member")
     while block := file.read(_TAIL_BYTES):
         if block.count(0) != len(block):
-            raise tarfile.ReadError(
-                "content after the end-of-archive mark: zeroed inside, or two tars in one file"
-            )
+            raise tarfile.ReadError("content after its end mark: two tars in one file?")
