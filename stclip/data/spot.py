@@ -111,10 +111,12 @@ def _decode_sentence(raw: RawSpot) -> str:
 def _decode_tile(raw: RawSpot) -> np.ndarray:
     from PIL import Image, UnidentifiedImageError
 
+    data = raw.parts["png"]
     try:
-        with Image.open(BytesIO(raw.parts["png"]), formats=("PNG",)) as image:
-            if max(image.size) > MAX_TILE_SIDE:  # known from the header: nothing is decoded yet
-                raise _bad(raw, "png", f"a tile's side is at most {MAX_TILE_SIDE} pixels, got {image.size}")
+        # Pillow warns on stderr of a picture that is only large, and reads on; its header may also stand there twice.
+        _check_size(raw, (int.from_bytes(data[16:20]), int.from_bytes(data[20:24])))
+        with Image.open(BytesIO(data), formats=("PNG",)) as image:
+            _check_size(raw, image.size)  # from the header: nothing is decoded yet
             if image.mode.startswith("I"):  # 16-bit grey: convert() would clip everything to white
                 grey = (np.asarray(image) >> 8).astype(np.uint8)
                 return np.repeat(grey[:, :, None], 3, axis=2)
@@ -125,6 +127,12 @@ def _decode_tile(raw: RawSpot) -> np.ndarray:
         raise _bad(raw, "png", "broken PNG (not an image in PNG format)") from None
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise _bad(raw, "png", f"broken PNG ({one_line(error)})") from None
+
+
+def _check_size(raw: RawSpot, size: tuple[int, int]) -> None:
+    is_png = raw.parts["png"].startswith(b"\x89PNG\r\n\x1a\n")
+    if is_png and max(size) > MAX_TILE_SIDE:
+        raise _bad(raw, "png", f"a tile's side is at most {MAX_TILE_SIDE} pixels, got {size}")
 
 
 def _short(value: Any) -> str:

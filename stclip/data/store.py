@@ -17,11 +17,11 @@ from stclip.config import DataConfig
 from stclip.data.locate import dataset_dir
 from stclip.data.shards import slide_shards
 from stclip.data.splits import SPLITS, Splits, read_splits
+from stclip.data.store_seal import META, changed_files, read_meta
 from stclip.errors import DataError, unknown_name
 from stclip.paths import user_path
 
-FORMAT_VERSION = 1
-META = "meta.json"
+FORMAT_VERSION = 2
 Progress = Callable[[int, int], None]
 
 
@@ -158,7 +158,7 @@ def _writable(parents: tuple[Path, ...]) -> Path:
 
 def _open(path: Path, dataset_name: str) -> SpotStore:
     try:
-        meta = json.loads((path / META).read_text(encoding="utf-8"))
+        meta = read_meta(path)
         arrays = {
             name: np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
             for name in ("tiles", "genes", "xy", "slide_index", "neighbor_ids", "neighbor_alphas")
@@ -175,10 +175,25 @@ def _open(path: Path, dataset_name: str) -> SpotStore:
             geneless_spots=meta["geneless_spots"],
             **arrays,
         )
-    except (OSError, ValueError, EOFError, LookupError, TypeError) as error:
-        raise DataError(
-            f"{path}: the spot store is damaged ({error}); delete this folder, it is built again"
-        ) from None
+    except (OSError, ValueError, EOFError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise _damaged(path, str(error)) from None
+
+
+def check_content(store: SpotStore) -> None:
+    """Raise DataError when an array of the store is not what was written, which its size alone does not tell.
+
+    Reads every file once: done before a run, not by each of a sweep's trials.
+    """
+    try:
+        changed = list(changed_files(store.path, read_meta(store.path)["files"]))
+    except (OSError, ValueError) as error:
+        raise _damaged(store.path, str(error)) from None
+    if changed:
+        raise _damaged(store.path, f"the content of {', '.join(changed)} has changed")
+
+
+def _damaged(path: Path, what: str) -> DataError:
+    return DataError(f"{path}: the spot store is damaged ({what}); delete this folder, it is built again")
 
 
 def _dataset_name(dataset: Path) -> str:

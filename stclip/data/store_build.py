@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections import deque
@@ -20,6 +19,7 @@ from stclip.data.neighbors import spot_neighbors
 from stclip.data.shards import empty_slide, raw_spots
 from stclip.data.splits import SPLITS, Splits
 from stclip.data.spot import RawSpot, Spot, decode
+from stclip.data.store_seal import META, sealed
 from stclip.errors import DataError
 
 CHUNK = 32  # spots that one task of the thread pool decodes
@@ -77,7 +77,7 @@ def _write_arrays(
     arrays["keys"] = np.array([key for slide in slides for key in slide.keys])
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array, allow_pickle=False)
-    meta = {
+    meta: dict[str, Any] = {
         "slides": names,
         "vocabulary": vocabulary,
         "first_rows": first_rows.tolist(),
@@ -86,7 +86,7 @@ def _write_arrays(
         "absent_genes": absent,
         "geneless_spots": int((genes[:, 0] < 0).sum()),
     }
-    (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+    (folder / META).write_text(sealed(meta, folder), encoding="utf-8")
 
 
 def _read_slide(
