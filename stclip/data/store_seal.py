@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
+import numpy as np
+
 META = "meta.json"
+_NOTE = ".sum"  # beside a file that joined the store later
 _LARGEST_META = 256 * 2**20  # bytes; a vocabulary of a million genes takes 10 MB
 _BLOCK = 2**22  # bytes read at once
 
@@ -38,11 +42,32 @@ def read_meta(folder: Path) -> dict[str, Any]:
     return tree
 
 
-def changed_files(folder: Path, files: Mapping[str, tuple[int, int]]) -> Iterator[str]:
-    """Names of the files whose content is not what was written. Reads them all, at more than 1 GB/s from memory."""
-    for name, (_, expected) in files.items():
-        if checksum(folder / name) != expected:
-            yield name
+def seal_later_file(draft: Path, name: str) -> None:
+    """Note size and checksum of a file that joins the store after it was built, before `draft` gets its name there."""
+    note = json.dumps([draft.stat().st_size, checksum(draft)])
+    (draft.parent / f"{name}{_NOTE}").write_text(note, encoding="utf-8")
+
+
+def changed_files(folder: Path, files: Mapping[str, Sequence[int]]) -> list[str]:
+    """Names of the files whose content is not what was written. Reads them all, at more than 1 GB/s from memory.
+
+    `files`: those of meta.json; the ones that joined later are found by their notes. Raises ValueError for a broken note.
+    """
+    known = dict(files)
+    for note in folder.glob(f"*.npy{_NOTE}"):
+        name = note.name.removesuffix(_NOTE)
+        if (folder / name).exists():
+            size, value = json.loads(note.read_text(encoding="utf-8"))
+            known[name] = (size, value)
+    return [name for name, (_, expected) in known.items() if checksum(folder / name) != expected]
+
+
+def read_array(path: Path) -> np.ndarray:
+    """A .npy file as a read-only memory map, never unpickled. Raises OSError, or ValueError when it is damaged."""
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (EOFError, SyntaxError, TokenError) as error:  # numpy reads the header as a Python literal
+        raise ValueError(f"{path.name}: {error}") from None
 
 
 def checksum(path: Path) -> int:
