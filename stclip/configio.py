@@ -23,7 +23,21 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML that refuses a key given twice (plain YAML keeps the last one silently), and `<<`."""
+    """Safe YAML that refuses a key given twice (plain YAML keeps the last one silently), and `<<`.
+
+    Depth is limited while it is read: PyYAML takes quadratic time, and Python's whole stack, for thousands of brackets.
+    """
+
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self._depth += 1
+        if self._depth > _DEEPEST + 1:
+            raise RecursionError
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._depth -= 1
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()

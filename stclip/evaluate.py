@@ -6,13 +6,41 @@ from pathlib import Path
 from typing import Any, Literal
 
 from stclip.config import Experiment
+from stclip.errors import InputError
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint's content, on the CPU, as tensors and plain values only (`weights_only=True`: no code is run)."""
+    """A checkpoint's content, on the CPU, as tensors and plain values only (`weights_only=True`: no code is run).
+
+    Raises InputError for a file that is no checkpoint, or holds anything else: it is refused, not run.
+    """
+    import pickle
+
     import torch
 
-    return torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such checkpoint") from None
+    except (
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+    ) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise InputError(
+            f"{path}: not a checkpoint that is safe to read (cut short, or holds more than tensors and plain values: {reason}); "
+            "delete it, and use one that this program wrote"
+        ) from None
+    if not isinstance(content, dict):
+        raise InputError(
+            f"{path}: not a checkpoint of stclip (a {type(content).__name__}); give another file"
+        )
+    return content
 
 
 def evaluate(config: Experiment, checkpoint: Path, split: Literal["val", "test"]) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 
 from stclip.config import Experiment
-from stclip.data.store import SpotStore, open_store
+from stclip.data.store import SpotStore, check_content, open_store
 from stclip.errors import ConfigError, InputError
 from stclip.progress import ProgressBar
 from stclip.registry import FROZEN_FEATURES
@@ -23,6 +23,7 @@ def prepare_data(config: Experiment, quiet: bool = False) -> SpotStore:
         ensure_builtin(config.data, bar.update)
     with ProgressBar("building the spot store", quiet) as bar:
         store = open_store(config.data, bar.update)
+    check_content(store)
     if config.model.image.name in FROZEN_FEATURES:
         frozen_features(store, config.model.image.name)
     return store

@@ -7,11 +7,12 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
-from stclip.data.spot import MAX_MEMBER_BYTES, PARTS, RawSpot, Spot, decode, one_line
+from stclip.data.spot import MAX_BYTES, PARTS, RawSpot, Spot, decode, one_line
+from stclip.data.tar_members import Member, TarError, regular_members
 from stclip.errors import DataError, shorten
 
 
@@ -155,22 +156,25 @@ def slide_shards(dataset_dir: Path, slide: str) -> list[Path]:
 def raw_spots(dataset_dir: Path, slide: str) -> Iterator[RawSpot]:
     """The members of every spot, grouped by the name before the LAST dot (spot names may hold dots).
 
+    Only regular files that end in .png, .txt or .json are read; all others (.npy, .pickle, links, devices) are passed
+    over. Nothing is unpacked to disk, so folders and `..` in a member's name mean nothing.
     A spot comes as soon as its three members are read; one that lacks a member, at the end of its shard.
     Raises DataError for faults of a shard as a whole: unreadable, truncated, a key given twice.
     """
     seen: set[str] = set()
     for shard in slide_shards(dataset_dir, slide):
         pending: dict[str, dict[str, bytes]] = {}
-        oversized = _check_tar(shard)
-        for name, data in _tar_members(shard, oversized):
-            key, part = _key_and_part(name)
-            parts = pending.setdefault(key, {})
-            if key in seen or part in parts:
-                raise _given_twice(shard, key)
-            parts[part] = data
-            if len(parts) == len(PARTS):
-                seen.add(key)
-                yield RawSpot(slide, key, shard, pending.pop(key))
+        with _opened(shard) as file:
+            members, oversized = _parts_of(shard, file)
+            for member in members:
+                key, part = _key_and_part(member.name)
+                parts = pending.setdefault(key, {})
+                if key in seen or part in parts:
+                    raise _given_twice(shard, key)
+                parts[part] = _content(shard, file, member)
+                if len(parts) == len(PARTS):
+                    seen.add(key)
+                    yield RawSpot(slide, key, shard, pending.pop(key))
         too_large = [_key_and_part(name) for name in sorted(oversized)]
         for key in sorted({*pending, *(key for key, _ in too_large)}):
             if key in seen:
@@ -195,34 +199,35 @@ def _is_part(name: str) -> bool:
     return part in PARTS and bool(key) and not key.startswith(".")  # "._x.png": what macOS puts into archives
 
 
-def _check_tar(shard: Path) -> set[str]:
-    """Walk the headers: names of members that are too large. Raises DataError for a tar that is not whole.
-
-    tarfile, and webdataset with it, takes a tar that breaks off between two members for a complete one.
-    """
-    import tarfile
-
+def _parts_of(shard: Path, file: BinaryIO) -> tuple[list[Member], set[str]]:
+    """The members that make up spots, and the names of those that are too large to be read. Raises DataError."""
     try:
-        with shard.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
-            oversized = {m.name for m in tar if m.isreg() and _is_part(m.name) and m.size > MAX_MEMBER_BYTES}
-            file.seek(tar.offset)
-            if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-                raise tarfile.ReadError("no end-of-archive mark after the last readable member")
-    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
+        found = [member for member in regular_members(file) if _is_part(member.name)]
+    except TarError as error:
         raise DataError(
             f"{shard}: the tar is truncated or damaged ({one_line(error)}); copy or write it again"
         ) from None
-    return oversized
+    oversized = {m.name for m in found if m.size > MAX_BYTES[_key_and_part(m.name)[1]]}
+    return [m for m in found if m.name not in oversized], oversized
 
 
-def _tar_members(shard: Path, oversized: set[str]) -> Iterator[tuple[str, bytes]]:
-    import tarfile
-
-    from webdataset.tariterators import tar_file_iterator
-
+def _content(shard: Path, file: BinaryIO, member: Member) -> bytes:
     try:
-        with shard.open("rb") as file:
-            for member in tar_file_iterator(file, select_files=lambda n: _is_part(n) and n not in oversized):
-                yield member["fname"], member["data"]
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise DataError(f"{shard}: cannot be read ({one_line(error)}); copy or write it again") from None
+        file.seek(member.offset)
+        data = file.read(member.size)
+    except OSError as error:
+        raise _unreadable(shard, error) from None
+    if len(data) != member.size:
+        raise _unreadable(shard, EOFError("it was cut short while it was read"))
+    return data
+
+
+def _opened(shard: Path) -> BinaryIO:
+    try:
+        return shard.open("rb")
+    except OSError as error:
+        raise _unreadable(shard, error) from None
+
+
+def _unreadable(shard: Path, error: Exception) -> DataError:
+    return DataError(f"{shard}: cannot be read ({one_line(error)}); copy or write it again")

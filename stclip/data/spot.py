@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from stclip.errors import DataError
+from stclip.errors import DataError, shorten
 
 PARTS = ("png", "txt", "json")
-MAX_MEMBER_BYTES = 64 * 2**20
+# The most that is read of a member. Text takes up to thirty times its bytes once it is split or parsed.
+MAX_BYTES = {"png": 64 * 2**20, "txt": 4 * 2**20, "json": 2**20}
+MAX_NAME = 200  # characters of a spot's name: the store gives every name the room of the longest
 MAX_TILE_SIDE = 4096  # pixels
 _SKIP_HINT = "put it right, or leave such spots out with data.on_bad_spot: skip"
 
@@ -54,7 +56,9 @@ def decode(raw: RawSpot) -> Spot:
     Raises DataError: one line with the shard, the member and what to do.
     """
     for part in raw.oversized:
-        raise _bad(raw, part, f"larger than {MAX_MEMBER_BYTES // 2**20} MB")
+        raise _bad(raw, part, f"larger than {MAX_BYTES[part] // 2**20} MB")
+    if len(raw.key) > MAX_NAME or not raw.key.isprintable():
+        raise _bad(raw, "*", f"a spot's name is printable and has at most {MAX_NAME} characters")
     for part in PARTS:
         if part not in raw.parts:
             raise _bad(raw, part, "missing")
@@ -63,7 +67,7 @@ def decode(raw: RawSpot) -> Spot:
 
 
 def _bad(raw: RawSpot, part: str, what: str) -> DataError:
-    return DataError(f"{raw.shard}: member '{raw.key}.{part}': {what}; {_SKIP_HINT}")
+    return DataError(f"{raw.shard}: member '{shorten(raw.key, MAX_NAME)}.{part}': {what}; {_SKIP_HINT}")
 
 
 def _decode_place(raw: RawSpot) -> tuple[float, float]:
@@ -107,10 +111,12 @@ def _decode_sentence(raw: RawSpot) -> str:
 def _decode_tile(raw: RawSpot) -> np.ndarray:
     from PIL import Image, UnidentifiedImageError
 
+    data = raw.parts["png"]
     try:
-        with Image.open(BytesIO(raw.parts["png"]), formats=("PNG",)) as image:
-            if max(image.size) > MAX_TILE_SIDE:  # known from the header: nothing is decoded yet
-                raise _bad(raw, "png", f"a tile's side is at most {MAX_TILE_SIDE} pixels, got {image.size}")
+        # Pillow warns on stderr of a picture that is only large, and reads on; its header may also stand there twice.
+        _check_size(raw, (int.from_bytes(data[16:20]), int.from_bytes(data[20:24])))
+        with Image.open(BytesIO(data), formats=("PNG",)) as image:
+            _check_size(raw, image.size)  # from the header: nothing is decoded yet
             if image.mode.startswith("I"):  # 16-bit grey: convert() would clip everything to white
                 grey = (np.asarray(image) >> 8).astype(np.uint8)
                 return np.repeat(grey[:, :, None], 3, axis=2)
@@ -121,6 +127,12 @@ def _decode_tile(raw: RawSpot) -> np.ndarray:
         raise _bad(raw, "png", "broken PNG (not an image in PNG format)") from None
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise _bad(raw, "png", f"broken PNG ({one_line(error)})") from None
+
+
+def _check_size(raw: RawSpot, size: tuple[int, int]) -> None:
+    is_png = raw.parts["png"].startswith(b"\x89PNG\r\n\x1a\n")
+    if is_png and max(size) > MAX_TILE_SIDE:
+        raise _bad(raw, "png", f"a tile's side is at most {MAX_TILE_SIDE} pixels, got {size}")
 
 
 def _short(value: Any) -> str:

@@ -17,11 +17,11 @@ from stclip.config import DataConfig
 from stclip.data.locate import dataset_dir
 from stclip.data.shards import slide_shards
 from stclip.data.splits import SPLITS, Splits, read_splits
+from stclip.data.store_seal import META, changed_files, read_array, read_meta
 from stclip.errors import DataError, unknown_name
 from stclip.paths import user_path
 
-FORMAT_VERSION = 1
-META = "meta.json"
+FORMAT_VERSION = 2
 Progress = Callable[[int, int], None]
 
 
@@ -48,7 +48,10 @@ class SpotStore:
     @property
     def keys(self) -> np.ndarray:
         """The spots' own names within their slides, unicode [N]; read when asked for."""
-        return np.load(self.path / "keys.npy", mmap_mode="r", allow_pickle=False)
+        try:
+            return read_array(self.path / "keys.npy")
+        except (OSError, ValueError) as error:
+            raise _damaged(self.path, str(error)) from None
 
     def spots(self, split: Literal["train", "val", "test"]) -> np.ndarray:
         """The rows of a split, int64. Raises DataError for an unknown split."""
@@ -158,9 +161,9 @@ def _writable(parents: tuple[Path, ...]) -> Path:
 
 def _open(path: Path, dataset_name: str) -> SpotStore:
     try:
-        meta = json.loads((path / META).read_text(encoding="utf-8"))
+        meta = read_meta(path)
         arrays = {
-            name: np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+            name: read_array(path / f"{name}.npy")
             for name in ("tiles", "genes", "xy", "slide_index", "neighbor_ids", "neighbor_alphas")
         }
         return SpotStore(
@@ -175,10 +178,25 @@ def _open(path: Path, dataset_name: str) -> SpotStore:
             geneless_spots=meta["geneless_spots"],
             **arrays,
         )
-    except (OSError, ValueError, EOFError, LookupError, TypeError) as error:
-        raise DataError(
-            f"{path}: the spot store is damaged ({error}); delete this folder, it is built again"
-        ) from None
+    except (OSError, ValueError, EOFError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise _damaged(path, str(error)) from None
+
+
+def check_content(store: SpotStore) -> None:
+    """Raise DataError when an array of the store is not what was written, which its size alone does not tell.
+
+    Reads every file once: done before a run, not by each of a sweep's trials.
+    """
+    try:
+        changed = changed_files(store.path, read_meta(store.path)["files"])
+    except (OSError, ValueError, TypeError) as error:
+        raise _damaged(store.path, str(error)) from None
+    if changed:
+        raise _damaged(store.path, f"the content of {', '.join(changed)} has changed")
+
+
+def _damaged(path: Path, what: str) -> DataError:
+    return DataError(f"{path}: the spot store is damaged ({what}); delete this folder, it is built again")
 
 
 def _dataset_name(dataset: Path) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,9 +19,11 @@ from stclip.data.neighbors import spot_neighbors
 from stclip.data.shards import empty_slide, raw_spots
 from stclip.data.splits import SPLITS, Splits
 from stclip.data.spot import RawSpot, Spot, decode
+from stclip.data.store_seal import META, sealed
 from stclip.errors import DataError
 
 CHUNK = 32  # spots that one task of the thread pool decodes
+CHUNK_BYTES = 8 * 2**20  # a chunk is full when it holds more; some twenty wait in memory
 
 
 def build_store(
@@ -77,7 +77,7 @@ def _write_arrays(
     arrays["keys"] = np.array([key for slide in slides for key in slide.keys])
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array, allow_pickle=False)
-    meta = {
+    meta: dict[str, Any] = {
         "slides": names,
         "vocabulary": vocabulary,
         "first_rows": first_rows.tolist(),
@@ -86,7 +86,7 @@ def _write_arrays(
         "absent_genes": absent,
         "geneless_spots": int((genes[:, 0] < 0).sum()),
     }
-    (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+    (folder / META).write_text(sealed(meta, folder), encoding="utf-8")
 
 
 def _read_slide(
@@ -139,8 +139,15 @@ def _decode_sized(raw: RawSpot, image_size: int) -> Spot | DataError:
 
 
 def _chunks(spots: Iterable[RawSpot]) -> Iterator[list[RawSpot]]:
-    spots = iter(spots)
-    while chunk := list(islice(spots, CHUNK)):
+    chunk: list[RawSpot] = []
+    size = 0
+    for spot in spots:
+        chunk.append(spot)
+        size += sum(map(len, spot.parts.values()))
+        if len(chunk) == CHUNK or size > CHUNK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
         yield chunk
 
 

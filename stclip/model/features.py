@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from stclip.data.store_seal import read_array, seal_later_file
 from stclip.errors import DataError
 from stclip.registry import FROZEN_FEATURES, lookup
 
@@ -31,7 +32,7 @@ def frozen_features(store: SpotStore, name: str) -> np.ndarray:
     encoder_class = lookup("frozen encoder", FROZEN_FEATURES, name).load()
     path = Path(store.path) / f"features_{name}_{encoder_class.version}.npy"
     if path.exists():
-        return _read(path)
+        return _read(path, len(store.tiles))
     if not os.access(path.parent, os.W_OK):
         return _compute(store.tiles, encoder_class())
     from filelock import FileLock
@@ -43,18 +44,22 @@ def frozen_features(store: SpotStore, name: str) -> np.ndarray:
                 try:
                     with draft.open("wb") as file:
                         np.save(file, _compute(store.tiles, encoder_class()))
+                    seal_later_file(draft, path.name)
                     draft.replace(path)
                 finally:
                     draft.unlink(missing_ok=True)
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror or error}); make room there") from None
-    return _read(path)
+    return _read(path, len(store.tiles))
 
 
-def _read(path: Path) -> np.ndarray:
+def _read(path: Path, spots: int) -> np.ndarray:
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        features = read_array(path)
+        if features.dtype != np.float32 or features.ndim != 2 or len(features) != spots:
+            raise ValueError(f"{features.dtype} {list(features.shape)} for {spots} spots")
+        return features
+    except (OSError, ValueError) as error:
         raise DataError(
             f"{path}: the features are damaged ({error}); delete this file, it is made again"
         ) from None

@@ -2,6 +2,9 @@
 
 import random
 
+import pytest
+
+from benchmarks.fuzz import fuzz, kinds
 from stclip.config import PROJECT_ROOT, Experiment
 from stclip.configio import parse_override, parse_yaml, read_yaml, validate
 from stclip.errors import InputError
@@ -95,3 +98,10 @@ def test_values_of_any_yaml_kind_are_refused_in_one_line():
                     validate(Experiment, {section: {key: value} if key else value}, "odd")
 
                 refused_or_accepted(work)
+
+
+@pytest.mark.parametrize("kind", ["files", "overrides", "shards"])
+def test_a_tenth_of_the_fuzzing(kind):
+    strategy, outcome, examples = kinds(texts=200, shards=50)[kind]
+    counts = fuzz(strategy, outcome, examples, number=0)
+    assert counts[False] > 0 and counts.total() >= examples // 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -165,6 +166,25 @@ def test_names_from_data_are_inert_in_markdown(tmp_path):
     assert "<script>" not in text and "&lt;script&gt;" in text
     assert r"\_a\_ \[b\](http://c)" in text
     assert md("neighbor_alpha_scale") == "neighbor_alpha_scale"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["<img src=x onerror=alert(1)>", "a | b", "`code`", "line\n# heading", "![x](http://evil/x.png)", "[a](javascript:b)",
+     "**bold** __bold__", "~~gone~~", "\x1b[2J\u202e", "a\r\n\r\n| - |", "<!-- ", "&lt;b&gt;", "\\|", "https://evil.example"],
+)  # fmt: skip
+def test_hostile_names_add_no_line_cell_link_or_tag(tmp_path, name):
+    def text_with(value):
+        sweep = {**SWEEP, "name": "a", "data": {"dataset": value, "skipped_spots": {value: 2}}}
+        failed = record(number=9, state="FAIL", metrics={}, error=f"DataError: {value}")
+        return report_of(tmp_path / str(abs(hash(value))), [*many(), failed], sweep=sweep)
+
+    plain, hostile = text_with("plain"), text_with(name)
+    bare = re.sub(r"\\.", "", hostile)  # what is escaped is text
+    assert [line[:2] for line in hostile.splitlines()] == [line[:2] for line in plain.splitlines()]
+    assert not set("<>`~*[]") & set(bare)
+    assert [line.count("|") for line in bare.splitlines()] == [line.count("|") for line in plain.splitlines()]
+    assert "\x1b" not in hostile and "\u202e" not in hostile and "&lt;b" not in bare.replace("&amp;lt;b", "")
 
 
 def test_a_sweep_yaml_with_nothing_in_it_still_gives_a_report(tmp_path):

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from stclip.data.shards import Spot, read_slide, write_manifest, write_slide
+from stclip.data.spot import MAX_BYTES
 from stclip.errors import DataError
 
 Members = list[tuple[str, bytes]]
@@ -253,7 +254,7 @@ def test_bad_spot_is_skipped_on_request(tmp_path: Path, part: str, data: bytes |
 
 
 def test_oversized_member_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stclip.data.shards.MAX_MEMBER_BYTES", 10_000)
+    monkeypatch.setitem(MAX_BYTES, "txt", 10_000)
     write_tar(tmp_path, [*with_bad_spot("txt", b"G " * 10_000), ("A_1.raw", bytes(50_000))])
     with pytest.raises(DataError, match=r"member 'A_bad.txt': larger than"):
         read(tmp_path)

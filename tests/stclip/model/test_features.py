@@ -94,7 +94,7 @@ def test_opening_stored_features_imports_no_torch(store):
     np.save(store.path / "tiles.npy", store.tiles)
     code = (
         "import sys, types, pathlib; from stclip.model.features import frozen_features, scale_features\n"
-        f"store = types.SimpleNamespace(path=pathlib.Path({str(store.path)!r}), tiles=None)\n"
+        f"store = types.SimpleNamespace(path=pathlib.Path({str(store.path)!r}), tiles=[None] * 11)\n"
         "assert frozen_features(store, 'stain').shape[0] == 11\n"
         "assert 'torch' not in sys.modules"
     )

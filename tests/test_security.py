@@ -1,0 +1,179 @@
+"""What comes from others is read as data: nothing in the code could run it, and nothing that tries is run."""
+
+from __future__ import annotations
+
+import ast
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+
+from stclip.config import PROJECT_ROOT, DataConfig, Experiment
+from stclip.configio import parse_override, parse_yaml, read_yaml
+from stclip.errors import ConfigError, InputError
+from stclip.evaluate import evaluate, read_checkpoint
+from stclip.inference import load_model
+from stclip.train import CHECKPOINT, fit
+from sweeps.checkpoints import is_checkpoint_of, newest_checkpoint
+
+SOURCES = sorted([*PROJECT_ROOT.glob("stclip/**/*.py"), *PROJECT_ROOT.glob("sweeps/**/*.py")])
+UNPICKLERS = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
+FORBIDDEN_CALLS = {"eval", "exec", "os.system", "os.popen", "yaml.unsafe_load", "yaml.full_load", "tarfile.extractall",
+                   "shutil.unpack_archive", "subprocess.getoutput", "pandas.read_pickle", "Tuner.restore",
+                   "tune.Tuner.restore", "torch.jit.load", "load_from_checkpoint"}  # fmt: skip
+
+
+def dotted(node: ast.expr) -> str:
+    return ast.unparse(node) if isinstance(node, ast.Name | ast.Attribute) else ""
+
+
+def faults(tree: ast.AST) -> list[str]:
+    """Calls that could run what they read, or give a user's text to a shell."""
+    return [fault for node in ast.walk(tree) if isinstance(node, ast.Call) for fault in call_faults(node)]
+
+
+def call_faults(call: ast.Call) -> list[str]:
+    name, given = dotted(call.func), {k.arg: k.value for k in call.keywords}
+    last = name.rpartition(".")[2]
+    found = []
+    if name in FORBIDDEN_CALLS or last in ("extractall", "load_from_checkpoint", "unsafe_load"):
+        found.append(name)
+    if name.split(".")[0] in UNPICKLERS and last in ("load", "loads", "Unpickler", "open"):
+        found.append(name)
+    if name == "torch.load" and ast.unparse(given.get("weights_only", ast.Constant(None))) != "True":
+        found.append("torch.load without weights_only=True")
+    if name == "yaml.load" and ast.unparse(given.get("Loader", ast.Constant(None))) != "_Loader":
+        found.append("yaml.load with another loader")
+    if (
+        name in ("np.load", "numpy.load")
+        and ast.unparse(given.get("allow_pickle", ast.Constant(None))) != "False"
+    ):
+        found.append("np.load without allow_pickle=False")
+    if "shell" in given and ast.unparse(given["shell"]) != "False":
+        found.append("shell=True")
+    if last == "fit" and "ckpt_path" in given and "weights_only" not in given:
+        found.append("a checkpoint given to Lightning without weights_only")
+    return found
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PROJECT_ROOT)))
+def test_no_source_could_run_what_it_reads(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    assert faults(tree) == []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module in UNPICKLERS:
+            assert not {alias.name for alias in node.names} & {"load", "loads", "Unpickler"}
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["pickle.loads(x)", "cloudpickle.load(f)", "torch.load(p)", "torch.load(p, weights_only=False)", "yaml.load(t)",
+     "yaml.load(t, Loader=yaml.Loader)", "np.load(p)", "np.load(p, allow_pickle=True)", "eval(x)", "exec(x)", "os.system(x)",
+     "subprocess.run(x, shell=True)", "tune.Tuner.restore(p)", "tar.extractall()", "trainer.fit(m, ckpt_path=p)"],
+)  # fmt: skip
+def test_the_search_finds(code: str) -> None:
+    assert faults(ast.parse(code))
+
+
+class Payload:
+    """Unpickled, it makes a folder."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, (str(self.mark),)
+
+
+@pytest.fixture(params=["torch zip", "torch old", "plain pickle"])
+def evil(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Path]:
+    """A checkpoint that makes a folder when it is unpickled, and that folder."""
+    mark = tmp_path / "was_run"
+    path = tmp_path / "folder" / CHECKPOINT
+    path.parent.mkdir()
+    content = {"stclip": {"epochs": 1, "config": {"name": "clip-0000"}}, "state_dict": Payload(mark)}
+    if request.param == "plain pickle":
+        path.write_bytes(pickle.dumps(content))
+    else:
+        torch.save(content, path, _use_new_zipfile_serialization=request.param == "torch zip")
+    return path, mark
+
+
+def test_the_payload_would_run(tmp_path: Path) -> None:
+    pickle.loads(pickle.dumps(Payload(tmp_path / "was_run")))
+    assert (tmp_path / "was_run").is_dir()
+
+
+REFUSED = "not a checkpoint that is safe to read .*delete it, and use one that this program wrote"
+
+
+def test_a_pickled_checkpoint_is_refused_by_all_that_read_one(
+    evil: tuple[Path, Path], shared_tiny_dataset: Path
+) -> None:
+    path, mark = evil
+    config = Experiment(data=DataConfig(dataset=str(shared_tiny_dataset), image_size=16))
+    with pytest.raises(InputError, match=REFUSED):
+        read_checkpoint(path)
+    with pytest.raises(InputError, match=REFUSED):
+        load_model(path.parent)
+    with pytest.raises(InputError, match=REFUSED):
+        is_checkpoint_of(path, "clip-0000")
+    with pytest.raises(InputError, match=REFUSED):
+        evaluate(config, path, "test")
+    with pytest.raises(InputError, match=REFUSED):
+        fit(config, path.parent / "out", resume_from=path)
+    assert not mark.exists()
+
+
+def test_a_pickled_checkpoint_in_a_results_folder_is_refused(evil: tuple[Path, Path], tmp_path: Path) -> None:
+    path, mark = evil
+    place = tmp_path / "ray" / "0001" / "clip-0000" / "checkpoint_000003" / CHECKPOINT
+    place.parent.mkdir(parents=True)
+    path.rename(place)
+    found = newest_checkpoint(tmp_path / "ray", "clip-0000")
+    if found is not None:  # a whole archive; what a trial then does with it
+        with pytest.raises(InputError, match=REFUSED):
+            read_checkpoint(found)
+    assert not mark.exists()
+
+
+def test_tunes_own_pickles_are_left_unread(tmp_path: Path) -> None:
+    """Tune writes some beside the checkpoints; a search for checkpoints opens none of them."""
+    mark = tmp_path / "was_run"
+    run = tmp_path / "ray" / "0001"
+    trial = run / "clip-0000" / "checkpoint_000000"
+    trial.mkdir(parents=True)
+    names = ("tuner.pkl", "trainable.pkl", "searcher-state-x.pkl", "experiment_state-x.json", "clip-0000/params.pkl",
+             "clip-0000/checkpoint_000000/.metadata.pkl")  # fmt: skip
+    for name in names:
+        (run / name).write_bytes(pickle.dumps(Payload(mark)))
+    torch.save({"stclip": {"config": {"name": "clip-0000"}}}, trial / CHECKPOINT)
+    assert newest_checkpoint(tmp_path / "ray", "clip-0000") == trial / CHECKPOINT
+    assert is_checkpoint_of(trial / CHECKPOINT, "clip-0000")
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "!!python/object/apply:os.mkdir [{mark}]",
+        "!!python/object/new:os.mkdir [{mark}]",
+        "!!python/name:os.system",
+        "!!python/module:os",
+        "!!python/object:stclip.config.Experiment {{}}",
+        "!!python/tuple [1]",
+    ],
+)
+def test_yaml_makes_no_objects(tmp_path: Path, text: str) -> None:
+    mark = tmp_path / "was_run"
+    text = text.format(mark=mark)
+    with pytest.raises(ConfigError, match="not valid YAML: could not determine a constructor for the tag"):
+        parse_yaml(text, "a file")
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        parse_override(f"model.embed_dim={text}")
+    (tmp_path / "a.yaml").write_text(f"about: {text}\n")
+    with pytest.raises(ConfigError, match="a.yaml: line 1 not valid YAML"):
+        read_yaml(tmp_path / "a.yaml")
+    assert not mark.exists()
