@@ -70,7 +70,9 @@ def content_digests(dataset: Path) -> dict[str, str]:
 
 def _folder(address: str) -> Path:
     tidy = address.rstrip("/")
-    name = plain_name(tidy.rpartition("/")[2], f"data set {address}: the last part of the address")
+    name = plain_name(
+        tidy.partition("://")[2].rpartition("/")[2], f"data set {address}: the last part of the address"
+    )
     return cache_dir() / "fetched" / blake2b(tidy.encode(), digest_size=8).hexdigest() / name
 
 
