@@ -181,16 +181,28 @@ class _Copy:
             return
         if sum(facts.size or 0 for facts in missing.values()) > shutil.disk_usage(self.folder).free:
             raise OSError(errno.ENOSPC, "no space left")
+        for name in missing:
+            self.index.files.pop(name, None)
         self._open_for_changes()
+        fault: BaseException | None = None
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             running = {pool.submit(self._fetch_one, name, facts): name for name, facts in missing.items()}
             try:
-                for done, one in enumerate(as_completed(running), start=1):
-                    self.index.files[running[one]] = one.result()
-                    self.index.write(self.folder)
-                    self.progress(done, len(missing))
+                for one in as_completed(running):
+                    if one.cancelled():
+                        continue
+                    if (error := one.exception()) is None:
+                        self.index.files[running[one]] = one.result()
+                        self.index.write(self.folder)
+                        self.progress(len(missing.keys() & self.index.files.keys()), len(missing))
+                    elif fault is None:  # what is on its way still counts, nothing new is begun
+                        fault = error
+                        for other in running:
+                            other.cancel()
             finally:
                 pool.shutdown(cancel_futures=True)
+        if fault is not None:
+            raise fault
 
     def _is_here(self, name: str, facts: RemoteFile) -> bool:
         known, path = self.index.files.get(name), self.folder / name
