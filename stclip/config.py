@@ -53,7 +53,7 @@ class StrictModel(BaseModel):
 class DataConfig(StrictModel):
     """Which spots are read and how they are put into batches."""
 
-    dataset: str = "synthetic_medium"  # a folder below `root`, or a path
+    dataset: str = "synthetic_medium"  # a folder below `root`, a path, or an address: s3://bucket/NAME
     root: Path | None = None  # None: data/processed of this checkout
     image_size: Annotated[int, Field(ge=8, le=1024)] = 64  # pixels; tiles of another size are resized
     max_genes: Count = 50  # genes read from the front of a sentence

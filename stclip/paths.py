@@ -40,6 +40,11 @@ def check_can_be_made(folder: Path) -> None:
         pass
 
 
+def cache_dir() -> Path:
+    """Where copies and stores go that have no place beside the data: `$STCLIP_CACHE`, else `~/.cache/stclip`."""
+    return user_path(os.environ.get("STCLIP_CACHE") or "~/.cache/stclip").absolute()
+
+
 def user_path(text: str | Path) -> Path:
     """The path, `~` written out; `~name` of a person who does not exist stays as it is."""
     try:

@@ -9,16 +9,21 @@ from stclip.data.store import SpotStore, check_content, open_store
 from stclip.errors import ConfigError, InputError
 from stclip.progress import ProgressBar
 from stclip.registry import FROZEN_FEATURES
+from stclip.remote import is_address
 
 
 def prepare_data(config: Experiment, quiet: bool = False) -> SpotStore:
-    """Make or open everything that the runs of this configuration read, with progress bars for what takes time.
+    """Make, fetch or open everything that the runs of this configuration read, with progress bars for what takes time.
 
     Raises DataError: the data set is missing or cannot be used; nothing half-written is left.
     """
+    from stclip.data.fetch import fetch_dataset
     from stclip.data.synthetic import ensure_builtin
     from stclip.model.features import frozen_features
 
+    if is_address(config.data.dataset):
+        with ProgressBar(f"fetching {config.data.dataset}", quiet) as bar:
+            fetch_dataset(config.data.dataset, bar.update)
     with ProgressBar(f"making {config.data.dataset}", quiet) as bar:
         ensure_builtin(config.data, bar.update)
     with ProgressBar("building the spot store", quiet) as bar:

@@ -49,7 +49,8 @@ def make_parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--space", metavar="NAME|FILE", help="a space of configs/space/, or a YAML file (see --list)"
     )
-    what.add_argument("--data", metavar="NAME|PATH", help="data set below data/processed, or its folder; the space's own "
+    what.add_argument("--data", metavar="NAME|PATH|URL", help="data set below data/processed, its folder, or its address "
+                      "(s3://BUCKET/NAME); the space's own "
                       "choice when left out (synthetic_medium, made on first use)")  # fmt: skip
     what.add_argument("--set", metavar="KEY=VALUE", action="append", default=[],
                       help="fix a key of the experiment, such as model.embed_dim=256; a parameter that is set is no "

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from stclip.config import PROJECT_ROOT, Experiment
+from stclip.data.fetch import fetch_dataset
 from stclip.data.locate import dataset_dir, list_datasets
 from stclip.data.store import SpotStore, open_store
 from stclip.data.synthetic import SYNTHETIC
 from stclip.errors import DataError, InputError
 from stclip.registry import LOSSES
+from stclip.remote import is_address
 from sweeps.cluster import TrialResources, local_resources, share_resources
 from sweeps.plan import SweepPlan
 from sweeps.ready import check_ready
@@ -60,8 +62,10 @@ def _resources(plan: SweepPlan) -> TrialResources | None:
 
 
 def _to_be_made(config: Experiment) -> bool:
-    """A built-in data set that is not on disk yet."""
+    """A built-in data set that is not on disk yet. What is at an address is fetched: its check needs it."""
     try:
+        if is_address(config.data.dataset):
+            fetch_dataset(config.data.dataset)
         dataset_dir(config.data)
     except DataError:
         if config.data.dataset in SYNTHETIC:

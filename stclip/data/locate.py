@@ -6,8 +6,10 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from stclip.config import PROJECT_ROOT, DataConfig
+from stclip.data.fetch import fetched_dataset
 from stclip.errors import DataError
 from stclip.paths import is_file, is_folder, user_path
+from stclip.remote import is_address
 
 BUILTIN = "synthetic_medium"
 
@@ -23,10 +25,12 @@ def list_datasets(root: Path) -> list[str]:
 
 
 def dataset_dir(data: DataConfig) -> Path:
-    """The folder of `data.dataset`: a name below the root, or a path.
+    """The folder of `data.dataset`: a name below the root, a path, or this node's copy of what is at an address.
 
     Raises DataError when it is missing: where it belongs, what is there instead, how to make it.
     """
+    if is_address(data.dataset):
+        return fetched_dataset(data.dataset)
     root = data_root(data)
     named, path = root / data.dataset, user_path(data.dataset)
     if data.dataset.strip(" ."):  # neither nothing nor the root itself

@@ -36,7 +36,7 @@ def read_splits(dataset_dir: Path) -> Splits:
             f"{dataset_dir}: not a data set: train_samples.txt, val_samples.txt and test_samples.txt are not there; "
             "data/README.md shows how one is laid out"
         )
-    splits = Splits(*(_read(split_file(dataset_dir, name)) for name in SPLITS))
+    splits = Splits(*(read_slides(dataset_dir, name) for name in SPLITS))
     _check_disjoint(splits, dataset_dir)
     for name in SPLITS:
         for slide in getattr(splits, name):
@@ -57,7 +57,9 @@ def write_splits(dataset_dir: Path, splits: Splits) -> None:
         partial.replace(target)
 
 
-def _read(path: Path) -> tuple[str, ...]:
+def read_slides(dataset_dir: Path, split: str) -> tuple[str, ...]:
+    """The slide ids of one split file. Raises DataError: it is missing, no text, empty, or an id is no plain name."""
+    path = split_file(dataset_dir, split)
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,12 +13,13 @@ from typing import Any, Literal
 import numpy as np
 
 from stclip.config import DataConfig
+from stclip.data.fetch import content_digests
 from stclip.data.locate import dataset_dir
 from stclip.data.shards import slide_shards
 from stclip.data.splits import SPLITS, Splits, read_splits
 from stclip.data.store_seal import META, changed_files, read_array, read_meta
 from stclip.errors import DataError, unknown_name
-from stclip.paths import user_path
+from stclip.paths import cache_dir
 
 FORMAT_VERSION = 2
 Progress = Callable[[int, int], None]
@@ -81,7 +81,7 @@ def open_store(data: DataConfig, progress: Progress | None = None) -> SpotStore:
     splits = read_splits(dataset)
     key = store_key(dataset, splits, data)
     name = _dataset_name(dataset)
-    parents = (dataset / ".store", _cache_dir())
+    parents = (dataset / ".store", cache_dir())
     for parent in parents:
         if (parent / key / META).is_file():
             return _open(parent / key, name)
@@ -91,7 +91,11 @@ def open_store(data: DataConfig, progress: Progress | None = None) -> SpotStore:
 
 
 def store_key(dataset: Path, splits: Splits, data: DataConfig) -> str:
-    """A name for the content of a store: equal keys, equal arrays. Files are told apart by size and time."""
+    """A name for the content of a store: equal keys, equal arrays.
+
+    Files are told apart by size and time; those of a fetched data set, whose times mean nothing, by their content.
+    """
+    digests = content_digests(dataset)
     content: list[Any] = [
         FORMAT_VERSION,
         data.image_size,
@@ -105,7 +109,8 @@ def store_key(dataset: Path, splits: Splits, data: DataConfig) -> str:
         for slide in slides:
             for shard in slide_shards(dataset, slide):
                 stat = shard.stat()
-                content.append([f"{slide}/{shard.name}", stat.st_size, stat.st_mtime_ns])
+                name = f"{slide}/{shard.name}"
+                content.append([name, stat.st_size, digests.get(name, stat.st_mtime_ns)])
     return blake2b(json.dumps(content).encode(), digest_size=12).hexdigest()
 
 
@@ -136,10 +141,6 @@ def _leave_no_trace(parent: Path, key: str) -> None:
     (parent / f"{key}.lock").unlink(missing_ok=True)
     with suppress(OSError):
         parent.rmdir()
-
-
-def _cache_dir() -> Path:
-    return user_path(os.environ.get("STCLIP_CACHE") or "~/.cache/stclip")
 
 
 def _writable(parents: tuple[Path, ...]) -> Path:

@@ -277,3 +277,8 @@ def test_every_space_of_the_checkout_makes_a_plan():
     for path in sorted((PROJECT_ROOT / "configs" / "space").glob("*.yaml")):
         plan = make_plan(make_parser().parse_args(["--space", path.stem]))
         assert len(list(plan.data_variants())) >= len(plan.space.families)
+
+
+def test_an_address_of_data_stays_as_it_was_given(plan_of):
+    plan = plan_of("--data", "s3://bucket/sets/tiny")
+    assert {config.data.dataset for config in plan.middles().values()} == {"s3://bucket/sets/tiny"}
