@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from sweeps.search import FamilySearch
 
 CSV_SECONDS = 2.0  # trials.csv is rewritten at most this often while the sweep runs
+NO_ROOM = "no space left to write results"
 METRICS_SECONDS = 1.0  # the same of what Prometheus reads; Ray itself exports every ten seconds
 
 
@@ -90,6 +91,7 @@ def _run(job: Sweeping, command: str) -> int:
         except Exception as error:
             if not is_no_space(error):
                 raise
+            reason = NO_ROOM
             return _out_of_space(job)
         finally:
             with suppress(OSError):
@@ -204,7 +206,7 @@ def _search(
     except Exception as error:
         if not is_no_space(error):
             raise
-        switch.break_off("no space left to write results")
+        switch.break_off(NO_ROOM)
     finally:
         ray.shutdown()
     write_csv()

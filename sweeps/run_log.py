@@ -74,7 +74,12 @@ class RunLog:
     def end(self, status: str, reason: str | None) -> None:
         """Close this run."""
         self._entry |= {"status": status, "reason": reason}
-        self._write()
+        try:
+            self._write()
+        except OSError:
+            if self._path is None:
+                raise
+            _overwrite(self._path, self._text())  # a full disk has no room for a second file
 
     def entries(self) -> list[dict[str, Any]]:
         """All runs, oldest first. A damaged file counts as a run of which nothing is known but its number."""
@@ -99,7 +104,16 @@ class RunLog:
     def _write(self) -> None:
         assert self._path is not None
         self._entry |= {"last_seen": _now(), "seconds": round(time.monotonic() - self._clock, 1)}
-        write_atomic(self._path, json.dumps(self._entry, indent=2) + "\n")
+        write_atomic(self._path, self._text())
+
+    def _text(self) -> str:
+        return json.dumps(self._entry, indent=2) + "\n"
+
+
+def _overwrite(path: Path, text: str) -> None:
+    with path.open("r+", encoding="utf-8") as file:
+        file.write(text)
+        file.truncate()
 
 
 def _how(entry: Mapping[str, Any]) -> str:

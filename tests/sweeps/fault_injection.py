@@ -43,12 +43,12 @@ def fit_with_fault(fit):
 
 
 def eat_memory():
-    """Some 100 MB every tenth of a second, until somebody ends it (or 8 GB are reached, a failure of the test)."""
+    """Some 100 MB every tenth of a second, until somebody ends it (or 12 GB are reached, a failure of the test)."""
     held = []
-    for _ in range(80):
+    for _ in range(120):
         held.append(bytearray(os.urandom(1024) * (100 * 1024)))
-        time.sleep(0.1)
-    raise AssertionError("nobody minded 8 GB")
+        time.sleep(0.05)
+    raise AssertionError("nobody minded 12 GB")
 
 
 def killer(name):

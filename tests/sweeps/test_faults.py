@@ -39,9 +39,9 @@ def test_five_faults_in_one_sweep_are_five_fails_with_five_reasons(runner, injec
     """Raises, exits, hangs, is killed for memory, turns NaN; the rest is complete and the exit status 0."""
     sizes = dict(line.split()[:2] for line in Path("/proc/meminfo").read_text().splitlines())
     total, free = (int(sizes[key]) * 1024 for key in ("MemTotal:", "MemAvailable:"))
-    threshold = (total - free + 2.5e9) / total
-    if threshold > 0.95:
-        pytest.skip(f"a test that fills 2.5 GB needs more free memory than {free / 1e9:.1f} GB")
+    threshold = (total - free + 5e9) / total
+    if threshold > 0.9:
+        pytest.skip(f"a test that fills 5 GB needs more free memory than {free / 1e9:.1f} GB")
     faults = {"clip-0001": "raise", "clip-0002": "exit", "clip-0003": "hang", "spatial-0001": "memory",
               "spatial-0002": "nan"}  # fmt: skip
     space = runner.space("faulty", {"spatial": SPATIAL, "clip": CLIP}, trials=5, epochs=2)
