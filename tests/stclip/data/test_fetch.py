@@ -20,7 +20,8 @@ from stclip.config import PROJECT_ROOT, DataConfig, Experiment
 from stclip.configio import validate
 from stclip.data import fetch
 from stclip.data.fetch import fetch_dataset
-from stclip.data.store import open_store
+from stclip.data.splits import read_splits
+from stclip.data.store import open_store, store_key
 from stclip.errors import DataError
 from stclip.prepare import prepare_data
 
@@ -85,8 +86,8 @@ def test_the_key_is_that_of_the_content(tiny_dataset: Path, tmp_path: Path, memo
     content = bytearray(shard.read_bytes())
     content[-1] ^= 1  # behind the end of the archive
     shard.write_bytes(content)
-    fetch_dataset(f"file://{copy}")
-    assert open_store(config(f"file://{copy}")).path.name != key
+    folder = fetch_dataset(f"file://{copy}")
+    assert store_key(folder, read_splits(folder), config(f"file://{copy}")) != key
 
 
 def test_two_addresses_with_one_name_do_not_mix(tiny_dataset: Path, tmp_path: Path) -> None:
