@@ -17,6 +17,7 @@ from stclip.paths import is_file
 _LARGEST_FILE = 256 * 2**10  # bytes; this project's largest has 4 KB, and YAML is read at 100 KB a second
 _MOST_VALUES = 20_000  # of a YAML text, aliases counted as often as they stand
 _DEEPEST = 20  # sections within sections
+_LONGEST_NUMBER = 4096  # bits; Python refuses to write out more than 4,300 digits, in any message
 _QUOTED = 80  # characters of a value in a message
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -57,6 +58,17 @@ class _Loader(yaml.SafeLoader):
                 )
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        value = super().construct_yaml_int(node)
+        if value.bit_length() > _LONGEST_NUMBER:
+            raise yaml.constructor.ConstructorError(
+                None, None, "a number of more than 1,200 digits", node.start_mark
+            )
+        return value
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

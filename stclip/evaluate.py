@@ -24,6 +24,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: no such checkpoint") from None
     except (
         pickle.UnpicklingError,
+        OSError,  # a file that is cut short, as a seek to where nothing is
         RuntimeError,
         EOFError,
         ValueError,

@@ -224,6 +224,8 @@ def _content(shard: Path, file: BinaryIO, member: Member) -> bytes:
 
 def _opened(shard: Path) -> BinaryIO:
     try:
+        if not shard.is_file():  # a named pipe would wait for a writer for ever
+            raise OSError("not a plain file")
         return shard.open("rb")
     except OSError as error:
         raise _unreadable(shard, error) from None

@@ -149,3 +149,9 @@ def test_every_registered_name_loads_and_says_what_it_is(registry):
 def test_every_loss_has_a_configuration():
     for name in LOSSES:
         assert validate(Experiment, {"loss": {"name": name}}, "x").loss.name == name
+
+
+@pytest.mark.parametrize("number", ["9" * 2000, "0x" + "f" * 5000])
+def test_huge_numbers_are_refused(number):
+    with pytest.raises(ConfigError, match="not valid YAML: a number of more than 1,200 digits"):
+        parse_yaml(number, "x")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -323,3 +324,11 @@ def test_import_is_light() -> None:
     code = "import sys, stclip.data.shards; print({'webdataset', 'torch', 'PIL'} & set(sys.modules))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "set()"
+
+
+def test_a_pipe_instead_of_a_shard_does_not_wait(tmp_path: Path) -> None:
+    path = write_tar(tmp_path, members("A_1"))
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(DataError, match="not a plain file"):
+        read(tmp_path)
