@@ -95,12 +95,13 @@ def describe_plan(plan: SweepPlan, store: SpotStore | None, resources: TrialReso
 
 
 def _resource_words(plan: SweepPlan, resources: TrialResources | None) -> str:
-    devices = f" of a trial's {plan.devices} devices (DDP)" if plan.devices > 1 else ""
-    if resources is None:
-        return f"on the cluster {plan.address}, {plan.cpus_per_trial:g} CPU each{devices}"
-    return (
-        f"{resources.max_concurrent} at once, {resources.cpus:g} CPU and {resources.gpus:g} GPU each{devices}"
+    group, each = (
+        (f"each on {plan.devices} devices (DDP) with ", "per device") if plan.devices > 1 else ("", "each")
     )
+    if resources is None:
+        return f"on the cluster {plan.address}, {group}{plan.cpus_per_trial:g} CPU {each}"
+    share = f"{resources.cpus:g} CPU and {resources.gpus:g} GPU"
+    return f"{resources.max_concurrent} at once, {group}{share} {each}"
 
 
 def _family_lines(space: SearchSpace, name: str) -> list[str]:
