@@ -84,9 +84,7 @@ def worker(rank, dataset, folder):
     for number, setting in enumerate(SETTINGS):
         # Each rank's own folder shows who writes.
         out = Path(folder) / f"{number}-{rank}"
-        found[setting] = fit(experiment(dataset, BATCH, *setting), out, save=False, **in_group()).metrics
-    out = Path(folder) / "saved"
-    fit(experiment(dataset, BATCH, *SETTINGS[0]), out, **in_group())
+        found[setting] = fit(experiment(dataset, BATCH, *setting), out, **in_group()).metrics
     try:
         fit(experiment(dataset, BATCH, *SETTINGS[0]), None, callbacks=[spoil_rank_one()], **in_group())
     except FloatingPointError as error:
@@ -103,30 +101,46 @@ def group(tmp_path_factory, shared_tiny_dataset):
     return folder, [torch.load(folder / f"{rank}.pt") for rank in range(WORLD)]
 
 
-@pytest.mark.parametrize("setting", SETTINGS, ids=lambda s: f"local_loss={s[0]},{s[1]}")
-def test_metrics_are_equal_on_all_ranks_and_those_of_one_process(setting, group, shared_tiny_dataset):
+@pytest.fixture(scope="module", params=SETTINGS, ids=lambda s: f"local_loss={s[0]},{s[1]}")
+def setting(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def alone(setting, shared_tiny_dataset, tmp_path_factory):
+    """The metrics and the weights of one process that trains on the batches of all ranks, put together."""
+    out = tmp_path_factory.mktemp("alone")
+    metrics = fit(experiment(shared_tiny_dataset, WORLD * BATCH, *setting), out).metrics
+    return metrics, read_checkpoint(out / CHECKPOINT)["state_dict"]
+
+
+def test_metrics_are_equal_on_all_ranks_and_those_of_one_process(setting, group, alone):
     _, (first, second) = group
     assert first[setting] == second[setting]
-    alone = fit(experiment(shared_tiny_dataset, WORLD * BATCH, *setting)).metrics
-    assert first[setting].keys() == alone.keys()
-    same = {name: value for name, value in alone.items() if not any(part in name for part in PER_BATCH)}
+    metrics, _ = alone
+    assert first[setting].keys() == metrics.keys()
+    same = {name: value for name, value in metrics.items() if not any(part in name for part in PER_BATCH)}
     assert {"train/loss", "train/neighbor_coverage", "val/R@10"} <= same.keys()
     assert {name: first[setting][name] for name in same} == pytest.approx(same, rel=1e-3)
 
 
-def test_weights_are_those_of_one_process(group, shared_tiny_dataset, tmp_path):
-    fit(experiment(shared_tiny_dataset, WORLD * BATCH, *SETTINGS[0]), tmp_path)
-    alone = read_checkpoint(tmp_path / CHECKPOINT)["state_dict"]
-    together = read_checkpoint(group[0] / "saved" / CHECKPOINT)["state_dict"]
-    assert together.keys() == alone.keys()
-    for name, weight in alone.items():
+def test_weights_are_those_of_one_process(setting, group, alone):
+    _, weights = alone
+    together = read_checkpoint(group[0] / f"{SETTINGS.index(setting)}-0" / CHECKPOINT)["state_dict"]
+    assert together.keys() == weights.keys()
+    for name, weight in weights.items():
         torch.testing.assert_close(together[name], weight, rtol=1e-3, atol=1e-4, msg=name)
 
 
 def test_rank_0_alone_writes_files(group):
     folder, _ = group
     for number in range(len(SETTINGS)):
-        assert {p.name for p in (folder / f"{number}-0").iterdir()} == {"config.yaml", "metrics.csv"}
+        assert {p.name for p in (folder / f"{number}-0").iterdir()} == {
+            "config.yaml",
+            "metrics.csv",
+            "checkpoint.ckpt",
+            "metrics.json",
+        }
         assert len((folder / f"{number}-0" / "metrics.csv").read_text().splitlines()) == 1 + EPOCHS
         assert not any((folder / f"{number}-1").glob("*.*"))
 

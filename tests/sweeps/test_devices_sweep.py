@@ -12,9 +12,9 @@ from collections import defaultdict
 import pytest
 import yaml
 
-from stclip.config import PROJECT_ROOT
-from stclip.configio import read_yaml
-from stclip.evaluate import read_checkpoint
+from stclip.config import PROJECT_ROOT, Experiment
+from stclip.configio import read_yaml, validate
+from stclip.evaluate import evaluate, read_checkpoint
 from tests.conftest import TINY_SLIDES, TINY_SPLITS
 
 pytestmark = [
@@ -184,7 +184,11 @@ def test_a_fault_of_one_rank_is_the_trials_failure_with_its_reason(sweep):
 
 def test_metrics_are_of_the_whole_validation_slide(sweep):
     spots = TINY_SLIDES[TINY_SPLITS.val[0]]
-    metrics = read_yaml(sweep.folder / "sweep.yaml")["space"]["resources"]
-    assert metrics == {"devices": DEVICES}
-    chance = float(sweep.rows()["clip-0001"]["val/chance_R@10"])
-    assert chance == pytest.approx(10 / spots)
+    assert read_yaml(sweep.folder / "sweep.yaml")["space"]["resources"] == {"devices": DEVICES}
+    row = sweep.rows()["clip-0001"]
+    assert float(row["val/chance_R@10"]) == pytest.approx(10 / spots)
+    [saved] = (sweep.folder / "ray").glob("*/clip-0001/checkpoint_*/checkpoint.ckpt")
+    config = validate(Experiment, read_yaml(sweep.folder / "trials" / "clip-0001" / "config.yaml"), "test")
+    found = evaluate(config, saved, "val")  # in this one process
+    for name in ("val/R@1", "val/R@10", "val/median_rank"):
+        assert float(row[name]) == pytest.approx(found[name]), name
