@@ -60,7 +60,10 @@ def in_group():
         def set_global_rank(self, rank):
             pass
 
-    return {"strategy": DDPStrategy(), "plugins": [GivenGroup()]}
+    class OnProcessor(DDPStrategy):
+        root_device = torch.device("cpu")  # Lightning looks among the devices of one process
+
+    return {"strategy": OnProcessor(), "plugins": [GivenGroup()]}
 
 
 def spoil_rank_one():
