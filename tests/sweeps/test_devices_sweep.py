@@ -131,7 +131,7 @@ def sweep(tmp_path_factory, shared_tiny_dataset):
     environment = {**os.environ, "TMPDIR": tmp, "OMP_NUM_THREADS": "1", "COLUMNS": "160",
                    "PYTHONPATH": f"{hooks}{os.pathsep}{PROJECT_ROOT}"}  # fmt: skip
     try:
-        ended = subprocess.run([*command, "--name", "sweep"], cwd=PROJECT_ROOT, env=environment, timeout=200,
+        ended = subprocess.run([*command, "--name", "sweep"], cwd=PROJECT_ROOT, env=environment, timeout=230,
                                stdin=subprocess.DEVNULL, capture_output=True, text=True)  # fmt: skip
     finally:
         shutil.rmtree(tmp, ignore_errors=True)
