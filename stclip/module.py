@@ -12,6 +12,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from stclip.config import Experiment
 from stclip.data.batch import Batch
 from stclip.data.datamodule import SpotBatches
+from stclip.distributed import mean_over_ranks, world_size
 from stclip.model.dual_encoder import DualEncoder
 from stclip.registry import LOSSES, lookup
 from stclip.retrieval import RecallAtK, gallery_recall
@@ -26,8 +27,8 @@ class SpatialClipModule(pl.LightningModule):
 
     Logs after each epoch `train/loss`, `train/<term>` of the loss, `train/temperature`, `train/neighbor_coverage`, and for
     val and test: `R@K`, `chance_R@K`, `lift_R@K`, `ring_R@K`, `median_rank`, `loss`, `batch_R@K`. `metrics` holds the newest
-    value of each by its logged name. All randomness of an epoch follows from (seed, epoch), so a run that was
-    interrupted between two epochs ends with the same weights as one that was not.
+    value of each by its logged name, the same on all ranks. All randomness of an epoch follows from (seed, epoch, rank), so
+    a run that was interrupted between two epochs ends with the same weights as one that was not.
     """
 
     def __init__(self, config: Experiment, input_dim: int, num_genes: int) -> None:
@@ -46,8 +47,9 @@ class SpatialClipModule(pl.LightningModule):
         self._eval_batches: list[tuple[torch.Tensor, torch.Tensor, Batch]] = []
 
     def on_train_epoch_start(self) -> None:
-        """Start the epoch's own random stream."""
-        torch.manual_seed((self.config.seed * 1_000_003 + self.current_epoch + 1) % 2**63)
+        """Start the epoch's own random stream; each rank has another one, or all would turn their tiles alike."""
+        own = self.config.seed * 1_000_003 + self.current_epoch + 1 + self.global_rank * 1_000_000_000_039
+        torch.manual_seed(own % 2**63)
         self._train_terms = []
 
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
@@ -85,10 +87,12 @@ class SpatialClipModule(pl.LightningModule):
         self.history.append(dict(self.metrics))
 
     def _train_means(self) -> dict[str, float]:
+        """Each term's mean over the epoch's batches and all ranks, so that a NaN anywhere is seen everywhere."""
         names = self._train_terms[0] if self._train_terms else {}
-        return {
-            name: float(torch.stack([terms[name] for terms in self._train_terms]).mean()) for name in names
-        }
+        means = {name: torch.stack([terms[name] for terms in self._train_terms]).mean() for name in names}
+        if world_size() > 1:
+            means = {name: mean_over_ranks(value) for name, value in means.items()}
+        return {name: float(value) for name, value in means.items()}
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Encode; everything is ranked at the end, over whole slides."""

@@ -62,5 +62,6 @@ def quiet_lightning() -> None:
         ".*smaller than the logging interval.*",
         ".*GPU available but not used.*",
         ".*isinstance.treespec.*",
+        ".*sync_dist=True.*",  # what is logged is the same on all ranks
     ):
         warnings.filterwarnings("ignore", message=message)

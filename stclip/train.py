@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stclip.config import PROJECT_ROOT, Experiment
 from stclip.configio import dump_yaml, load_experiment
@@ -18,6 +18,9 @@ from stclip.errors import ConfigError, InputError
 from stclip.evaluate import read_checkpoint
 from stclip.metrics_csv import keep_epochs
 from stclip.paths import check_can_be_made, is_file, user_path
+
+if TYPE_CHECKING:
+    from lightning.pytorch.strategies import Strategy
 
 CHECKPOINT = "checkpoint.ckpt"
 CONFIG = "config.yaml"
@@ -77,6 +80,8 @@ def fit(
     progress: bool = False,
     test: bool = False,
     save: bool = True,
+    strategy: Strategy | str = "auto",
+    plugins: Sequence[Any] = (),
 ) -> FitResult:
     """Train one configuration; validate after every epoch.
 
@@ -88,6 +93,12 @@ def fit(
         progress: show Lightning's progress bar.
         test: read the test slides at the end. Leave it off while anything is still being chosen.
         save: write checkpoint.ckpt and metrics.json at the end; a sweep's callback saves on its own.
+        strategy, plugins: Lightning's, for a process that others have put into a process group: each process calls
+            `fit` with the same configuration, and its environment plugin says which rank it is. Left as they are,
+            Lightning starts a process for each of `trainer.devices` itself.
+
+    Only the process of rank 0 writes files. The metrics are the same in all of them: what is trained on is shared
+    out, what is evaluated is the whole split in each.
 
     Raises:
         DataError: the data set cannot be used.
@@ -101,6 +112,7 @@ def fit(
         from lightning.pytorch.utilities import rank_zero_only
 
         from stclip.data.datamodule import SpotDataModule
+        from stclip.distributed import rank
         from stclip.loggers import build_loggers, close_loggers
         from stclip.run_callbacks import CarryModelFacts, quiet_lightning
     if config.trainer.threads:
@@ -109,12 +121,12 @@ def fit(
     with clock.stage("data"):
         data = SpotDataModule(config)
         store = data.opened()
-    if out_dir is not None:
+    # A process group that is there knows the rank; before Lightning makes one, its environment does.
+    if out_dir is not None and rank() == 0 and getattr(rank_zero_only, "rank", 0) == 0:
         out_dir.mkdir(parents=True, exist_ok=True)
         (out_dir / CONFIG).write_text(dump_yaml(config), encoding="utf-8")
-        if getattr(rank_zero_only, "rank", 0) == 0:
-            # The logger appends to what is there.
-            keep_epochs(out_dir / "metrics.csv", _epochs_of(resume_from) if resume_from else 0)
+        # The logger appends to what is there.
+        keep_epochs(out_dir / "metrics.csv", _epochs_of(resume_from) if resume_from else 0)
     with clock.stage("model"):
         from stclip.module import SpatialClipModule
 
@@ -124,6 +136,8 @@ def fit(
             max_epochs=config.trainer.max_epochs,
             accelerator=config.trainer.accelerator,
             devices=config.trainer.devices,
+            strategy=strategy,
+            plugins=list(plugins) or None,
             precision=config.trainer.precision,
             gradient_clip_val=config.optimizer.gradient_clip,
             logger=build_loggers(config.trainer.loggers, out_dir, config.name)

@@ -80,13 +80,13 @@ def make_parser() -> argparse.ArgumentParser:
         "--cpus-per-trial",
         metavar="X",
         type=_positive,
-        help="processors, and torch threads, of a trial (default 1)",
+        help="processors, and torch threads, of a trial, or of each of its devices (default 1)",
     )
     where.add_argument(
         "--gpus-per-trial",
         metavar="X",
         type=_fraction,
-        help="GPUs of a trial, fractions allowed (default: share those there are)",
+        help="GPUs of a trial, fractions allowed (default: share those there are); with resources.devices 0 or 1 for each",
     )
     where.add_argument(
         "--max-concurrent", metavar="N", type=_count, help="trials at once (default: as many as fit)"

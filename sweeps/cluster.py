@@ -72,8 +72,11 @@ def cluster_address(given: str | None) -> str | None:
     return address
 
 
-def start_local_ray() -> ClusterInfo:
-    """A private Ray on this machine, never somebody else's; every port on loopback, behind a token."""
+def start_local_ray(warm: bool = True) -> ClusterInfo:
+    """A private Ray on this machine, never somebody else's; every port on loopback, behind a token.
+
+    `warm`: each process imports at its start what trials need.
+    """
     require_token()
     _set_environment(QUIET_ENVIRONMENT | LOOPBACK_ENVIRONMENT)
     import ray
@@ -85,13 +88,13 @@ def start_local_ray() -> ClusterInfo:
         object_store_memory=OBJECT_STORE_BYTES,
         log_to_driver=False,
         logging_level=logging.ERROR,
-        runtime_env={"env_vars": TRIAL_ENVIRONMENT, "worker_process_setup_hook": WARM_UP},
+        runtime_env=_environment(warm),
     )
     return ClusterInfo(_nodes(), way_in(context.dashboard_url), None)
 
 
-def connect(address: str) -> ClusterInfo:
-    """A cluster that is there already; this checkout's code travels to its nodes.
+def connect(address: str, warm: bool = True) -> ClusterInfo:
+    """A cluster that is there already; this checkout's code travels to its nodes. `warm` as in `start_local_ray`.
 
     Raises InputError: nothing listens there, it lets us not in, or its Ray or Python is another.
     """
@@ -101,7 +104,7 @@ def connect(address: str) -> ClusterInfo:
         check_listening(address)
     import ray
 
-    environment: dict[str, Any] = {"env_vars": TRIAL_ENVIRONMENT, "worker_process_setup_hook": WARM_UP}
+    environment = _environment(warm)
     if IN_A_JOB not in os.environ:  # a job's code has travelled already
         environment |= {"working_dir": str(PROJECT_ROOT), "excludes": NOT_SHIPPED}
     try:
@@ -122,6 +125,11 @@ def way_in(url: str | None) -> str | None:
         return None
     token = os.environ.get("RAY_AUTH_MODE") == "token"
     return f"open http://{url}" + (", paste the token from `ray get-auth-token`" if token else "")
+
+
+def _environment(warm: bool) -> dict[str, Any]:
+    hook = {"worker_process_setup_hook": WARM_UP} if warm else {}
+    return {"env_vars": TRIAL_ENVIRONMENT, **hook}
 
 
 def _set_environment(values: dict[str, str]) -> None:
@@ -189,11 +197,12 @@ def local_resources() -> tuple[Node, ...]:
 
 @dataclass(frozen=True)
 class TrialResources:
-    """What one trial gets, and how many run at once."""
+    """What each device of one trial gets, and how many trials run at once."""
 
     cpus: float
     gpus: float
     max_concurrent: int
+    devices: int = 1
 
 
 def share_resources(

@@ -31,6 +31,10 @@ def debug_trial(plan: SweepPlan, family: str) -> None:
     print(
         f"family {family}: {settings(plan.space.middle(family)) or 'nothing is searched'} (the middle of what is searched)"
     )
+    if plan.devices > 1:
+        print(
+            f"one device, in this process; the sweep would train each trial on {plan.devices} (resources.devices)"
+        )
     result = fit(config, progress=True)
     print_result(config, result.metrics, result.seconds, "none are written with --debug")
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from stclip.data.store import SpotStore
-from sweeps.cluster import ClusterInfo, TrialResources, connect, share_resources, start_local_ray
+from sweeps.cluster import ClusterInfo, TrialResources, connect, start_local_ray
 from sweeps.describe import describe_sweep
 from sweeps.failures import is_no_space, repeated_reason
 from sweeps.folder_lock import sole_driver
@@ -135,8 +135,9 @@ def _start(job: Sweeping) -> tuple[ClusterInfo, TrialResources, FamilySearch]:
     plan = job.plan
     with ThreadPoolExecutor(1) as beside:
         opening = beside.submit(_open_search, plan, job.folder)
-        cluster = start_local_ray() if plan.address is None else connect(plan.address)
-        shared = share_resources(cluster.nodes, plan.cpus_per_trial, plan.gpus_per_trial, plan.max_concurrent)
+        warm = plan.devices == 1  # else most processes only manage others
+        cluster = start_local_ray(warm) if plan.address is None else connect(plan.address, warm)
+        shared = plan.share(cluster.nodes)
         search = opening.result()
     if plan.address is not None:
         prepare_nodes(plan, job.store)

@@ -10,7 +10,8 @@ from stclip.data.synthetic import SYNTHETIC
 from stclip.errors import DataError, InputError
 from stclip.registry import LOSSES
 from stclip.remote import is_address
-from sweeps.cluster import TrialResources, local_resources, share_resources
+from sweeps.cluster import TrialResources, local_resources
+from sweeps.devices import check_spots
 from sweeps.plan import SweepPlan
 from sweeps.ready import check_ready
 from sweeps.resume import check_same_data
@@ -49,6 +50,7 @@ def dry_run(plan: SweepPlan) -> str:
     """
     check_ready(plan)
     stores = [open_store(config.data) for config in plan.data_variants() if not _to_be_made(config)]
+    check_spots(stores, plan.devices)
     if plan.resumed and stores:
         check_same_data(plan, stores[0])
     return describe_plan(plan, stores[0] if stores else None, _resources(plan))
@@ -58,7 +60,7 @@ def _resources(plan: SweepPlan) -> TrialResources | None:
     """What a trial gets here; on a cluster it is known when the cluster is asked, which a dry run does not."""
     if plan.address is not None:
         return None
-    return share_resources(local_resources(), plan.cpus_per_trial, plan.gpus_per_trial, plan.max_concurrent)
+    return plan.share(local_resources())
 
 
 def _to_be_made(config: Experiment) -> bool:
@@ -83,17 +85,23 @@ def describe_plan(plan: SweepPlan, store: SpotStore | None, resources: TrialReso
     lines = [
         f"sweep {plan.name}: {total} trials ({_budget(space)})",
         f"chosen by {space.metric} ({space.mode}); early stopping within a family: {rule}; seed {plan.seed}",
-        (
-            f"on the cluster {plan.address}, {plan.cpus_per_trial:g} CPU each"
-            if resources is None
-            else f"{resources.max_concurrent} at once, {resources.cpus:g} CPU and {resources.gpus:g} GPU each"
-        )
+        _resource_words(plan, resources)
         + (f"; time budget {duration(plan.time_budget)}" if plan.time_budget else ""),
     ]
     for family in space.families:
         lines += _family_lines(space, family)
     lines += [_data_line(plan, store), f"results: {plan.folder}"]
     return "\n".join(lines)
+
+
+def _resource_words(plan: SweepPlan, resources: TrialResources | None) -> str:
+    group, each = (
+        (f"each on {plan.devices} devices (DDP) with ", "per device") if plan.devices > 1 else ("", "each")
+    )
+    if resources is None:
+        return f"on the cluster {plan.address}, {group}{plan.cpus_per_trial:g} CPU {each}"
+    share = f"{resources.cpus:g} CPU and {resources.gpus:g} GPU"
+    return f"{resources.max_concurrent} at once, {group}{share} {each}"
 
 
 def _family_lines(space: SearchSpace, name: str) -> list[str]:

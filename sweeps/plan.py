@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +15,8 @@ from stclip.configio import parse_override
 from stclip.errors import ConfigError
 from stclip.paths import is_folder, user_path
 from stclip.registry import LOGGERS, lookup
-from sweeps.cluster import cluster_address
+from sweeps.cluster import Node, TrialResources, cluster_address, share_resources
+from sweeps.devices import share_among_groups
 from sweeps.records import trial_name
 from sweeps.results import ResultsFolder
 from sweeps.space import SearchSpace, base_tree, family_experiment, load_space, pin, with_budget
@@ -43,6 +44,19 @@ class SweepPlan:
     trial_timeout: float | None  # seconds without a report after which a trial has failed
     address: str | None  # of an existing Ray cluster; None: a private one on this machine
     resumed: bool = False  # a sweep that goes on in its own folder
+
+    @property
+    def devices(self) -> int:
+        """Of each trial."""
+        return self.space.resources.devices
+
+    def share(self, nodes: Sequence[Node]) -> TrialResources:
+        """What each trial gets of these nodes. Raises InputError when not even one fits."""
+        asked = (self.cpus_per_trial, self.gpus_per_trial, self.max_concurrent)
+        if self.devices == 1:
+            return share_resources(nodes, *asked)
+        accelerators = {config.trainer.accelerator for config in self.middles().values()}
+        return share_among_groups(nodes, *asked, self.devices, accelerators)
 
     def experiment(self, family: str, params: Mapping[str, Any]) -> Experiment:
         """A family's configuration at these parameters."""
@@ -103,7 +117,7 @@ def make_plan(options: argparse.Namespace) -> SweepPlan:
         trial_timeout=_given(options.trial_timeout, TRIAL_TIMEOUT),
         address=cluster_address(options.address),
     )
-    check_one_device(plan)
+    _no_own_devices(plan)
     return plan
 
 
@@ -132,13 +146,13 @@ def _given(value: Any, default: Any) -> Any:
     return default if value is None else value
 
 
-def check_one_device(plan: SweepPlan) -> None:
-    """Raise ConfigError for an experiment that would train one trial on several devices."""
+def _no_own_devices(plan: SweepPlan) -> None:
+    """Raise ConfigError for an experiment that asks for several devices: those are the space's to give."""
     devices = {config.trainer.devices for config in plan.middles().values()}
     if devices != {1}:
         raise ConfigError(
-            f"a trial of a sweep trains on one device, got trainer.devices={max(devices)}; "
-            "share GPUs with --gpus-per-trial, or train one configuration with python -m stclip.train"
+            f"a sweep decides itself how many devices a trial trains on, got trainer.devices={max(devices)}; "
+            "write `resources: {devices: N}` into the space, or train one configuration with python -m stclip.train"
         )
 
 

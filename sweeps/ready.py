@@ -7,7 +7,8 @@ import os
 from stclip.data.store import SpotStore
 from stclip.loggers import check_loggers
 from stclip.prepare import check_hardware, check_installation, prepare_data, skipped_note
-from sweeps.cluster import Node, local_resources, share_resources
+from sweeps.cluster import Node, local_resources
+from sweeps.devices import check_spots
 from sweeps.plan import SweepPlan
 from sweeps.resume import check_same_data
 
@@ -20,6 +21,7 @@ def make_ready(plan: SweepPlan, quiet: bool) -> SpotStore:
     """
     check_ready(plan)
     stores = [prepare_data(config, quiet) for config in plan.data_variants()]
+    check_spots(stores, plan.devices)
     if plan.resumed:
         check_same_data(plan, stores[0])
     note = skipped_note(stores[0])
@@ -43,5 +45,5 @@ def check_ready(plan: SweepPlan) -> None:
 
 def _check_resources(plan: SweepPlan) -> None:
     """One trial fits on this machine. GPUs are counted only where the answer matters: it takes a second."""
-    nodes = local_resources() if plan.gpus_per_trial else (Node(float(os.cpu_count() or 1), 0.0),)
-    share_resources(nodes, plan.cpus_per_trial, plan.gpus_per_trial, plan.max_concurrent)
+    matters = plan.gpus_per_trial or (plan.devices > 1 and plan.gpus_per_trial is None)
+    plan.share(local_resources() if matters else (Node(float(os.cpu_count() or 1), 0.0),))

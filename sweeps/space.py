@@ -45,6 +45,15 @@ class EarlyStopping(StrictModel):
     factor: Annotated[int, Field(ge=2, le=1_000_000)]
 
 
+class Resources(StrictModel):
+    """What each trial trains on: `devices` processes, each with `--cpus-per-trial` and `--gpus-per-trial` of its own.
+
+    With more than one, Ray Train runs them with DDP, and `data.batch_size` is what each of them draws.
+    """
+
+    devices: Annotated[int, Field(ge=1, le=64)] = 1
+
+
 class Family(StrictModel):
     """One loss: its fixed keys, what is searched with it, and the settings that are tried first."""
 
@@ -90,6 +99,7 @@ class SearchSpace(StrictModel):
     trials: Count
     epochs: Count
     early_stopping: EarlyStopping | None = None
+    resources: Resources = Field(default_factory=Resources)
     families: dict[str, Family]
 
     @field_validator("metric")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 import time
@@ -50,23 +51,58 @@ class TrialRequest:
         return validate(Experiment, self.experiment, f"trial {self.name}")
 
 
+class TrialFailedError(Exception):
+    """A failure of the training itself, which would fail again; it can travel between processes."""
+
+    def __init__(self, reason: str, trace: str, no_space: bool) -> None:
+        """`reason`: one line. `trace`: the traceback where it happened. `no_space`: the disk was full."""
+        super().__init__(reason, trace, no_space)
+        self.reason, self.trace, self.no_space = reason, trace, no_space
+
+    def __str__(self) -> str:
+        return self.reason
+
+    @classmethod
+    def of(cls, error: Exception) -> TrialFailedError:
+        """What `error`, which is being handled, means for the trial."""
+        if isinstance(error, cls):
+            return error
+        return cls(failure_reason(error), traceback.format_exc(), is_no_space(error))
+
+
+class ProcessLostError(Exception):
+    """A process that took part in the training is gone; started again, the trial goes on from its last checkpoint."""
+
+
+# Trains a configuration, with its folder, from a checkpoint if there is one; reports each epoch to Tune and logs it.
+Training = Callable[[Experiment, Path, Path | None, logging.Logger], None]
+
+
+def train_here(config: Experiment, folder: Path, start: Path | None, log: logging.Logger) -> None:
+    """The training of a trial on one device, in this process."""
+    callbacks = [epoch_logger(log), reporter(report_to_tune)]
+    fit(config, folder, callbacks=callbacks, resume_from=start, save=False)
+
+
 def make_trainable(
-    request_of: Callable[[Mapping[str, Any]], TrialRequest],
+    request_of: Callable[[Mapping[str, Any]], TrialRequest], train: Training
 ) -> Callable[[dict[str, Any]], None]:
     """A Tune function trainable. `request_of` turns the search's suggestion into a request; it travels to the workers."""
 
     def trainable(config: dict[str, Any]) -> None:
-        run_trial(request_of(config), config["params"])
+        run_trial(request_of(config), config["params"], train)
 
     return trainable
 
 
-def run_trial(request: TrialRequest, params: Mapping[str, Any]) -> None:
+def run_trial(request: TrialRequest, params: Mapping[str, Any], train: Training) -> None:
     """Train and report `val/…` and `train/…` after every epoch; save a checkpoint now and then, and at the end.
 
     An exception ends the trial, not its process: the last report carries the reason and the traceback goes to
     error.txt in the trial's folder. A restarted trial goes on from its newest checkpoint, of this run of the sweep or of
     one before. `params`, the searched ones, are for its log file.
+
+    Raises ProcessLostError for Tune, which then starts the trial again.
     """
     from ray import tune
 
@@ -81,11 +117,13 @@ def run_trial(request: TrialRequest, params: Mapping[str, Any]) -> None:
             start = Path(folder) / CHECKPOINT if folder else _of_earlier_runs(request)
             done = 0 if start is None or folder else _report_again(start, request.known_epochs)
             if done < config.trainer.max_epochs:
-                callbacks = [epoch_logger(log), _reporter()]
-                fit(config, Path(request.folder), callbacks=callbacks, resume_from=start, save=False)
+                train(config, Path(request.folder), start, log)
+    except ProcessLostError:
+        raise
     except Exception as error:
-        _write_error(Path(request.folder))
-        tune.report({FAILURE: failure_reason(error), NO_SPACE: is_no_space(error)})
+        failure = TrialFailedError.of(error)
+        _write_error(Path(request.folder), failure.trace)
+        tune.report({FAILURE: failure.reason, NO_SPACE: failure.no_space})
 
 
 def failure_reason(error: Exception) -> str:
@@ -114,20 +152,31 @@ def _report_again(start: Path, known_epochs: int) -> int:
     return int(facts["epochs"])
 
 
-def _write_error(folder: Path) -> None:
+def _write_error(folder: Path, trace: str) -> None:
     with suppress(OSError):  # a full disk, say; the report still says what happened
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        (folder / "error.txt").write_text(trace, encoding="utf-8")
 
 
-def _reporter() -> Any:
-    """A Lightning callback that reports each epoch to Tune. Made here so that importing this file needs no Lightning."""
-    import lightning.pytorch as pl
+def report_to_tune(metrics: dict[str, float], checkpoint: Path | None) -> bool:
+    """Report an epoch, with the folder of its checkpoint if one was saved; True: the trial goes on."""
     from ray import tune
+
+    tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(checkpoint) if checkpoint else None)
+    return True
+
+
+def reporter(report: Callable[[dict[str, float], Path | None], bool], near: Path | None = None) -> Any:
+    """A Lightning callback that calls `report` after each epoch. Made here so that importing this file needs no Lightning.
+
+    With several processes, each calls its `report`, and rank 0's answer decides whether all go on. The checkpoint is
+    rank 0's too; it is gone when `report` has returned. `near`: where its folder is made, for a reader on another node.
+    """
+    import lightning.pytorch as pl
 
     from stclip.module import SpatialClipModule
 
-    class ReportToTune(pl.callbacks.Checkpoint):
+    class ReportEpoch(pl.callbacks.Checkpoint):
         """A report an epoch; as a Checkpoint it is called last, when the epoch's metrics are there."""
 
         def __init__(self) -> None:
@@ -136,13 +185,17 @@ def _reporter() -> Any:
         def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
             assert isinstance(pl_module, SpatialClipModule)
             epoch = trainer.current_epoch + 1
-            report = {EPOCH: epoch, **pl_module.metrics}
-            if epoch < (trainer.max_epochs or 0) and time.monotonic() - self.saved < CHECKPOINT_SECONDS:
-                tune.report(report)
-                return
-            with tempfile.TemporaryDirectory(prefix="stclip-") as folder:
-                trainer.save_checkpoint(Path(folder) / CHECKPOINT)
-                tune.report(report, checkpoint=tune.Checkpoint.from_directory(folder))
-            self.saved = time.monotonic()
+            due = epoch >= (trainer.max_epochs or 0) or time.monotonic() - self.saved >= CHECKPOINT_SECONDS
+            metrics = {EPOCH: epoch, **pl_module.metrics}
+            # Saving takes all processes, and their clocks differ.
+            if trainer.strategy.broadcast(due):
+                with tempfile.TemporaryDirectory(prefix="stclip-", dir=near) as folder:
+                    trainer.save_checkpoint(Path(folder) / CHECKPOINT)
+                    go_on = report(metrics, Path(folder))
+                self.saved = time.monotonic()
+            else:
+                go_on = report(metrics, None)
+            if not trainer.strategy.broadcast(go_on):
+                trainer.should_stop = True
 
-    return ReportToTune()
+    return ReportEpoch()

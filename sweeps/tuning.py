@@ -17,7 +17,8 @@ from sweeps.plan import SweepPlan
 from sweeps.records import trial_name
 from sweeps.search import FamilySearch
 from sweeps.stopping import StopSwitch
-from sweeps.trial import make_trainable
+from sweeps.train_workers import train_on_workers, waiting_actor
+from sweeps.trial import make_trainable, train_here
 from sweeps.trial_actor import named_trainable
 
 ENDLESS = 10**9  # Tune's own trial limit; the search says FINISHED when every family's budget is used up
@@ -35,15 +36,11 @@ def run_tuner(
 
     `storage`: the folder that Tune's files of this run go to, with the trials' checkpoints; it is made.
     """
-    function = tune.with_resources(
-        make_trainable(plan.request), {"cpu": resources.cpus, "gpu": resources.gpus}
-    )
     # A new process costs about four CPU seconds of imports, which is more than many a trial on one machine takes. On a
     # cluster trials are long, and each gets its own, so that Ray's dashboard lists it as an actor by its name.
     reuse = plan.address is None
-    trainable = named_trainable(function, reuse)
     tuner = tune.Tuner(
-        trainable,
+        named_trainable(_function(plan, resources), reuse),
         tune_config=tune.TuneConfig(
             search_alg=search,
             scheduler=FamilyEarlyStopping(search, switch.break_off),
@@ -64,6 +61,14 @@ def run_tuner(
         ),
     )
     tuner.fit()
+
+
+def _function(plan: SweepPlan, resources: TrialResources) -> Any:
+    if resources.devices == 1:
+        return tune.with_resources(
+            make_trainable(plan.request, train_here), {"cpu": resources.cpus, "gpu": resources.gpus}
+        )
+    return tune.with_resources(make_trainable(plan.request, train_on_workers(resources)), waiting_actor())
 
 
 class SwitchStopper(DriverOnly, tune.Stopper):

@@ -34,9 +34,18 @@ class RandomBatches:
         return len(self.spots) // (self.batch_size * self.world_size)
 
     def __iter__(self) -> Iterator[np.ndarray]:
+        for batch in self.global_batches():
+            yield self.share(batch)
+
+    def global_batches(self) -> Iterator[np.ndarray]:
+        """The epoch's batches of all ranks together, each [world_size * batch_size]."""
         order = self._order(np.random.default_rng([self.seed, self.epoch]))
-        whole = order[: len(self) * self.batch_size * self.world_size]
-        yield from whole.reshape(len(self), self.world_size, self.batch_size)[:, self.rank]
+        size = self.batch_size * self.world_size
+        yield from order[: len(self) * size].reshape(len(self), size)
+
+    def share(self, batch: np.ndarray) -> np.ndarray:
+        """This rank's part of a global batch."""
+        return batch[self.rank * self.batch_size : (self.rank + 1) * self.batch_size]
 
     def _order(self, rng: np.random.Generator) -> np.ndarray:
         return rng.permutation(self.spots)

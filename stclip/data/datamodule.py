@@ -23,7 +23,8 @@ EVAL_BATCH = 1024  # spots encoded at once; has no influence on any metric
 class SpotBatches:
     """An iterable of batches over a fixed or an epoch's own order. Lightning calls `sampler.set_epoch`.
 
-    `coverage` is the mean neighbour weight that was present in the batches of the newest pass, 0..1.
+    `coverage` is the mean neighbour weight that was present in the batches of the newest pass, 0..1. With several devices
+    that is the batch of all of them, since the losses gather it.
     """
 
     batch_sampler = None  # Lightning looks for it beside `sampler`
@@ -41,8 +42,10 @@ class SpotBatches:
     def __iter__(self) -> Iterator[Batch]:
         store = self.module.opened()
         self._covered = []
-        for rows in self.sampler:
-            self._covered.append(neighbor_coverage(rows, store.neighbor_ids, store.neighbor_alphas))
+        whole = self.sampler if isinstance(self.sampler, list) else self.sampler.global_batches()
+        for batch in whole:
+            self._covered.append(neighbor_coverage(batch, store.neighbor_ids, store.neighbor_alphas))
+            rows = batch if isinstance(self.sampler, list) else self.sampler.share(batch)
             yield self.module.gather(rows)
 
     @property

@@ -1,0 +1,194 @@
+"""A sweep whose trials train on two devices, with a real driver, real workers and gloo; one worker is killed, one raises."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+
+import pytest
+import yaml
+
+from stclip.config import PROJECT_ROOT, Experiment
+from stclip.configio import read_yaml, validate
+from stclip.evaluate import evaluate, read_checkpoint
+from tests.conftest import TINY_SLIDES, TINY_SPLITS
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        sys.platform != "linux" or os.cpu_count() == 1, reason="two workers need two processors"
+    ),
+]
+
+EPOCHS, BATCH, DEVICES = 3, 12, 2
+# In every process of the sweep, as sitecustomize: which spots train where, and what befalls rank 1 of two trials.
+FAULTS = """
+import importlib.abc, importlib.util, json, os, signal, sys
+
+LOG = {log!r}
+
+
+def spoil_module(module):
+    before = module.SpatialClipModule.training_step
+
+    def training_step(self, batch, batch_index):
+        name, epoch, rank = self.config.name, self.current_epoch + 1, self.global_rank
+        if (name, epoch, rank) == ("clip-0000", 2, 1) and not os.path.exists(LOG + "/killed"):
+            open(LOG + "/killed", "w").close()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if (name, epoch, rank) == ("clip-0002", 2, 1):
+            raise ValueError("a fault of rank 1 alone")
+        with open(f"{{LOG}}/{{name}}-{{rank}}-{{os.getpid()}}.jsonl", "a") as file:
+            file.write(json.dumps([epoch, batch["tile_ids"].tolist()]) + "\\n")
+        return before(self, batch, batch_index)
+
+    module.SpatialClipModule.training_step = training_step
+
+
+def save_each_epoch(module):
+    module.CHECKPOINT_SECONDS = 0.0
+
+
+class Finder(importlib.abc.MetaPathFinder):
+    after = {{"stclip.module": spoil_module, "sweeps.trial": save_each_epoch}}
+
+    def find_spec(self, name, path, target=None):
+        change = self.after.pop(name, None)
+        if change is None:
+            return None
+        spec = importlib.util.find_spec(name)
+        load = spec.loader.exec_module
+        spec.loader.exec_module = lambda module: (load(module), change(module))
+        return spec
+
+
+sys.meta_path.insert(0, Finder())
+"""
+
+
+class Sweep:
+    """What a sweep left, and what its processes wrote down."""
+
+    def __init__(self, code, output, folder, log):
+        self.code, self.output, self.folder, self.log = code, output, folder, log
+
+    def rows(self):
+        with (self.folder / "trials.csv").open(newline="") as file:
+            return {row["name"]: row for row in csv.DictReader(file)}
+
+    def spots(self, trial):
+        """Epoch -> rank -> (process, the spots of its batches)."""
+        found = defaultdict(dict)
+        for path in sorted(self.log.glob(f"{trial}-*.jsonl")):
+            *_, rank, pid = path.stem.split("-")
+            for line in path.read_text().splitlines():
+                epoch, ids = json.loads(line)
+                found[epoch].setdefault(int(rank), []).append((int(pid), ids))
+        return found
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory, shared_tiny_dataset):
+    folder = tmp_path_factory.mktemp("devices")
+    log, hooks = folder / "log", folder / "hooks"
+    log.mkdir()
+    hooks.mkdir()
+    (hooks / "sitecustomize.py").write_text(FAULTS.format(log=str(log)))
+    base = {
+        "data": {
+            "dataset": str(shared_tiny_dataset),
+            "image_size": 16,
+            "batch_size": BATCH,
+            "num_neighbors": 4,
+        },
+        "model": {"image": {"name": "stain", "width": 16}, "genes": {"width": 16}, "embed_dim": 8},
+        "trainer": {"accelerator": "cpu", "loggers": ["csv"]},
+    }
+    space = {
+        "experiment": "base.yaml",
+        "metric": "val/R@10",
+        "mode": "max",
+        "trials": 3,
+        "epochs": EPOCHS,
+        "resources": {"devices": DEVICES},
+        "families": {
+            "clip": {
+                "loss": {"name": "clip"},
+                "parameters": {"model.temperature": {"type": "float", "low": 0.05, "high": 0.5}},
+            }
+        },
+    }
+    (folder / "base.yaml").write_text(yaml.safe_dump(base))
+    (folder / "two.yaml").write_text(yaml.safe_dump(space))
+    tmp = tempfile.mkdtemp(
+        prefix="dv", dir="/tmp"
+    )  # short: Ray's socket paths must stay under 108 characters
+    command = [sys.executable, "sweeps/run.py", "--space", str(folder / "two.yaml"), "--results", str(folder)]
+    environment = {**os.environ, "TMPDIR": tmp, "OMP_NUM_THREADS": "1", "COLUMNS": "160",
+                   "PYTHONPATH": f"{hooks}{os.pathsep}{PROJECT_ROOT}"}  # fmt: skip
+    try:
+        ended = subprocess.run([*command, "--name", "sweep"], cwd=PROJECT_ROOT, env=environment, timeout=230,
+                               stdin=subprocess.DEVNULL, capture_output=True, text=True)  # fmt: skip
+    finally:
+        shutil.rmtree(tmp, ignore_errors=True)
+    return Sweep(ended.returncode, ended.stdout + ended.stderr, folder / "sweep", log)
+
+
+def test_the_sweep_ends_as_one_on_single_devices_would(sweep):
+    assert sweep.code == 0, sweep.output
+    states = {name: row["state"] for name, row in sweep.rows().items()}
+    assert states == {"clip-0000": "COMPLETE", "clip-0001": "COMPLETE", "clip-0002": "FAIL"}, sweep.output
+    assert (sweep.folder / "best" / "clip" / "checkpoint.ckpt").is_file()
+    assert not list(sweep.folder.glob("trials/*/.workers-*"))
+
+
+def test_the_two_devices_share_each_epochs_spots(sweep):
+    train = sum(TINY_SLIDES[slide] for slide in TINY_SPLITS.train)
+    steps = train // (BATCH * DEVICES)
+    seen = sweep.spots("clip-0001")
+    assert seen.keys() == {1, 2, 3}
+    for ranks in seen.values():
+        assert ranks.keys() == {0, 1}
+        assert all(len(batches) == steps for batches in ranks.values())
+        ids = [i for batches in ranks.values() for _, batch in batches for i in batch]
+        assert len(ids) == len(set(ids)) == steps * BATCH * DEVICES
+    rows = (sweep.folder / "trials" / "clip-0001" / "metrics.csv").read_text().splitlines()
+    assert len(rows) == 1 + EPOCHS
+
+
+def test_a_killed_worker_costs_the_epoch_only(sweep):
+    assert (sweep.log / "killed").exists()
+    seen = sweep.spots("clip-0000")
+    first = {pid for pid, _ in seen[1][0]} | {pid for pid, _ in seen[1][1]}
+    second = {pid for pid, _ in seen[3][0]} | {pid for pid, _ in seen[3][1]}
+    assert len(first) == len(second) == DEVICES
+    assert not first & second
+    assert sweep.rows()["clip-0000"]["epochs"] == str(EPOCHS)
+    rows = (sweep.folder / "trials" / "clip-0000" / "metrics.csv").read_text().splitlines()
+    assert len(rows) == 1 + EPOCHS
+    [saved] = (sweep.folder / "ray").glob("*/clip-0000/checkpoint_*/checkpoint.ckpt")
+    assert read_checkpoint(saved)["stclip"]["epochs"] == EPOCHS
+
+
+def test_a_fault_of_one_rank_is_the_trials_failure_with_its_reason(sweep):
+    row = sweep.rows()["clip-0002"]
+    assert row["error"] == "ValueError: a fault of rank 1 alone"
+    text = (sweep.folder / "trials" / "clip-0002" / "error.txt").read_text()
+    assert "in training_step" in text
+    assert text.endswith("ValueError: a fault of rank 1 alone\n")
+
+
+def test_metrics_are_of_the_whole_validation_slide(sweep):
+    spots = TINY_SLIDES[TINY_SPLITS.val[0]]
+    assert read_yaml(sweep.folder / "sweep.yaml")["space"]["resources"] == {"devices": DEVICES}
+    row = sweep.rows()["clip-0001"]
+    assert float(row["val/chance_R@10"]) == pytest.approx(10 / spots)
+    [saved] = (sweep.folder / "ray").glob("*/clip-0001/checkpoint_*/checkpoint.ckpt")
+    config = validate(Experiment, read_yaml(sweep.folder / "trials" / "clip-0001" / "config.yaml"), "test")
+    found = evaluate(config, saved, "val")  # in this one process
+    for name in ("val/R@1", "val/R@10", "val/median_rank"):
+        assert float(row[name]) == pytest.approx(found[name]), name
