@@ -24,7 +24,12 @@ PER_BATCH = ("batch_R@", "val/loss")  # depend on data.batch_size, which is of o
 def experiment(dataset, batch_size, local_loss, batching):
     tree = {
         "data": {"dataset": str(dataset), "image_size": 16, "batch_size": batch_size, "batching": batching},
-        "model": {"embed_dim": 8, "image": {"name": "stain", "width": 16}, "genes": {"width": 16}},
+        # Without what is drawn at random by each rank for itself.
+        "model": {
+            "embed_dim": 8,
+            "image": {"name": "stain", "width": 16, "dropout": 0.0},
+            "genes": {"width": 16, "dropout": 0.0, "gene_dropout": 0.0},
+        },
         "loss": {
             "name": "spatial",
             "temp_reg_weight": 0.5,
