@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from stclip.errors import ConfigError, InputError
 from sweeps.arguments import make_parser
+from sweeps.results import check_is_folder
 
 if TYPE_CHECKING:
     from sweeps.plan import SweepPlan
@@ -60,6 +61,9 @@ def _plan(options: argparse.Namespace) -> SweepPlan:
     """The sweep that the command line asks for, new or resumed. Raises InputError."""
     if options.family is not None and not options.debug:
         raise ConfigError("--family goes with --debug only; a sweep runs all families of its space")
+    for flag, place in (("--results", options.results), ("--resume", options.resume)):
+        if place is not None:
+            check_is_folder(flag, place)
     if options.resume is not None:
         from sweeps.resume import plan_to_resume
 

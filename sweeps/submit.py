@@ -19,8 +19,8 @@ ABOUT = """\
 Run a sweep as a job on a Ray cluster.
 
 Sends the code of this checkout and the sweep's flags to the cluster's job API, shows the job's log, and returns the
-sweep's exit status. Data and results are not sent: --results must name a folder that every node sees, or an address
-such as s3://bucket/results. The cluster's token is read from RAY_AUTH_TOKEN, from the file RAY_AUTH_TOKEN_PATH, or
+sweep's exit status. Data and results are not sent: --results must name a folder that every node sees.
+The cluster's token is read from RAY_AUTH_TOKEN, from the file RAY_AUTH_TOKEN_PATH, or
 from ~/.ray/auth_token.
 """
 
@@ -29,7 +29,7 @@ examples:
   python sweeps/submit.py --address http://127.0.0.1:8265 -- --space spatial --results /shared/results
       Runs it and follows its log. Ctrl-C stops following; the job goes on.
 
-  python sweeps/submit.py --address http://127.0.0.1:8265 --detach -- --space wide --results s3://bucket/results
+  python sweeps/submit.py --address http://127.0.0.1:8265 --detach -- --space wide --results /shared/results
   python sweeps/submit.py --address http://127.0.0.1:8265 --logs wide-20261124-034512 --follow
   python sweeps/submit.py --address http://127.0.0.1:8265 --stop wide-20261124-034512
 

@@ -57,7 +57,7 @@ def test_a_name_of_the_users_is_kept():
     given = make_request(["--space", "smoke", "--results", "/shared"], "my.run", NOW)
     assert given.submission_id == "my-run-20261124-034512"
     assert given.arguments[-2:] == ["--name", "my.run"]
-    own = ["--space", "smoke", "--results", "s3://bucket/results", "--name", "mine"]
+    own = ["--space", "smoke", "--results", "/shared/results", "--name", "mine"]
     assert make_request(own, None, NOW).arguments == own
     assert make_request(own, "mine", NOW).submission_id == "mine-20261124-034512"
 
@@ -66,7 +66,8 @@ def test_a_name_of_the_users_is_kept():
     ("arguments", "message"),
     [
         (["--space", "smoke"], "a job needs --results"),
-        (["--space", "smoke", "--results", "results"], "--results of a job is an absolute path or an address"),
+        (["--space", "smoke", "--results", "results"], "--results of a job is an absolute path, got 'results'"),
+        (["--space", "smoke", "--results", "s3://bucket/results"], "--results is a folder that all nodes share, got the address"),
         (["--space", "smoke", "--results", "/r", "--debug"], "--debug is for one trial under a debugger"),
         (["--space", "smok", "--results", "/r"], "unknown space 'smok'; did you mean 'smoke'"),
         (["--space", "/tmp/mine.yaml", "--results", "/r"], "copy it to configs/space/"),
