@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from sweeps.cluster import TrialResources
 from sweeps.driver_only import DriverOnly
 from sweeps.early_stopping import FamilyEarlyStopping
 from sweeps.hanging import HangWatch
+from sweeps.lost_workers import lost_workers_are_failures
 from sweeps.plan import SweepPlan
 from sweeps.records import trial_name
 from sweeps.search import FamilySearch
@@ -60,7 +62,9 @@ def run_tuner(
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
         ),
     )
-    tuner.fit()
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the view says it, without tracebacks
+    with lost_workers_are_failures():
+        tuner.fit()
 
 
 def _function(plan: SweepPlan, resources: TrialResources) -> Any:
