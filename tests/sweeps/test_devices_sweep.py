@@ -19,6 +19,7 @@ from tests.conftest import TINY_SLIDES, TINY_SPLITS
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.skipif(
         sys.platform != "linux" or os.cpu_count() == 1, reason="two workers need two processors"
     ),

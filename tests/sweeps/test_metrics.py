@@ -60,6 +60,7 @@ def test_speed_is_unknown_until_an_epoch_has_ended():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_running_sweeps_numbers_are_at_the_prometheus_endpoint(runner, monkeypatch):
     monkeypatch.setenv("RAY_metrics_report_interval_ms", "1000")  # ten times as often as it is
     space = runner.space("watched", {"spatial": SPATIAL, "clip": CLIP}, trials=20, epochs=40)

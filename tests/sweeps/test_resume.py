@@ -140,6 +140,7 @@ def section(report, title):
 
 
 @slow
+@pytest.mark.long
 def test_a_finished_sweep_goes_on_with_a_larger_budget_and_only_then(runner, space, unbroken):
     folder = runner.results / "grown"
     shutil.copytree(unbroken.folder, folder)
@@ -160,6 +161,7 @@ def test_a_finished_sweep_goes_on_with_a_larger_budget_and_only_then(runner, spa
 
 
 @slow
+@pytest.mark.long
 def test_ctrl_c_then_resume_ends_as_the_unbroken_sweep_does(runner, space, unbroken):
     process = runner.start(space, "stopped", "--max-concurrent", "1", "--seed", "3")
     runner.wait_for("COMPLETE", process, "stopped")

@@ -28,6 +28,7 @@ def test_an_actor_is_called_as_its_trial(reuse, shown):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_processes_of_a_local_sweep_bear_the_names_of_the_trials_they_run(runner):
     space = runner.space("titled", {"spatial": SPATIAL, "clip": CLIP}, trials=2, epochs=40)
     process = runner.start(space, "titled", "--max-concurrent", "1")
@@ -41,6 +42,7 @@ def test_processes_of_a_local_sweep_bear_the_names_of_the_trials_they_run(runner
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_clusters_dashboard_lists_trials_by_name(runner, local_cluster):
     space = runner.space("listed", {"spatial": SPATIAL, "clip": CLIP}, trials=2, epochs=3)
     command = [sys.executable, "sweeps/run.py", "--space", str(space), "--results", str(runner.results)]

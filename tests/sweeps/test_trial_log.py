@@ -82,6 +82,7 @@ def test_an_epochs_missing_metrics_show_as_a_dash():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_sweep_leaves_a_log_file_for_each_trial(runner):
     space = runner.space("logged", {"spatial": SPATIAL, "shaky": SHAKY}, trials=6, epochs=3)
     over = runner.run(space, "logged")

@@ -33,6 +33,7 @@ def test_without_a_dashboard_there_is_no_way_in(url):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs a browser: chromium")
 def test_what_is_printed_opens_the_dashboard_in_a_browser(local_cluster, monkeypatch, tmp_path):
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
