@@ -582,7 +582,10 @@ def test_damaged_features(commands):
     assert commands.sweep()[0] == 0
     commands.reached = 0
     os.truncate(next((commands.dataset / ".store").glob("*/features_*.npy")), 100)
-    commands.refused(commands.sweep(), "the features are damaged .*delete this file, it is made again")
+    commands.refused(
+        commands.sweep(),
+        "the spot store is damaged .the content of features_stain_1.npy has changed.; delete this folder",
+    )
 
 
 # -- the training command's own
