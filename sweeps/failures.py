@@ -83,6 +83,6 @@ def process_death(text: str, attempts: int) -> str:
         code = f" with exit code {match[1]}" if match else ""
         return f"the trial's process ended itself{code}{tries}"
     if "ActorDiedError" in text or "WorkerCrashedError" in text or "died unexpectedly" in text:
-        return f"the trial's process died (killed, or crashed in native code){tries}"
+        return f"the trial's process died (it exited, was killed, or crashed in native code){tries}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return (lines[-1] if lines else "the trial's process died or raised") + tries

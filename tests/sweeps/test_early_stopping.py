@@ -227,7 +227,10 @@ def test_an_error_is_the_reason_only_when_no_retry_saved_the_trial(tmp_path: Pat
         tune.search.on_trial_complete(name, error=True)
     assert [(r.state, r.error) for r in tune.search.snapshot()] == [
         ("COMPLETE", None),
-        ("FAIL", "the trial's process died (killed, or crashed in native code); started 3 times"),
+        (
+            "FAIL",
+            "the trial's process died (it exited, was killed, or crashed in native code); started 3 times",
+        ),
         ("FAIL", "the trial's process died or raised; started 3 times"),
         ("FAIL", "the trial's process died or raised; started 3 times"),
     ]
