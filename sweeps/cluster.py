@@ -6,13 +6,15 @@ import logging
 import os
 import re
 import socket
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from stclip.config import PROJECT_ROOT
 from stclip.errors import ConfigError, InputError
 from sweeps.ray_token import require_token, use_token_if_there
+from sweeps.shipped_code import stage_code
 
 # Read by Ray when it is imported or initialised, so they are set before `import ray`; a cluster has its own.
 QUIET_ENVIRONMENT = {
@@ -32,9 +34,6 @@ LOOPBACK_ENVIRONMENT = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 TRIAL_ENVIRONMENT = {"PL_DISABLE_FORK": "1", "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0"}
 OBJECT_STORE_BYTES = 128 * 1024**2  # trials exchange floats and small checkpoints through it
 WARM_UP = "sweeps.trial.warm_up"
-# What of the checkout does not travel to a cluster's nodes.
-NOT_SHIPPED = ["/data/processed/", "/results/", "/tests/", "/benchmarks/", "/.git/", "/.venv/", "/build/", "/dist/",
-               "*.egg-info", "__pycache__", ".*_cache", ".hypothesis"]  # fmt: skip
 IN_A_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # set by Ray for the driver of a submitted job
 _CONNECT_SECONDS = 5.0
 
@@ -105,17 +104,19 @@ def connect(address: str, warm: bool = True) -> ClusterInfo:
     import ray
 
     environment = _environment(warm)
-    if IN_A_JOB not in os.environ:  # a job's code has travelled already
-        environment |= {"working_dir": str(PROJECT_ROOT), "excludes": NOT_SHIPPED}
-    try:
-        context: Any = ray.init(
-            address=_as_ray_takes_it(address),
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            runtime_env=environment,
-        )
-    except Exception as error:  # Ray raises many kinds, RuntimeError and its own among them
-        raise _cannot_connect(address, error) from None
+    with tempfile.TemporaryDirectory(prefix="stclip-code-") as folder:
+        if IN_A_JOB not in os.environ:  # a job's code has travelled already
+            stage_code(Path(folder))
+            environment |= {"working_dir": folder}
+        try:
+            context: Any = ray.init(
+                address=_as_ray_takes_it(address),
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                runtime_env=environment,
+            )
+        except Exception as error:  # Ray raises many kinds, RuntimeError and its own among them
+            raise _cannot_connect(address, error) from None
     return ClusterInfo(_nodes(), way_in(context.dashboard_url), address)
 
 

@@ -71,17 +71,9 @@ def process_death(text: str, attempts: int) -> str:
             "killed for memory: its node was running out of it; lower data.batch_size, or let fewer trials share a node "
             f"(--max-concurrent, --cpus-per-trial){tries}"
         )
-    if (
-        "node" in text
-        and ("died" in text or "removed" in text)
-        and "unexpected" not in text
-        and "NodeDied" in text
-    ):
-        return f"its node was lost{tries}"
-    match = re.search(r"(?:exit code|exit_code)[^\d-]*(-?\d+)", text)
-    if "SYSTEM_EXIT" in text or "SystemExit" in text or "exit()" in text or match:
-        code = f" with exit code {match[1]}" if match else ""
-        return f"the trial's process ended itself{code}{tries}"
+    if "its node has died" in text or "NodeDiedError" in text or "is unavailable" in text:
+        return f"its node was lost, or could not be reached{tries}"
+    # Ray cannot tell one that exited from one that was killed.
     if "ActorDiedError" in text or "WorkerCrashedError" in text or "died unexpectedly" in text:
         return f"the trial's process died (it exited, was killed, or crashed in native code){tries}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 import sys
 import tempfile
 import time
@@ -13,18 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stclip.config import PROJECT_ROOT
 from stclip.errors import InputError, shorten, unknown_name
 from sweeps.job import ARGUMENTS, ENTRYPOINT, pack_arguments
 from sweeps.job_request import JobRequest
 from sweeps.ray_token import use_token_if_there
+from sweeps.shipped_code import stage_code
 from sweeps.versions import collect_versions
 
 if TYPE_CHECKING:
     from ray.dashboard.modules.job.pydantic_models import JobDetails
     from ray.job_submission import JobSubmissionClient
 
-SHIPPED = ("stclip", "sweeps", "configs")  # all that a sweep needs beside its dependencies and its data
 STOP_SECONDS = 600  # a stopped sweep reads the test slides and writes its report; Ray's own choice is 3
 RECONNECT_SECONDS = 2.0
 RECONNECTS = 30  # in a row, without a word from the cluster
@@ -89,13 +87,6 @@ def submit(client: JobSubmissionClient, request: JobRequest) -> None:
             },
             metadata={"command": request.command, "commit": versions.get("commit", "not in a git checkout")},
         )
-
-
-def stage_code(folder: Path) -> None:
-    """Copy what a job needs, and nothing else that lies in the checkout, into an empty folder."""
-    unwanted = shutil.ignore_patterns("__pycache__", "*.pyc", "cluster", ".*")
-    for name in SHIPPED:
-        shutil.copytree(PROJECT_ROOT / name, folder / name, ignore=unwanted)
 
 
 def job_details(client: JobSubmissionClient, job_id: str) -> JobDetails:

@@ -7,7 +7,7 @@ import os
 from stclip.data.store import SpotStore
 from stclip.loggers import check_loggers
 from stclip.prepare import check_hardware, check_installation, prepare_data, skipped_note
-from sweeps.cluster import Node, local_resources
+from sweeps.cluster import Node, check_listening, local_resources
 from sweeps.devices import check_spots
 from sweeps.plan import SweepPlan
 from sweeps.resume import check_same_data
@@ -41,6 +41,8 @@ def check_ready(plan: SweepPlan) -> None:
             check_hardware(config)
     if plan.address is None:
         _check_resources(plan)
+    elif plan.address != "auto":
+        check_listening(plan.address)
 
 
 def _check_resources(plan: SweepPlan) -> None:

@@ -80,7 +80,7 @@ def run_remotely(address: str, arguments: Sequence[str]) -> int:
     import ray
 
     from sweeps.cluster import check_listening
-    from sweeps.job_client import stage_code
+    from sweeps.shipped_code import stage_code
 
     check_listening(address)
     with tempfile.TemporaryDirectory(prefix="stclip-code-") as folder:

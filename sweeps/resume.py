@@ -49,9 +49,7 @@ def plan_to_resume(options: argparse.Namespace) -> SweepPlan:
         )
     budget = sweep.tree["budget"]
     base = dict(sweep.tree["base"])
-    if (
-        options.data is not None
-    ):  # the data may have moved; that they are the same is checked by their content
+    if options.data is not None:  # they may have moved; `check_same_data` sees that they are the same
         base = located({**base, "data": {**base["data"], "dataset": options.data, "root": None}})
 
     def chosen(flag: str, key: str) -> Any:
@@ -103,9 +101,8 @@ def check_record(folder: ResultsFolder, records: list[TrialRecord]) -> None:
 
 def _known_trials(folder: ResultsFolder) -> set[str]:
     rows = folder.read_trials()
-    names = {
-        row["name"] for row in rows if row.get("error") is not None and row.get("name")
-    }  # whole rows only
+    # Whole rows only: the last column is there.
+    names = {row["name"] for row in rows if row.get("error") is not None and row.get("name")}
     return names | {path.name for path in folder.trials_dir.glob("*/") if not path.name.startswith(".")}
 
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -92,14 +93,11 @@ class RunLog:
 
     def interruptions(self) -> list[Interruption]:
         """How each run but the last ended. Runs that had nothing left to do are no interruptions."""
-        entries = [entry for entry in self.entries() if entry["status"] != "complete"]
-        all_entries = self.entries()
-        found = []
-        for entry in entries:
-            later = [e for e in all_entries if e["run"] > entry["run"]]
-            if later:
-                found.append(Interruption(entry["last_seen"], _how(entry), later[0]["started"]))
-        return found
+        return [
+            Interruption(before["last_seen"], _how(before), after["started"])
+            for before, after in pairwise(self.entries())
+            if before["status"] != "complete"
+        ]
 
     def _write(self) -> None:
         assert self._path is not None

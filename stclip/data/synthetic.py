@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from stclip.data.splits import Splits
 
 Progress = Callable[[int, int], None]  # steps done, steps in all
+MADE_AT = 10**18  # nanoseconds; the time that the shards bear, wherever and whenever they are made
 VERSION = 1  # of the generator: raised when the same spec gives other bytes
 MICRONS_PER_PIXEL = 0.5  # of the coordinates x, y
 
@@ -175,6 +177,8 @@ def _make_once(folder: Path, spec: SyntheticSpec, progress: Progress | None) -> 
         shutil.rmtree(draft.parent, ignore_errors=True)
         try:
             make_synthetic(draft, spec, progress)
+            for shard in draft.rglob("*.tar"):  # stores are known by these times: the same on all machines
+                os.utime(shard, ns=(MADE_AT, MADE_AT))
             draft.rename(folder)
         finally:
             shutil.rmtree(draft.parent, ignore_errors=True)

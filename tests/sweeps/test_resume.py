@@ -185,13 +185,14 @@ def test_ctrl_c_then_resume_ends_as_the_unbroken_sweep_does(runner, space, unbro
 # -- damaged folders
 
 
-def small_files(folder):
-    """Everything but Ray's own folder and the trials' logs: what decides and what is read."""
-    return sorted(
-        str(path.relative_to(folder))
-        for path in folder.rglob("*")
-        if path.is_file() and path.relative_to(folder).parts[0] != "trials" and path.name != "driver.lock"
-    )
+def files_to_cut(folder):
+    """Every file but the trials' logs and the lock; of Ray's own folder what has a content that could be read."""
+    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    return [
+        name for name in names
+        if (name.startswith("ray/") and name.endswith((".ckpt", ".json", ".pkl")))
+        or not name.startswith(("ray/", "trials/", "driver.lock"))
+    ]  # fmt: skip
 
 
 @slow
@@ -201,7 +202,7 @@ def test_each_file_cut_short_is_an_error_that_says_what_to_do_or_a_right_result(
     """Half of each file is cut away in turn; the sweep then goes on for nothing (its budget is used up)."""
     right = families(unbroken)
     outcomes = {}
-    names = [name for name in small_files(unbroken.folder) if worth_cutting(name)]
+    names = files_to_cut(unbroken.folder)
     assert {"sweep.yaml", "study.db", "trials.csv", "summary.json", "report.md"} <= set(names)
     for number, name in enumerate(names):
         folder = tmp_path / str(number)
@@ -226,10 +227,6 @@ def test_each_file_cut_short_is_an_error_that_says_what_to_do_or_a_right_result(
         assert families(ended) == right
     else:
         assert "Traceback" not in ended.err and "train it again" in ended.err, ended.err
-
-
-def worth_cutting(name):
-    return not name.startswith("ray/") or name.endswith((".ckpt", ".json", ".pkl"))
 
 
 def try_to_resume(folder):

@@ -20,11 +20,11 @@ from sweeps.job import main as job_main
 from sweeps.job_client import (
     describe_job,
     exit_status,
-    stage_code,
     why_not_started,
 )
 from sweeps.job_request import make_request
 from sweeps.ray_token import use_token_if_there
+from sweeps.shipped_code import stage_code
 
 NOW = datetime(2026, 11, 24, 3, 45, 12)
 NASTY = [

@@ -12,6 +12,7 @@ from stclip.data import synthetic
 from stclip.data.__main__ import main
 from stclip.data.shards import read_slide
 from stclip.data.splits import read_splits
+from stclip.data.store import store_key
 from stclip.data.synthetic import (
     SYNTHETIC,
     SyntheticSpec,
@@ -201,6 +202,15 @@ def test_nothing_but_the_state_ties_a_tile_to_its_counts():
     x, y = cca.project_x(image[n // 2 :]), cca.project_y(genes[n // 2 :])
     correlations = [np.corrcoef(x[:, k], y[:, k])[0, 1] for k in range(4)]
     assert np.abs(correlations).max() < 0.2  # 0.06 is one standard error
+
+
+def test_machines_that_make_it_each_for_itself_agree_on_its_store(tmp_path, tiny_builtin):
+    keys = set()
+    for place in ("a", "b"):
+        data = DataConfig(dataset="tiny", root=tmp_path / place)
+        folder = ensure_builtin(data)
+        keys.add(store_key(folder, read_splits(folder), data))
+    assert len(keys) == 1
 
 
 def test_ensure_builtin_makes_it_once_and_whole(tmp_path, tiny_builtin, monkeypatch):

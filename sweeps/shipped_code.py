@@ -1,0 +1,17 @@
+"""The code that travels to a cluster, whichever way: a joined cluster, a Ray client, a job."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from stclip.config import PROJECT_ROOT
+
+SHIPPED = ("stclip", "sweeps", "configs")  # all that a sweep needs beside its dependencies and its data
+
+
+def stage_code(folder: Path) -> None:
+    """Copy what a job needs, and nothing else that lies in the checkout, into an empty folder."""
+    unwanted = shutil.ignore_patterns("__pycache__", "*.pyc", "cluster", ".*")
+    for name in SHIPPED:
+        shutil.copytree(PROJECT_ROOT / name, folder / name, ignore=unwanted)
