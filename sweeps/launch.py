@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from sweeps.search import FamilySearch
 
 CSV_SECONDS = 2.0  # trials.csv is rewritten at most this often while the sweep runs
-NO_ROOM = "no space left to write results"
 METRICS_SECONDS = 1.0  # the same of what Prometheus reads; Ray itself exports every ten seconds
+NO_ROOM = "no space left to write results"
 
 
 def run_sweep(plan: SweepPlan, store: SpotStore, command: str, quiet: bool) -> int:
@@ -46,17 +46,22 @@ def run_sweep(plan: SweepPlan, store: SpotStore, command: str, quiet: bool) -> i
     Raises InputError when the results folder is taken, damaged or cannot be written, when no trial fits on any node, or
     when a cluster cannot be joined.
     """
-    folder = plan.results
-    if not plan.resumed:
-        folder.create(describe_sweep(plan, store, command))
-    runs = RunLog(folder.runs_dir)
-    with sole_driver(folder.path, runs):
-        if plan.resumed:
-            check_study_file(folder.study_db)
-            if not folder.study_db.exists():
-                check_record(folder, [])  # before an empty one is made
-            widen(plan)
-        return _run(Sweeping(plan, folder, store, runs, Console(), quiet), command)
+    folder, runs, console = plan.results, RunLog(plan.results.runs_dir), Console()
+    switch = StopSwitch(
+        plan.time_budget, lambda reason: None if quiet else console.print(reason, markup=False)
+    )
+    with InterruptHandler(
+        switch
+    ) as interrupts:  # before there is a folder that a Ctrl-C could leave half made
+        if not plan.resumed:
+            folder.create(describe_sweep(plan, store, command))
+        with sole_driver(folder.path, runs):
+            if plan.resumed:
+                check_study_file(folder.study_db)
+                if not folder.study_db.exists():
+                    check_record(folder, [])  # before an empty one is made
+                widen(plan)
+            return _run(Sweeping(plan, folder, store, runs, console, quiet), switch, interrupts, command)
 
 
 @dataclass(frozen=True)
@@ -71,31 +76,26 @@ class Sweeping:
     quiet: bool
 
 
-def _run(job: Sweeping, command: str) -> int:
-    plan, quiet = job.plan, job.quiet
-    switch = StopSwitch(
-        plan.time_budget, lambda reason: None if quiet else job.console.print(reason, markup=False)
-    )
-    with InterruptHandler(switch) as interrupts:
-        number = job.runs.start(command, plan.address, collect_versions())
-        status: str = "stopped"
-        reason: str | None = "a fault; see what the driver printed"
-        try:
-            with _spinner(None if quiet else job.console, "starting Ray"):
-                cluster, resources, search = _start(job)
-            interrupts.rearm()
-            _search(job, search, switch, cluster, resources, job.folder.ray_dir / f"{number:04d}")
-            reason = switch.reason
-            status = "complete" if reason is None else "stopped" if switch.broken else "interrupted"
-            summary = _finish(job, search.snapshot(), status, reason)
-        except Exception as error:
-            if not is_no_space(error):
-                raise
-            reason = NO_ROOM
-            return _out_of_space(job)
-        finally:
-            with suppress(OSError):
-                job.runs.end(status, reason)
+def _run(job: Sweeping, switch: StopSwitch, interrupts: InterruptHandler, command: str) -> int:
+    number = job.runs.start(command, job.plan.address, collect_versions())
+    status: str = "stopped"
+    reason: str | None = "a fault; see what the driver printed"
+    try:
+        with _spinner(None if job.quiet else job.console, "starting Ray"):
+            cluster, resources, search = _start(job)
+        interrupts.rearm()
+        _search(job, search, switch, cluster, resources, job.folder.ray_dir / f"{number:04d}")
+        reason = switch.reason
+        status = "complete" if reason is None else "stopped" if switch.broken else "interrupted"
+        summary = _finish(job, search.snapshot(), status, reason)
+    except Exception as error:
+        if not is_no_space(error):
+            raise
+        reason = NO_ROOM
+        return _out_of_space(job)
+    finally:
+        with suppress(OSError):
+            job.runs.end(status, reason)
     job.console.print(final_table(summary, _places(job.folder, status)))
     return 0 if all(entry["best"] for entry in summary["families"].values()) and not switch.broken else 1
 
