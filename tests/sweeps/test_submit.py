@@ -262,6 +262,7 @@ def test_no_shell_reads_what_the_user_typed(local_cluster, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_job_can_be_left_looked_at_and_stopped(local_cluster, tmp_path):
     long = (
         "--",
