@@ -1,7 +1,8 @@
-"""Addresses that fsspec knows (`s3://`, `gs://`, `file://`, ...): opened, listed and copied, their faults in one line."""
+"""Addresses that fsspec knows (`s3://`, `gs://`, `file://`, ...): opened, listed, read and written, faults in one line."""
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,12 +50,72 @@ class Remote:
                 found[plain_name(name, f"{place}: a file's name")] = _facts(info)
         return found
 
+    def folders(self, below: str = "") -> list[str]:
+        """The names of the folders directly below; none where there is nothing."""
+        try:
+            found = self.fs.ls(self._place(below), detail=True)
+        except FileNotFoundError:
+            return []
+        names = [one["name"].rstrip("/").rpartition("/")[2] for one in found if one["type"] == "directory"]
+        return sorted(name for name in names if name)
+
+    def tree(self) -> dict[str, RemoteFile]:
+        """All files below, by their path from here; hidden ones are left out. DataError as from `files`."""
+        found = {}
+        for place, info in self.fs.find(self.path, detail=True).items():
+            name = place[len(self.path) :].strip("/")
+            if info["type"] == "file" and not any(part.startswith(".") for part in name.split("/")):
+                for part in name.split("/"):
+                    plain_name(part, f"{self.path}: a file's name")
+                found[name] = _facts(info)
+        return found
+
+    def exists(self, name: str) -> bool:
+        """Is there such a file or folder?"""
+        return bool(self.fs.exists(self._place(name)))
+
+    def is_empty(self) -> bool:
+        """Is nothing there, hidden files included?"""
+        try:
+            return not self.fs.ls(self.path, detail=False)
+        except FileNotFoundError:
+            return True
+
     def download(self, name: str, target: Path) -> None:
         """Copy one file to `target`."""
         self.fs.get_file(self._place(name), str(target))
 
+    def read(self, name: str) -> bytes:
+        """The content of one file."""
+        return bytes(self.fs.cat_file(self._place(name)))
+
+    def create(self, name: str, content: bytes) -> None:
+        """Write a file that is not there yet. Raises FileExistsError when it is; of two writers only one succeeds where
+        the store can tell (S3, Google Cloud Storage, folders)."""
+        self.fs.pipe_file(self._place(name), content, mode="create")
+
+    def upload(self, source: Path, name: str) -> None:
+        """Copy a file here, replacing what is there: a reader sees the old one or the new, as object stores have it."""
+        place = self._place(name)
+        if "file" not in _protocols(self.fs):
+            self.fs.put_file(str(source), place)
+            return
+        folder, _, last = place.rpartition("/")
+        draft = f"{folder}/.{last}.{uuid.uuid4().hex[:8]}"
+        self.fs.put_file(str(source), draft)
+        self.fs.mv(draft, place)
+
+    def remove(self, name: str) -> None:
+        """Delete a file, or a folder with all that is in it, if it is there."""
+        if self.exists(name):
+            self.fs.rm(self._place(name), recursive=True)
+
     def _place(self, below: str) -> str:
         return f"{self.path}/{below}" if below else self.path
+
+
+def _protocols(fs: AbstractFileSystem) -> tuple[str, ...]:
+    return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
 
 
 def _facts(info: dict[str, Any]) -> RemoteFile:
@@ -62,18 +123,22 @@ def _facts(info: dict[str, Any]) -> RemoteFile:
     return RemoteFile(info.get("size"), version)
 
 
-def open_address(address: str) -> Remote:
-    """The folder at an address; nothing is asked over the network yet. Raises DataError for an unknown protocol."""
+def open_address(address: str, instead: str = "copy the data to a folder") -> Remote:
+    """The folder at an address, or a folder of this machine; nothing is asked over the network yet.
+
+    Raises DataError for an unknown protocol; `instead` is what else one can do.
+    """
     from fsspec.core import url_to_fs
 
-    protocol = address.partition("://")[0]
+    protocol = address.partition("://")[0] if is_address(address) else "file"
     try:
-        fs, path = url_to_fs(address.rstrip("/"), use_listings_cache=False)
+        own = {"auto_mkdir": True} if protocol in ("file", "local") else {}
+        fs, path = url_to_fs(address.rstrip("/"), use_listings_cache=False, **own)
     except (ImportError, ValueError) as error:
         extra = _EXTRAS.get(protocol)
         hint = f"pip install 'stclip[{extra}]'" if extra else "install the package that fsspec has for it"
         raise DataError(
-            f"{address}: no way to read {protocol}:// here ({error}); {hint}, or copy the data to a folder"
+            f"{address}: no way to use {protocol}:// here ({error}); {hint}, or {instead}"
         ) from None
     return Remote(fs, str(path).rstrip("/"))
 

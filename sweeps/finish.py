@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import shlex
-import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from stclip.config import Experiment
 from stclip.configio import dump_yaml
 from stclip.data.store import SpotStore
 from stclip.errors import InputError
 from stclip.train import CHECKPOINT, CONFIG
-from sweeps.checkpoints import is_checkpoint_of, is_whole, newest_checkpoint
+from sweeps.checkpoints import copy_whole, is_checkpoint_of, is_whole, newest_checkpoint
 from sweeps.plan import SweepPlan
 from sweeps.records import TrialRecord, best_record
 from sweeps.results import ResultsFolder
@@ -32,36 +33,30 @@ def test_winners(
         if winner is None:
             continue
         suggestion = {"family": family, "number": winner.number, "params": winner.params, "seed": winner.seed}
-        config = plan.request(suggestion).config()
-        checkpoint = _winner_checkpoint(folder, family, winner.name, dump_yaml(config))
-        tests[family] = evaluate(config, checkpoint, "test")
+        request = plan.request(suggestion)
+        checkpoint = _winner_checkpoint(folder, family, request.checkpoints, request.config())
+        tests[family] = evaluate(request.config(), checkpoint, "test")
     return tests
 
 
-def _winner_checkpoint(folder: ResultsFolder, family: str, trial: str, config: str) -> Path:
+def _winner_checkpoint(folder: ResultsFolder, family: str, ray_dir: str, config: Experiment) -> Path:
     """best/<family>/checkpoint.ckpt of this trial. Raises InputError when no whole checkpoint of it is left."""
-    found = newest_checkpoint(folder.ray_dir, trial)
-    if found is not None:
-        return _keep(folder, family, found, config)
-    kept = folder.best_dir(family)
-    if is_whole(kept / CHECKPOINT) and is_checkpoint_of(kept / CHECKPOINT, trial):
-        return kept / CHECKPOINT
-    settings = folder.trials_dir / trial / CONFIG
-    raise InputError(
-        f"{folder.ray_dir}: no readable checkpoint of {trial}, the winner of {family}, is left (cut short or deleted); train it "
-        f"again: python -m stclip.train experiment={shlex.quote(str(settings))} out={shlex.quote(str(kept))}, then use --resume"
-    )
-
-
-def _keep(folder: ResultsFolder, family: str, checkpoint: Path, config: str) -> Path:
-    """Checkpoint and configuration in best/<family>/, put there in one step each."""
     best = folder.best_dir(family)
-    best.mkdir(parents=True, exist_ok=True)
-    draft = best / f".{CHECKPOINT}.draft"
-    shutil.copyfile(checkpoint, draft)
-    draft.replace(best / CHECKPOINT)
-    (best / CONFIG).write_text(config, encoding="utf-8")
-    return best / CHECKPOINT
+    kept = best / CHECKPOINT
+    with tempfile.TemporaryDirectory(prefix="stclip-") as into:
+        found = newest_checkpoint(ray_dir, config, Path(into))
+        if found is not None:
+            best.mkdir(parents=True, exist_ok=True)
+            copy_whole(found, kept)
+            (best / CONFIG).write_text(dump_yaml(config), encoding="utf-8")
+            return kept
+    if is_whole(kept) and is_checkpoint_of(kept, config):
+        return kept
+    settings = folder.trials_dir / config.name / CONFIG
+    raise InputError(
+        f"{ray_dir}: no readable checkpoint of {config.name}, the winner of {family}, is left (cut short or deleted); train it "
+        f"again: python -m stclip.train experiment={shlex.quote(str(settings))} out={shlex.quote(str(best))}, then use --resume"
+    )
 
 
 def run_baselines(plan: SweepPlan, store: SpotStore) -> Mapping[str, Mapping[str, Mapping[str, float]]]:

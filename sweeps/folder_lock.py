@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,35 +20,53 @@ _ALIVE = timedelta(seconds=6 * BEAT_SECONDS)  # a driver that has not been seen 
 
 
 @contextmanager
-def sole_driver(folder: Path, runs: RunLog) -> Iterator[None]:
+def sole_driver(folder: Path, runs: RunLog, place: str) -> Iterator[None]:
     """Hold the folder for this process. The system lets go of it when the process ends, however it ends.
 
     A lock does not reach over every network file system, so a driver on another machine is also known by its sign of
-    life in `runs`. Raises InputError when somebody else works on the sweep.
+    life in `runs`. So is every other driver where results are at an address: `folder` is then this driver's own, and not
+    the `place` of the results.
+
+    Raises InputError when somebody else works on the sweep.
     """
     lock = FileLock(folder / LOCK, timeout=0)
     try:
         lock.acquire()
     except Timeout:
-        raise _taken(folder, runs) from None
+        raise _taken(place, runs) from None
     except NotImplementedError:  # the file system has no locks: the sign of life has to do
         pass
     try:
-        _check_other_machines(folder, runs)
+        _check_other_machines(place, runs, place != str(folder))
         yield
     finally:
         lock.release()
 
 
-def _check_other_machines(folder: Path, runs: RunLog) -> None:
+def _check_other_machines(place: str, runs: RunLog, at_address: bool) -> None:
     last = _last(runs)
-    if last.get("status") == "running" and last["host"] not in (None, socket.gethostname()):
+    if last.get("status") != "running" or last["host"] is None:
+        return
+    if last["host"] != socket.gethostname() or (at_address and _lives(last["pid"])):
         try:
             silent = datetime.now().astimezone() - datetime.fromisoformat(last["last_seen"])
         except ValueError:
             return
         if silent < _ALIVE:
-            raise _taken(folder, runs)
+            raise _taken(place, runs)
+
+
+def _lives(pid: Any) -> bool:
+    """Is there another process of this number on this machine?"""
+    if not isinstance(pid, int) or pid in (0, os.getpid()):
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
 
 
 def _last(runs: RunLog) -> dict[str, Any]:
@@ -55,9 +74,9 @@ def _last(runs: RunLog) -> dict[str, Any]:
     return entries[-1] if entries else {}
 
 
-def _taken(folder: Path, runs: RunLog) -> InputError:
+def _taken(place: str, runs: RunLog) -> InputError:
     last = _last(runs)
     who = f" (process {last['pid']} on {last['host']}, last seen {last['last_seen']})" if last else ""
     return InputError(
-        f"results folder {folder}: another process works on this sweep{who}; wait for it or end it, then use --resume"
+        f"results {place}: another process works on this sweep{who}; wait for it or end it, then use --resume"
     )

@@ -15,7 +15,6 @@ from stclip.configio import parse_override
 from stclip.data.synthetic import SYNTHETIC
 from stclip.errors import ConfigError
 from sweeps.arguments import make_parser
-from sweeps.results import check_is_folder
 from sweeps.space import SPACES, load_space, pin
 
 
@@ -101,12 +100,11 @@ def _check_results(results: str | None, resume: str | None) -> None:
     if value is None:
         raise ConfigError(
             "a job needs --results (or --resume): the absolute path of a folder that every node sees, such as "
-            "/shared/results; else its results would go away with it"
+            "/shared/results, or an address such as s3://bucket/results; else its results would go away with it"
         )
-    check_is_folder(flag, value)
-    if not Path(value).is_absolute():
+    if not _is_url(value) and not Path(value).is_absolute():
         raise ConfigError(
-            f"{flag} of a job is an absolute path, got '{value}', which "
+            f"{flag} of a job is an absolute path or an address, got '{value}', which "
             "would lie in the job's own copy of the code and go away with it"
         )
 

@@ -4,32 +4,34 @@ from __future__ import annotations
 
 import shlex
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from stclip.data.store import SpotStore
+from stclip.errors import InputError, printable
+from stclip.remote import is_address
 from sweeps.cluster import ClusterInfo, TrialResources, connect, start_local_ray
 from sweeps.describe import describe_sweep
 from sweeps.failures import is_no_space, repeated_reason
 from sweeps.folder_lock import sole_driver
+from sweeps.mirror import AddressError, Mirror, lent_folder
 from sweeps.nodes import prepare_nodes
 from sweeps.plan import SweepPlan
-from sweeps.records import TrialRecord, best_record
+from sweeps.records import TrialRecord
 from sweeps.results import ResultsFolder
 from sweeps.resume import check_record, widen
 from sweeps.run_log import RunLog
+from sweeps.snapshots import on_change, snapshots, throttled
 from sweeps.stopping import InterruptHandler, StopSwitch
 from sweeps.study_file import check_study_file, study_storage
 from sweeps.table import final_table
 from sweeps.versions import collect_versions
-from sweeps.view import FamilyStatus, LiveView, Snapshot
+from sweeps.view import LiveView
 
 if TYPE_CHECKING:
     from sweeps.search import FamilySearch
@@ -46,22 +48,37 @@ def run_sweep(plan: SweepPlan, store: SpotStore, command: str, quiet: bool) -> i
     Raises InputError when the results folder is taken, damaged or cannot be written, when no trial fits on any node, or
     when a cluster cannot be joined.
     """
-    folder, runs, console = plan.results, RunLog(plan.results.runs_dir), Console()
+    folder, runs, console, mirror = plan.results, RunLog(plan.results.runs_dir), Console(), plan.mirror()
     switch = StopSwitch(
         plan.time_budget, lambda reason: None if quiet else console.print(reason, markup=False)
     )
-    with InterruptHandler(
-        switch
-    ) as interrupts:  # before there is a folder that a Ctrl-C could leave half made
+    # Interrupts are handled before there is a folder that a Ctrl-C could leave half made.
+    with InterruptHandler(switch) as interrupts, _own_folder(mirror, folder):
         if not plan.resumed:
             folder.create(describe_sweep(plan, store, command))
-        with sole_driver(folder.path, runs):
+            if mirror is not None:
+                mirror.claim()
+        elif mirror is not None:
+            mirror.fetch()
+        with sole_driver(folder.path, runs, plan.place):
             if plan.resumed:
                 check_study_file(folder.study_db)
                 if not folder.study_db.exists():
                     check_record(folder, [])  # before an empty one is made
                 widen(plan)
-            return _run(Sweeping(plan, folder, store, runs, console, quiet), switch, interrupts, command)
+            return _run(
+                Sweeping(plan, folder, store, runs, console, quiet, mirror), switch, interrupts, command
+            )
+
+
+@contextmanager
+def _own_folder(mirror: Mirror | None, folder: ResultsFolder) -> Iterator[None]:
+    """For results at an address: the driver's own folder, and messages that speak of the address instead."""
+    if mirror is None:
+        yield
+    else:
+        with lent_folder(folder.path), mirror.named():
+            yield
 
 
 @dataclass(frozen=True)
@@ -74,17 +91,34 @@ class Sweeping:
     runs: RunLog
     console: Console
     quiet: bool
+    mirror: Mirror | None  # of results at an address
 
 
 def _run(job: Sweeping, switch: StopSwitch, interrupts: InterruptHandler, command: str) -> int:
     number = job.runs.start(command, job.plan.address, collect_versions())
+    if job.mirror is None:
+        return _run_once(job, switch, interrupts, number)
+    job.mirror.begin(number)
+    try:
+        with job.mirror.following(lambda text: switch.on_stop(text), switch.break_off):
+            return _run_once(job, switch, interrupts, number)
+    except AddressError as error:
+        print(f"error: {printable(str(error))}", file=sys.stderr)
+        return 1
+
+
+def _run_once(job: Sweeping, switch: StopSwitch, interrupts: InterruptHandler, number: int) -> int:
     status: str = "stopped"
     reason: str | None = "a fault; see what the driver printed"
     try:
         with _spinner(None if job.quiet else job.console, "starting Ray"):
-            cluster, resources, search = _start(job)
+            try:
+                cluster, resources, search = _start(job)
+            except InputError:  # nothing was run, so there is nothing to log
+                job.runs.withdraw()
+                raise
         interrupts.rearm()
-        _search(job, search, switch, cluster, resources, job.folder.ray_dir / f"{number:04d}")
+        _search(job, search, switch, cluster, resources, number)
         reason = switch.reason
         status = "complete" if reason is None else "stopped" if switch.broken else "interrupted"
         summary = _finish(job, search.snapshot(), status, reason)
@@ -96,20 +130,23 @@ def _run(job: Sweeping, switch: StopSwitch, interrupts: InterruptHandler, comman
     finally:
         with suppress(OSError):
             job.runs.end(status, reason)
-    job.console.print(final_table(summary, _places(job.folder, status)))
+    if job.mirror is not None:
+        job.mirror.push()  # what the table speaks of is there when it is shown
+    job.console.print(final_table(summary, _places(job.plan.place, status)))
     return 0 if all(entry["best"] for entry in summary["families"].values()) and not switch.broken else 1
 
 
-def _places(folder: ResultsFolder, status: str) -> list[tuple[str, str]]:
+def _places(place: str, status: str) -> list[tuple[str, str]]:
+    copied = ", once it is copied" if is_address(place) else ""
     places = [
-        ("results", str(folder.path)),
-        ("report", str(folder.report_md)),
-        ("trials", str(folder.trials_csv)),
-        ("models", str(folder.path / "best")),
-        ("study", f"{folder.study_db} (opens in optuna-dashboard)"),
+        ("results", place),
+        ("report", f"{place}/report.md"),
+        ("trials", f"{place}/trials.csv"),
+        ("models", f"{place}/best"),
+        ("study", f"{place}/study.db (opens in optuna-dashboard{copied})"),
     ]
     if status != "complete":
-        places.append(("go on", f"python sweeps/run.py --resume {shlex.quote(str(folder.path))}"))
+        places.append(("go on", f"python sweeps/run.py --resume {shlex.quote(place)}"))
     return places
 
 
@@ -117,7 +154,7 @@ def _out_of_space(job: Sweeping) -> int:
     """The last words of a sweep on a full disk; exit status 1."""
     print(
         "error: no space left to write results; every trial that had finished is kept; make room, then: "
-        f"python sweeps/run.py --resume {shlex.quote(str(job.folder.path))}",
+        f"python sweeps/run.py --resume {shlex.quote(job.plan.place)}",
         file=sys.stderr,
     )
     return 1
@@ -163,7 +200,7 @@ def _search(
     switch: StopSwitch,
     cluster: ClusterInfo,
     resources: TrialResources,
-    storage: Path,
+    run: int,
 ) -> None:
     """All trials; when the search stops early the switch says why."""
     import ray
@@ -174,7 +211,7 @@ def _search(
     plan, folder, space = job.plan, job.folder, job.plan.space
     view = LiveView(
         snapshots(plan, search.snapshot),
-        results=folder.path,
+        results=plan.place,
         dashboard=cluster.dashboard,
         metric=plan.space.metric,
         time_budget=plan.time_budget,
@@ -186,24 +223,28 @@ def _search(
     def write_csv() -> None:
         folder.write_trials_csv(search.snapshot(), parameters)
 
-    write_csv_now_and_then = _throttled(write_csv, CSV_SECONDS)
+    write_csv_now_and_then = throttled(write_csv, CSV_SECONDS)
     spots = len(job.store.spots("train"))
     metrics = SweepMetrics(
         plan.name, tuple(space.families), spots, space.metric, space.mode, search.snapshot()
     )
-    export_now_and_then = _throttled(lambda: metrics.update(search.snapshot()), METRICS_SECONDS)
+    export_now_and_then = throttled(lambda: metrics.update(search.snapshot()), METRICS_SECONDS)
+
+    tell = job.mirror.soon if job.mirror else lambda: None
+    tell_mirror = throttled(on_change(search.snapshot, tell), METRICS_SECONDS)
 
     def on_step() -> None:
         write_csv_now_and_then()
         export_now_and_then()
         job.runs.beat()
+        tell_mirror()
         reason = repeated_reason(search.ended())
         if reason is not None:
             switch.break_off(reason)
 
     try:
         with view:
-            run_tuner(plan, search, switch, resources, storage, on_step)
+            run_tuner(plan, search, switch, resources, plan.storage, run, on_step)
     except Exception as error:
         if not is_no_space(error):
             raise
@@ -211,45 +252,6 @@ def _search(
     finally:
         ray.shutdown()
     write_csv()
-
-
-def _throttled(work: Callable[[], None], seconds: float) -> Callable[[], None]:
-    last = [0.0]
-
-    def perhaps() -> None:
-        if time.monotonic() - last[0] >= seconds:
-            work()
-            last[0] = time.monotonic()
-
-    return perhaps
-
-
-def snapshots(plan: SweepPlan, records_now: Callable[[], list[TrialRecord]]) -> Callable[[], Snapshot]:
-    """A function that says where the sweep stands; each call reports the trials that ended since the one before."""
-    space = plan.space
-    ended: set[str] = {r.name for r in records_now() if r.state != "RUNNING"}
-
-    def snapshot() -> Snapshot:
-        records = records_now()
-        news = [r for r in records if r.state != "RUNNING" and r.name not in ended]
-        ended.update(r.name for r in news)
-        families = {family: _status(plan, family, records) for family in space.families}
-        return Snapshot(families, news)
-
-    return snapshot
-
-
-def _status(plan: SweepPlan, family: str, records: list[TrialRecord]) -> FamilyStatus:
-    states = [r.state for r in records if r.family == family]
-    best = best_record(records, family, plan.space.metric, plan.space.mode)
-    return FamilyStatus(
-        budget=plan.space.trials,
-        complete=states.count("COMPLETE"),
-        pruned=states.count("PRUNED"),
-        failed=states.count("FAIL"),
-        running=states.count("RUNNING"),
-        best=best,
-    )
 
 
 def _finish(job: Sweeping, records: list[TrialRecord], status: str, reason: str | None) -> Mapping[str, Any]:

@@ -90,7 +90,7 @@ def describe_plan(plan: SweepPlan, store: SpotStore | None, resources: TrialReso
     ]
     for family in space.families:
         lines += _family_lines(space, family)
-    lines += [_data_line(plan, store), f"results: {plan.folder}"]
+    lines += [_data_line(plan, store), f"results: {plan.place}"]
     return "\n".join(lines)
 
 

@@ -1,17 +1,17 @@
-"""Before the first trial on a cluster: every node sees the results folder and holds the same data."""
+"""Before the first trial on a cluster: every node can write where the results go, and holds the same data."""
 
 from __future__ import annotations
 
 import socket
 import uuid
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from stclip.config import Experiment
 from stclip.configio import validate
 from stclip.data.store import SpotStore
 from stclip.errors import InputError, printable
+from stclip.remote import is_address, open_address
 from sweeps.plan import SweepPlan
 
 
@@ -33,47 +33,58 @@ def prepare_nodes(plan: SweepPlan, store: SpotStore) -> None:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    probe = plan.folder / f".probe-{uuid.uuid4().hex[:8]}"
-    probe.touch()
+    remote, probe = open_address(plan.place), f".probe-{uuid.uuid4().hex[:8]}"
+    remote.create(f"{probe}/driver", b"")
     try:
         look = ray.remote(num_cpus=0, max_retries=0)(look_around)
         configs = [config.model_dump(mode="json") for config in plan.data_variants()]
         tasks = {
             node["NodeID"]: look.options(
                 scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            ).remote(str(probe), configs)
+            ).remote(plan.place, probe, configs)
             for node in ray.nodes()
             if node["Alive"]
         }
         for node_id, task in tasks.items():
             _judge(node_id, _result(task), plan, store)
     finally:
-        for path in plan.folder.glob(f"{probe.name}*"):
-            path.unlink(missing_ok=True)
+        remote.remove(probe)
 
 
-def look_around(probe: str, configs: list[dict[str, Any]]) -> dict[str, Any]:
-    """What this node is like, as a `NodeState`; runs on it."""
+def look_around(place: str, probe: str, configs: list[dict[str, Any]]) -> dict[str, Any]:
+    """What this node is like, as a `NodeState`; runs on it.
+
+    Args:
+        place: the folder or address of the results.
+        probe: a folder there in which the driver has put a file and the node puts another.
+        configs: experiments whose data the trials read.
+    """
     from stclip.prepare import prepare_data
 
     host = socket.gethostname()
-    path = Path(probe)
-    if not path.is_file():
-        return asdict(
-            NodeState(
-                host,
-                None,
-                f"does not see the results folder {path.parent}; use a folder that all nodes share",
-            )
-        )
     try:
-        path.with_name(f"{path.name}-{uuid.uuid4().hex[:8]}").touch()
-        stores = [prepare_data(validate(Experiment, tree, "experiment"), quiet=True) for tree in configs]
+        problem = _place_problem(place, probe)
+        stores = (
+            []
+            if problem
+            else [prepare_data(validate(Experiment, tree, "experiment"), quiet=True) for tree in configs]
+        )
     except InputError as error:
         return asdict(NodeState(host, None, str(error)))
-    except OSError as error:
-        return asdict(NodeState(host, None, f"cannot write into {path.parent} ({error.strerror or error})"))
-    return asdict(NodeState(host, stores[0].path.name, None))
+    return asdict(NodeState(host, stores[0].path.name if stores else None, problem))
+
+
+def _place_problem(place: str, probe: str) -> str | None:
+    """Why trials on this node could not write their results, if so."""
+    remote = open_address(place, "choose a folder with --results")
+    advice = "give this node credentials for it" if is_address(place) else "use a folder that all nodes share"
+    try:
+        if not remote.exists(f"{probe}/driver"):
+            return f"does not see the results at {place}; {advice}"
+        remote.create(f"{probe}/{uuid.uuid4().hex[:8]}", b"")
+    except Exception as error:  # of whatever kind the file system has
+        return f"cannot write the results to {place} ({type(error).__name__}: {error}); {advice}"
+    return None
 
 
 def _result(task: Any) -> NodeState | str:

@@ -15,10 +15,12 @@ from stclip.configio import parse_override
 from stclip.errors import ConfigError
 from stclip.paths import is_folder, user_path
 from stclip.registry import LOGGERS, lookup
+from stclip.remote import is_address
 from sweeps.cluster import Node, TrialResources, cluster_address, share_resources
 from sweeps.devices import share_among_groups
+from sweeps.mirror import Mirror, own_folder
 from sweeps.records import trial_name
-from sweeps.results import ResultsFolder
+from sweeps.results import RAY, ResultsFolder
 from sweeps.space import SearchSpace, base_tree, family_experiment, load_space, pin, with_budget
 from sweeps.trial import TrialRequest
 
@@ -34,7 +36,8 @@ class SweepPlan:
     space: SearchSpace
     tree: Mapping[str, Any]
     name: str
-    folder: Path
+    place: str  # of the results: a folder, or an address
+    folder: Path  # where the driver writes: the place itself, or its own copy of what is at the address
     seed: int
     time_budget: float | None  # seconds
     cpus_per_trial: float
@@ -84,15 +87,24 @@ class SweepPlan:
         return TrialRequest(
             name=name,
             experiment=tree,
-            folder=str(self.results.trials_dir / name),
-            checkpoints=str(self.results.ray_dir),
+            folder=f"{self.place}/trials/{name}",
+            checkpoints=self.storage,
             known_epochs=int(suggestion.get("epochs", 0)),
         )
 
     @property
     def results(self) -> ResultsFolder:
-        """The results folder."""
+        """The results folder that the driver writes to."""
         return ResultsFolder(self.folder)
+
+    @property
+    def storage(self) -> str:
+        """The folder or address that Ray's own files go to, with the trials' checkpoints."""
+        return f"{self.place}/{RAY}"
+
+    def mirror(self) -> Mirror | None:
+        """What keeps the results at their address up to date; None for results in a folder."""
+        return Mirror(self.place, self.folder) if is_address(self.place) else None
 
 
 def make_plan(options: argparse.Namespace) -> SweepPlan:
@@ -102,12 +114,13 @@ def make_plan(options: argparse.Namespace) -> SweepPlan:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", name):
         whose = "--name" if options.name else f"space {space.name}: choose a --name, which"
         raise ConfigError(f"{whose} is up to 100 letters, digits, '.', '-' and '_', got '{name}'")
+    place, folder = results_place(options.results or str(PROJECT_ROOT / "results"), name)
     plan = SweepPlan(
         space=space,
         tree=tree,
         name=name,
-        folder=(user_path(options.results).absolute() if options.results else PROJECT_ROOT / "results")
-        / name,
+        place=place,
+        folder=folder,
         seed=_given(options.seed, 0),
         time_budget=options.time_budget,
         cpus_per_trial=_given(options.cpus_per_trial, CPUS_PER_TRIAL),
@@ -119,6 +132,14 @@ def make_plan(options: argparse.Namespace) -> SweepPlan:
     )
     _no_own_devices(plan)
     return plan
+
+
+def results_place(results: str, name: str) -> tuple[str, Path]:
+    """`place` and `folder` of a sweep of this name; nothing is made."""
+    if is_address(results):
+        return f"{results.rstrip('/')}/{name}", own_folder(name)
+    folder = user_path(results).absolute() / name
+    return str(folder), folder
 
 
 def resolve_space(options: argparse.Namespace, name: str) -> tuple[SearchSpace, dict[str, Any]]:

@@ -33,7 +33,7 @@ def make_ready(plan: SweepPlan, quiet: bool) -> SpotStore:
 def check_ready(plan: SweepPlan) -> None:
     """Raise InputError for whatever would stop the sweep from starting, its data aside. Quick; makes nothing."""
     if not plan.resumed:
-        plan.results.check_free()
+        (plan.mirror() or plan.results).check_free()
     check_installation()
     for config in plan.middles().values():
         check_loggers(config.trainer.loggers)

@@ -30,18 +30,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from stclip.errors import ConfigError, InputError
+from stclip.errors import InputError
 from stclip.paths import check_can_be_made
 from sweeps.records import TrialRecord
 from sweeps.sweep_file import read_unsealed, sealed_text
 
-
-def check_is_folder(flag: str, place: str) -> None:
-    """Raise ConfigError for an address (s3://...), which data may have and results may not."""
-    if "://" in place:
-        raise ConfigError(
-            f"{flag} is a folder that all nodes share, got the address '{place}'; mount it, or choose a folder"
-        )
+RAY = "ray"
 
 
 @dataclass(frozen=True)
@@ -76,7 +70,7 @@ class ResultsFolder:
 
     @property
     def ray_dir(self) -> Path:
-        return self.path / "ray"
+        return self.path / RAY
 
     @property
     def runs_dir(self) -> Path:

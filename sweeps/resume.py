@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from stclip.configio import parse_override, validate
 from stclip.data.store import SpotStore
 from stclip.errors import ConfigError, InputError, shorten
 from stclip.paths import user_path
+from stclip.remote import is_address
 from sweeps.cluster import cluster_address
 from sweeps.describe import describe_budget
+from sweeps.mirror import Mirror, own_folder
 from sweeps.plan import SweepPlan, located, resolve_space
 from sweeps.records import TrialRecord
 from sweeps.results import ResultsFolder
@@ -35,12 +39,23 @@ class Sweep:
         tree = read_sealed(folder.sweep_yaml)
         return cls(tree, validate(SearchSpace, tree["space"], f"{folder.sweep_yaml}: space"))
 
+    @classmethod
+    def at(cls, place: str) -> Sweep:
+        """The same, of a sweep's folder or address."""
+        if not is_address(place):
+            return cls.read(ResultsFolder(Path(place)))
+        with tempfile.TemporaryDirectory(prefix="stclip-") as folder:
+            mirror = Mirror(place, Path(folder))
+            mirror.fetch_sweep()
+            with mirror.named():
+                return cls.read(ResultsFolder(Path(folder)))
+
 
 def plan_to_resume(options: argparse.Namespace) -> SweepPlan:
     """The plan of `--resume`. Raises InputError: no such sweep, or flags that contradict it, with the differences."""
-    folder = ResultsFolder(user_path(options.resume).absolute())
-    sweep = Sweep.read(folder)
-    found = list(_differences(options, sweep, folder))
+    place = _tidy(options.resume)
+    sweep = Sweep.at(place)
+    found = list(_differences(options, sweep, place))
     if found:
         more = f"; and {len(found) - _MOST_SHOWN} more" if len(found) > _MOST_SHOWN else ""
         raise ConfigError(
@@ -60,7 +75,8 @@ def plan_to_resume(options: argparse.Namespace) -> SweepPlan:
         space=with_budget(sweep.space, options.trials),
         tree=base,
         name=sweep.tree["name"],
-        folder=folder.path,
+        place=place,
+        folder=own_folder(sweep.tree["name"]) if is_address(place) else Path(place),
         seed=sweep.tree["seed"],
         time_budget=options.time_budget,  # of one run, so not carried over
         cpus_per_trial=chosen("cpus_per_trial", "cpus_per_trial"),
@@ -75,10 +91,10 @@ def plan_to_resume(options: argparse.Namespace) -> SweepPlan:
 
 def check_same_data(plan: SweepPlan, store: SpotStore) -> None:
     """Raise InputError when the data are not those that the sweep began with."""
-    data = Sweep.read(plan.results).tree["data"]
+    data = Sweep.at(plan.place).tree["data"]
     if store.path.name != data["fingerprint"]:
         raise InputError(
-            f"--resume {plan.folder}: the data set '{data['dataset']}' is not as it was when the sweep began "
+            f"--resume {plan.place}: the data set '{data['dataset']}' is not as it was when the sweep began "
             f"(fingerprint {store.path.name}, then {data['fingerprint']}; shards, their times or the split files have "
             "changed), so old and new trials could not be compared; put the data back (--data if they have moved), or "
             "start another sweep"
@@ -115,7 +131,11 @@ def widen(plan: SweepPlan) -> None:
         plan.results.write_sweep_yaml({**sweep.tree, "space": space, "budget": budget})
 
 
-def _differences(options: argparse.Namespace, sweep: Sweep, folder: ResultsFolder) -> Iterator[str]:
+def _tidy(place: str) -> str:
+    return place.rstrip("/") if is_address(place) else str(user_path(place).absolute())
+
+
+def _differences(options: argparse.Namespace, sweep: Sweep, place: str) -> Iterator[str]:
     """One `flag: got X, there Y` for each flag that was given and says something else than the sweep."""
     exact = {"--seed": (options.seed, sweep.tree["seed"]), "--epochs": (options.epochs, sweep.space.epochs),
              "--name": (options.name, sweep.tree["name"])}  # fmt: skip
@@ -124,8 +144,9 @@ def _differences(options: argparse.Namespace, sweep: Sweep, folder: ResultsFolde
             yield f"{flag} {given}, there {there}"
     if options.trials is not None and options.trials < sweep.space.trials:
         yield f"--trials {options.trials}, there {sweep.space.trials} (it may grow, not shrink)"
-    if options.results is not None and user_path(options.results).absolute() != folder.path.parent:
-        yield f"--results {options.results}, there {folder.path.parent}"
+    home = place.rpartition("/")[0]
+    if options.results is not None and _tidy(options.results) != home:
+        yield f"--results {options.results}, there {home}"
     yield from _space_differences(options, sweep)
 
 

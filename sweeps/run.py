@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from stclip.errors import ConfigError, InputError
 from sweeps.arguments import make_parser
-from sweeps.results import check_is_folder
 
 if TYPE_CHECKING:
     from sweeps.plan import SweepPlan
@@ -61,9 +60,6 @@ def _plan(options: argparse.Namespace) -> SweepPlan:
     """The sweep that the command line asks for, new or resumed. Raises InputError."""
     if options.family is not None and not options.debug:
         raise ConfigError("--family goes with --debug only; a sweep runs all families of its space")
-    for flag, place in (("--results", options.results), ("--resume", options.resume)):
-        if place is not None:
-            check_is_folder(flag, place)
     if options.resume is not None:
         from sweeps.resume import plan_to_resume
 
@@ -71,7 +67,7 @@ def _plan(options: argparse.Namespace) -> SweepPlan:
     if options.space is None:
         raise ConfigError(
             "--space is missing: name a space of configs/space/ or a YAML file (--list shows them), or go on with a sweep "
-            "by --resume RESULTS_DIR"
+            "by --resume RESULTS/NAME"
         )
     from sweeps.plan import make_plan
 

@@ -73,14 +73,20 @@ class RunLog:
             self._write()
 
     def end(self, status: str, reason: str | None) -> None:
-        """Close this run."""
+        """Close this run; nothing happens to one that was withdrawn."""
+        if self._path is None:
+            return
         self._entry |= {"status": status, "reason": reason}
         try:
             self._write()
         except OSError:
-            if self._path is None:
-                raise
             _overwrite(self._path, self._text())  # a full disk has no room for a second file
+
+    def withdraw(self) -> None:
+        """Take this run out of the log again: it was refused before it did anything."""
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+        self._path, self._entry = None, {}
 
     def entries(self) -> list[dict[str, Any]]:
         """All runs, oldest first. A damaged file counts as a run of which nothing is known but its number."""

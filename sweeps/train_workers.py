@@ -22,28 +22,32 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import shutil
+import sys
+import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stclip.config import Experiment
-from stclip.train import fit
+from stclip.remote import is_address
+from stclip.train import CHECKPOINT, fit
 from sweeps.cluster import TrialResources
+from sweeps.storage import ray_storage, remove_storage, subfolders
 from sweeps.trial import EPOCH, ProcessLostError, Training, TrialFailedError, report_to_tune, reporter
+from sweeps.trial_folder import trial_folder
 from sweeps.trial_log import epoch_line
 
 if TYPE_CHECKING:
     from ray.train.torch import TorchTrainer
     from ray.tune.execution.placement_groups import PlacementGroupFactory
 
-# In the trial's folder, for Ray Train's own files and checkpoints on their way to Tune; gone when the trial has ended.
+# In the trial's folder, for Ray Train's own files; gone when the trial has ended.
 WORKERS_FOLDER = ".workers-"
 # How long a trial's workers may wait for room. What was free a moment ago may take this long to be given back.
 PLACEMENT_SECONDS = 120
@@ -57,7 +61,8 @@ ENVIRONMENT = {
     "TUNE_FUNCTION_THREAD_TIMEOUT_S": str(STOP_SECONDS),
 }
 
-Report = tuple[dict[str, float], Path | None]  # an epoch's metrics, and the folder of its checkpoint
+# An epoch's metrics, and the content of its checkpoint: its folder is on rank 0's node, the Tune actor perhaps on another.
+Report = tuple[dict[str, float], bytes | None]
 
 
 class TrialLine:
@@ -94,22 +99,23 @@ def waiting_actor() -> PlacementGroupFactory:
 
 
 def _train(
-    resources: TrialResources, config: Experiment, folder: Path, start: Path | None, log: logging.Logger
+    resources: TrialResources, config: Experiment, folder: str, start: Path | None, log: logging.Logger
 ) -> None:
     """Raises TrialFailedError for what a worker raised, ProcessLostError when a worker's process died."""
     import ray
     from ray.train.v2.api.exceptions import TrainingFailedError
 
     os.environ.update(ENVIRONMENT)
-    own = _own_folder(folder)
+    own = _own_storage(folder)
     log.info(
         "trains on %d workers, %s", resources.devices, f"goes on from {start}" if start else "from the start"
     )
     line: Any = ray.remote(num_cpus=0)(TrialLine).remote()
     on_device = config.trainer.model_copy(update={"accelerator": "gpu" if resources.gpus else "cpu"})
     config = config.model_copy(update={"trainer": on_device})
+    content = None if start is None else ray.put(start.read_bytes())  # the workers may be on other nodes
     training = _in_thread(
-        _trainer(partial(_train_on_worker, config, folder, start, line, own), resources, own).fit
+        _trainer(partial(_train_on_worker, config, folder, content, line), resources, own).fit
     )
     try:
         _pass_on(line, training, log)
@@ -122,23 +128,23 @@ def _train(
     except TrainingFailedError as error:
         raise explain(error, resources) from None
     finally:
-        shutil.rmtree(own, ignore_errors=True)
+        remove_storage(own)
 
 
-def _own_folder(folder: Path) -> Path:
-    """A new one for each start of a trial, seen by all its workers; what a start that was killed left is removed."""
-    for left in folder.glob(f"{WORKERS_FOLDER}*"):
-        shutil.rmtree(left, ignore_errors=True)
-    own = folder / f"{WORKERS_FOLDER}{uuid.uuid4().hex[:8]}"
-    own.mkdir(parents=True)
-    return own
+def _own_storage(folder: str) -> str:
+    """A new place for each start of a trial, seen by all its workers; what a start that was killed left is removed."""
+    for name in subfolders(folder):
+        if name.startswith(WORKERS_FOLDER):
+            remove_storage(f"{folder}/{name}")
+    return f"{folder}/{WORKERS_FOLDER}{uuid.uuid4().hex[:8]}"
 
 
-def _trainer(worker: Callable[[], None], resources: TrialResources, own: Path) -> TorchTrainer:
+def _trainer(worker: Callable[[], None], resources: TrialResources, own: str) -> TorchTrainer:
     from ray.train import RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
     from ray.train.v2.api.config import FailureConfig  # mypy takes ray.train's for an older one
 
+    path, filesystem = ray_storage(own)
     return TorchTrainer(
         worker,
         scaling_config=ScalingConfig(
@@ -148,7 +154,8 @@ def _trainer(worker: Callable[[], None], resources: TrialResources, own: Path) -
         ),
         run_config=RunConfig(
             name="train",
-            storage_path=str(own),
+            storage_path=path,
+            storage_filesystem=filesystem,
             failure_config=FailureConfig(
                 max_failures=0, controller_failure_limit=0, max_preemption_failures=0
             ),
@@ -180,10 +187,22 @@ def _pass_on(line: Any, training: Future[Any], log: logging.Logger) -> None:
         if ray.wait([waiting], timeout=0.2)[0]:
             metrics, checkpoint = ray.get(waiting)
             log.info(epoch_line(int(metrics[EPOCH]), metrics, time.monotonic() - before))
-            go_on = report_to_tune(metrics, checkpoint)  # copies the checkpoint into Tune's own folder
+            with _as_folder(checkpoint) as folder:
+                go_on = report_to_tune(metrics, folder)  # copies the checkpoint into Tune's own folder
             before = time.monotonic()
             ray.get(line.answer.remote(go_on))
             waiting = line.next_report.remote()
+
+
+@contextmanager
+def _as_folder(checkpoint: bytes | None) -> Iterator[Path | None]:
+    """The folder of a checkpoint, for as long as the block lasts; None for none."""
+    if checkpoint is None:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="stclip-") as folder:
+        (Path(folder) / CHECKPOINT).write_bytes(checkpoint)
+        yield Path(folder)
 
 
 def explain(error: Exception, resources: TrialResources) -> TrialFailedError | ProcessLostError:
@@ -215,33 +234,57 @@ def explain(error: Exception, resources: TrialResources) -> TrialFailedError | P
     return ProcessLostError(f"Ray Train could not run the trial: {' '.join(str(error).split())}"[:1000])
 
 
-def _train_on_worker(config: Experiment, folder: Path, start: Path | None, line: Any, own: Path) -> None:
-    """In each worker: train its share. Ray Train has made the process group."""
+def _train_on_worker(config: Experiment, folder: str, start: Any, line: Any) -> None:
+    """In each worker: train its share. Ray Train has made the process group. `start`: a reference to a checkpoint's bytes."""
+    import ray
     from ray.train.lightning import RayDDPStrategy, RayLightningEnvironment
 
     try:
-        fit(
-            config,
-            folder,
-            callbacks=[reporter(partial(_report, line), near=own)],
-            resume_from=start,
-            save=False,
-            strategy=RayDDPStrategy(),
-            plugins=[RayLightningEnvironment()],
-        )
+        with (
+            _worker_folder(folder) as (here, send),
+            _as_folder(None if start is None else ray.get(start)) as first,
+        ):
+            fit(
+                config,
+                here,
+                callbacks=[reporter(partial(_report, line, send))],
+                resume_from=first / CHECKPOINT if first else None,
+                save=False,
+                strategy=RayDDPStrategy(),
+                plugins=[RayLightningEnvironment()],
+            )
     except Exception as error:
         if _is_lost_peer(error):
             raise ProcessLostError(str(error)) from None
         raise TrialFailedError.of(error) from None
 
 
-def _report(line: Any, metrics: dict[str, float], checkpoint: Path | None) -> bool:
+@contextmanager
+def _worker_folder(folder: str) -> Iterator[tuple[Path, Callable[[], None]]]:
+    """`trial_folder` for rank 0, which writes all files; the others get a place that stays empty."""
+    if _rank() == 0 or not is_address(folder):
+        with trial_folder(folder, lambda reason: print(reason, file=sys.stderr)) as both:
+            yield both
+    else:
+        with tempfile.TemporaryDirectory(prefix="stclip-") as nowhere:
+            yield Path(nowhere), lambda: None
+
+
+def _report(line: Any, send: Callable[[], None], metrics: dict[str, float], checkpoint: Path | None) -> bool:
     import ray
+
+    if _rank() != 0:
+        return False  # rank 0's answer counts
+    if checkpoint is not None:
+        send()
+    content = None if checkpoint is None else (checkpoint / CHECKPOINT).read_bytes()
+    return bool(ray.get(line.report.remote((metrics, content))))
+
+
+def _rank() -> int:
     from ray import train
 
-    if train.get_context().get_world_rank() != 0:
-        return False  # rank 0's answer counts
-    return bool(ray.get(line.report.remote((metrics, checkpoint))))
+    return int(train.get_context().get_world_rank())
 
 
 def _is_lost_peer(error: Exception) -> bool:

@@ -8,7 +8,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from stclip.evaluate import read_checkpoint
 from stclip.train import CHECKPOINT, fit
 from sweeps.checkpoints import newest_checkpoint
 from sweeps.failures import is_no_space
+from sweeps.trial_folder import trial_folder, write_to
 from sweeps.trial_log import epoch_logger, log_start, ray_log_folder, trial_log
 
 FAILURE = "failure"  # key of a last report that says why a trial failed
@@ -42,8 +43,8 @@ class TrialRequest:
 
     name: str  # spatial-0007
     experiment: dict[str, Any]  # a whole, validated Experiment as plain data
-    folder: str  # gets config.yaml, the loggers' files, and error.txt if it fails
-    checkpoints: str  # the results folder's `ray/`, where earlier runs of the sweep left this trial's
+    folder: str  # or address; gets config.yaml, the loggers' files, and error.txt if it fails
+    checkpoints: str  # the `ray/` of the results, where earlier runs of the sweep left this trial's
     known_epochs: int  # that earlier runs of the sweep have written down
 
     def config(self) -> Experiment:
@@ -75,13 +76,19 @@ class ProcessLostError(Exception):
 
 
 # Trains a configuration, with its folder, from a checkpoint if there is one; reports each epoch to Tune and logs it.
-Training = Callable[[Experiment, Path, Path | None, logging.Logger], None]
+Training = Callable[[Experiment, str, Path | None, logging.Logger], None]
 
 
-def train_here(config: Experiment, folder: Path, start: Path | None, log: logging.Logger) -> None:
+def train_here(config: Experiment, folder: str, start: Path | None, log: logging.Logger) -> None:
     """The training of a trial on one device, in this process."""
-    callbacks = [epoch_logger(log), reporter(report_to_tune)]
-    fit(config, folder, callbacks=callbacks, resume_from=start, save=False)
+    with trial_folder(folder, log.warning) as (here, send):
+
+        def report(metrics: dict[str, float], checkpoint: Path | None) -> bool:
+            if checkpoint is not None:
+                send()
+            return report_to_tune(metrics, checkpoint)
+
+        fit(config, here, callbacks=[epoch_logger(log), reporter(report)], resume_from=start, save=False)
 
 
 def make_trainable(
@@ -112,27 +119,28 @@ def run_trial(request: TrialRequest, params: Mapping[str, Any], train: Training)
         with (
             trial_log(ray_log_folder(), request.name) as log,
             restored.as_directory() if restored else nullcontext() as folder,
+            tempfile.TemporaryDirectory(prefix="stclip-") as copies,
         ):
             log_start(log, config, params, request.folder)
-            start = Path(folder) / CHECKPOINT if folder else _of_earlier_runs(request)
+            start = (
+                Path(folder) / CHECKPOINT
+                if folder
+                else newest_checkpoint(request.checkpoints, config, Path(copies))
+            )
             done = 0 if start is None or folder else _report_again(start, request.known_epochs)
             if done < config.trainer.max_epochs:
-                train(config, Path(request.folder), start, log)
+                train(config, request.folder, start, log)
     except ProcessLostError:
         raise
     except Exception as error:
         failure = TrialFailedError.of(error)
-        _write_error(Path(request.folder), failure.trace)
+        write_to(request.folder, "error.txt", failure.trace)
         tune.report({FAILURE: failure.reason, NO_SPACE: failure.no_space})
 
 
 def failure_reason(error: Exception) -> str:
     """An exception as one line of at most 500 characters."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
-
-
-def _of_earlier_runs(request: TrialRequest) -> Path | None:
-    return newest_checkpoint(Path(request.checkpoints), request.name)
 
 
 def _report_again(start: Path, known_epochs: int) -> int:
@@ -152,12 +160,6 @@ def _report_again(start: Path, known_epochs: int) -> int:
     return int(facts["epochs"])
 
 
-def _write_error(folder: Path, trace: str) -> None:
-    with suppress(OSError):  # a full disk, say; the report still says what happened
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "error.txt").write_text(trace, encoding="utf-8")
-
-
 def report_to_tune(metrics: dict[str, float], checkpoint: Path | None) -> bool:
     """Report an epoch, with the folder of its checkpoint if one was saved; True: the trial goes on."""
     from ray import tune
@@ -166,11 +168,11 @@ def report_to_tune(metrics: dict[str, float], checkpoint: Path | None) -> bool:
     return True
 
 
-def reporter(report: Callable[[dict[str, float], Path | None], bool], near: Path | None = None) -> Any:
+def reporter(report: Callable[[dict[str, float], Path | None], bool]) -> Any:
     """A Lightning callback that calls `report` after each epoch. Made here so that importing this file needs no Lightning.
 
     With several processes, each calls its `report`, and rank 0's answer decides whether all go on. The checkpoint is
-    rank 0's too; it is gone when `report` has returned. `near`: where its folder is made, for a reader on another node.
+    rank 0's too; it is gone when `report` has returned.
     """
     import lightning.pytorch as pl
 
@@ -189,7 +191,7 @@ def reporter(report: Callable[[dict[str, float], Path | None], bool], near: Path
             metrics = {EPOCH: epoch, **pl_module.metrics}
             # Saving takes all processes, and their clocks differ.
             if trainer.strategy.broadcast(due):
-                with tempfile.TemporaryDirectory(prefix="stclip-", dir=near) as folder:
+                with tempfile.TemporaryDirectory(prefix="stclip-") as folder:
                     trainer.save_checkpoint(Path(folder) / CHECKPOINT)
                     go_on = report(metrics, Path(folder))
                 self.saved = time.monotonic()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -19,6 +18,7 @@ from sweeps.plan import SweepPlan
 from sweeps.records import trial_name
 from sweeps.search import FamilySearch
 from sweeps.stopping import StopSwitch
+from sweeps.storage import ray_storage
 from sweeps.train_workers import train_on_workers, waiting_actor
 from sweeps.trial import make_trainable, train_here
 from sweeps.trial_actor import named_trainable
@@ -31,16 +31,18 @@ def run_tuner(
     search: FamilySearch,
     switch: StopSwitch,
     resources: TrialResources,
-    storage: Path,
+    storage: str,
+    run: int,
     on_step: Callable[[], None],
 ) -> None:
     """Run until the search is finished or the switch is thrown. `on_step` is called often, in this thread.
 
-    `storage`: the folder that Tune's files of this run go to, with the trials' checkpoints; it is made.
+    `storage`: the folder or address that Tune's files go to, with the trials' checkpoints, below the number of this `run`.
     """
     # A new process costs about four CPU seconds of imports, which is more than many a trial on one machine takes. On a
     # cluster trials are long, and each gets its own, so that Ray's dashboard lists it as an actor by its name.
     reuse = plan.address is None
+    path, filesystem = ray_storage(storage)
     tuner = tune.Tuner(
         named_trainable(_function(plan, resources), reuse),
         tune_config=tune.TuneConfig(
@@ -53,8 +55,9 @@ def run_tuner(
             trial_dirname_creator=_readable_name,
         ),
         run_config=tune.RunConfig(
-            name=storage.name,
-            storage_path=str(storage.parent.resolve()),
+            name=f"{run:04d}",
+            storage_path=path,
+            storage_filesystem=filesystem,
             stop=SwitchStopper(switch),
             verbose=0,
             callbacks=[StepCallback(on_step), HangWatch(search, plan.trial_timeout)],

@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
@@ -65,7 +64,7 @@ class LiveView:
     Args:
         snapshot: called about four times a second from the view's own thread, never twice at once; cheap.
             What it raises is logged and does not disturb the sweep.
-        results: the results folder, to be shown.
+        results: the results' place, to be shown.
         dashboard: the dashboard's address with how to get in; None when there is none.
         metric: the logged name shown as a trial's value; its chance level is `<split>/chance_<name>`.
         time_budget: seconds after which the sweep stops by itself, or None.
@@ -79,7 +78,7 @@ class LiveView:
         self,
         snapshot: Callable[[], Snapshot],
         *,
-        results: Path,
+        results: str,
         dashboard: str | None = None,
         metric: str = "val/R@10",
         time_budget: float | None = None,
@@ -241,7 +240,7 @@ class LiveView:
 
     def _places(self, keys: bool = True) -> list[tuple[str, str]]:
         dashboard = [("dashboard", self._dashboard)] if self._dashboard else []
-        return [*dashboard, ("results", str(self._results)), *([("keys", _HINT)] if keys else [])]
+        return [*dashboard, ("results", self._results), *([("keys", _HINT)] if keys else [])]
 
     def _times(self, snap: Snapshot) -> str:
         elapsed = self._now() - self._start

@@ -53,14 +53,14 @@ class Clock:
 def plain_view(snapshot, **options):
     out = io.StringIO()
     console = Console(file=out, width=80, _environ={})
-    view = LiveView(snapshot, results=Path("results/a"), console=console, date=lambda: DATE, **options)
+    view = LiveView(snapshot, results="results/a", console=console, date=lambda: DATE, **options)
     return view, out
 
 
 def picture(snapshot, width=80, console=None, **options):
     out = io.StringIO()
     console = Console(file=out, width=width, force_terminal=True, color_system=None, _environ={})
-    view = LiveView(lambda: snapshot, results=Path("results/a"), console=console, **options)
+    view = LiveView(lambda: snapshot, results="results/a", console=console, **options)
     console.print(view.picture(snapshot))
     return out.getvalue().splitlines()
 
@@ -200,7 +200,7 @@ def test_keys_are_named_only_where_there_is_a_keyboard(monkeypatch):
 def test_a_terminal_gets_a_picture_that_is_cleared_at_the_end():
     out = io.StringIO()
     console = Console(file=out, width=80, force_terminal=True, color_system=None, _environ={})
-    with LiveView(two_families, results=Path("results/a"), console=console) as view:
+    with LiveView(two_families, results="results/a", console=console) as view:
         view.note("stopping: waiting for 2 trials")
     text = out.getvalue()
     assert "stopping: waiting for 2 trials" in text and "7/20" in text
@@ -335,5 +335,5 @@ def test_words():
 def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines():
     out = io.StringIO()
     console = Console(file=out, width=80, force_terminal=True, _environ={"TERM": "dumb"})
-    LiveView(lambda: two_families([record()]), results=Path("results/a"), console=console).refresh()
+    LiveView(lambda: two_families([record()]), results="results/a", console=console).refresh()
     assert "spatial-0003 COMPLETE" in out.getvalue() and "\x1b" not in out.getvalue()

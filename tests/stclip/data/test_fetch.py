@@ -185,7 +185,7 @@ def test_too_large_for_the_disk_is_said_before_a_byte_is_copied(
     ("address", "match"),
     [
         ("memory://no/such", r"memory://no/such: nothing is there; check the address"),
-        ("nosuch://bucket/x", r"no way to read nosuch://.*install the package"),
+        ("nosuch://bucket/x", r"no way to use nosuch://.*install the package"),
         ("memory://bucket/..", "plain name"),
         ("memory://", "plain name"),
     ],

@@ -1,0 +1,63 @@
+"""What a running sweep is looked at by: where it stands, what has changed, and how often somebody looks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from sweeps.plan import SweepPlan
+from sweeps.records import TrialRecord, best_record
+from sweeps.view import FamilyStatus, Snapshot
+
+
+def throttled(work: Callable[[], None], seconds: float) -> Callable[[], None]:
+    """A function that calls `work`, but not more often than every `seconds`."""
+    last = [0.0]
+
+    def perhaps() -> None:
+        if time.monotonic() - last[0] >= seconds:
+            work()
+            last[0] = time.monotonic()
+
+    return perhaps
+
+
+def on_change(records_now: Callable[[], list[TrialRecord]], tell: Callable[[], None]) -> Callable[[], None]:
+    """A function that calls `tell` when a trial has begun or ended since it was last called."""
+    before: list[object] = [None]
+
+    def perhaps() -> None:
+        now = [(record.name, record.state) for record in records_now()]
+        if now != before[0]:
+            before[0] = now
+            tell()
+
+    return perhaps
+
+
+def snapshots(plan: SweepPlan, records_now: Callable[[], list[TrialRecord]]) -> Callable[[], Snapshot]:
+    """A function that says where the sweep stands; each call reports the trials that ended since the one before."""
+    space = plan.space
+    ended: set[str] = {r.name for r in records_now() if r.state != "RUNNING"}
+
+    def snapshot() -> Snapshot:
+        records = records_now()
+        news = [r for r in records if r.state != "RUNNING" and r.name not in ended]
+        ended.update(r.name for r in news)
+        families = {family: _status(plan, family, records) for family in space.families}
+        return Snapshot(families, news)
+
+    return snapshot
+
+
+def _status(plan: SweepPlan, family: str, records: list[TrialRecord]) -> FamilyStatus:
+    states = [r.state for r in records if r.family == family]
+    best = best_record(records, family, plan.space.metric, plan.space.mode)
+    return FamilyStatus(
+        budget=plan.space.trials,
+        complete=states.count("COMPLETE"),
+        pruned=states.count("PRUNED"),
+        failed=states.count("FAIL"),
+        running=states.count("RUNNING"),
+        best=best,
+    )

@@ -1,0 +1,73 @@
+"""A trial's folder of config.yaml and logs: written on the trial's node, and copied where the results are at an address."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from stclip.remote import Remote, is_address, open_address
+
+GOES_ON = "metrics.csv"  # what a trial that goes on appends to; all else is written anew or under a new name
+
+
+@contextmanager
+def trial_folder(place: str, note: Callable[[str], None]) -> Iterator[tuple[Path, Callable[[], None]]]:
+    """The folder to write into, and a function that brings `place` up to date; it is called at the end, too.
+
+    Args:
+        place: the trial's folder below the results; one that is no address is written into directly.
+        note: is told when a copy fails. A trial does not fail for that: what decides is its reports and checkpoints.
+    """
+    if not is_address(place):
+        yield Path(place), lambda: None
+        return
+    with tempfile.TemporaryDirectory(prefix="stclip-") as folder:
+        copy = _Copy(open_address(place), Path(folder), note)
+        copy.fetch()
+        try:
+            yield Path(folder), copy.send
+        finally:
+            copy.send()
+
+
+def write_to(place: str, name: str, text: str) -> None:
+    """Write one small file into a trial's folder. Nothing happens where it cannot be written, as on a full disk."""
+    with suppress(OSError), trial_folder(place, lambda reason: None) as (folder, _):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+class _Copy:
+    """Sends what has changed since it was last sent."""
+
+    def __init__(self, remote: Remote, folder: Path, note: Callable[[str], None]) -> None:
+        self._remote, self._folder, self._note = remote, folder, note
+        self._sent: dict[str, tuple[int, int]] = {}
+
+    def fetch(self) -> None:
+        """What an earlier start of the trial wrote and this one goes on with."""
+        try:
+            if self._remote.exists(GOES_ON):
+                self._remote.download(GOES_ON, self._folder / GOES_ON)
+                self._sent[GOES_ON] = self._state(self._folder / GOES_ON)
+        except Exception as error:  # of whatever kind the file system has
+            self._note(f"{self._remote.path}: cannot be read ({type(error).__name__}: {error})")
+
+    def send(self) -> None:
+        for path in sorted(self._folder.rglob("*")):
+            name = path.relative_to(self._folder).as_posix()
+            try:
+                if not path.is_file() or self._sent.get(name) == (state := self._state(path)):
+                    continue
+                self._remote.upload(path, name)
+                self._sent[name] = state
+            except Exception as error:  # of whatever kind the file system has; the next call tries again
+                self._note(f"{name}: not copied to {self._remote.path} ({type(error).__name__}: {error})")
+                return
+
+    @staticmethod
+    def _state(path: Path) -> tuple[int, int]:
+        facts = path.stat()
+        return facts.st_mtime_ns, facts.st_size
