@@ -92,8 +92,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--max-concurrent", metavar="N", type=_count, help="trials at once (default: as many as fit)"
     )
     faults = parser.add_argument_group("when something breaks")
-    faults.add_argument("--resume", metavar="DIR", help="go on with the sweep in this results folder; its sweep.yaml "
-                        "decides, --trials may only grow")  # fmt: skip
+    faults.add_argument("--resume", metavar="PLACE", help="go on with the sweep in this folder, or at this address; its "
+                        "sweep.yaml decides, --trials may only grow")  # fmt: skip
     faults.add_argument(
         "--max-failures",
         metavar="N",
@@ -108,7 +108,8 @@ def make_parser() -> argparse.ArgumentParser:
     )
     out = parser.add_argument_group("what comes out")
     out.add_argument("--name", help="name of the sweep (default: the space and the time)")
-    out.add_argument("--results", metavar="DIR", help="folder of all results (default: results)")
+    out.add_argument("--results", metavar="DIR|URL", help="folder of all results (default: results), or an address such "
+                     "as s3://BUCKET/results; on a cluster one that every node reaches")  # fmt: skip
     out.add_argument("--logger", metavar="NAMES", help="loggers of each trial, with commas (default: csv,tensorboard; "
                      "also mlflow, wandb)")  # fmt: skip
     out.add_argument("--quiet", action="store_true", help="print the final table only")

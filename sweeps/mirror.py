@@ -181,6 +181,11 @@ class Mirror:
                     found.append(name)
         return found
 
+    def replace(self, name: str) -> None:
+        """Send one file of the record, whoever works on the sweep. Raises InputError."""
+        with self._asking():
+            self._send(self._folder / name, name, _state(self._folder / name))
+
     def soon(self) -> None:
         """Ask for a copy now rather than at the next beat; returns at once."""
         self._wake.set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 
 from stclip.errors import InputError
 from stclip.one_line_parser import OneLineParser
+from stclip.remote import is_address
+from sweeps.mirror import Mirror
 from sweeps.results import ResultsFolder
 from sweeps.summary import lift
 from sweeps.table import RECALLS, chance_of
@@ -188,14 +191,27 @@ def _bullets(lines: Iterable[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
+def _rewrite(place: str) -> str:
+    """Write the report of the sweep at this place again; returns where it is."""
+    if not is_address(place):
+        return str(write_report(ResultsFolder(Path(place))))
+    with tempfile.TemporaryDirectory(prefix="stclip-") as folder:
+        mirror = Mirror(place, Path(folder) / "sweep")
+        mirror.fetch()
+        with mirror.named():
+            report = write_report(ResultsFolder(Path(folder) / "sweep"))
+        mirror.replace(report.name)
+    return f"{place}/{report.name}"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Rebuild one report; 0 when written, 2 when the folder cannot be used."""
     parser = OneLineParser(
         description="Write report.md of a sweep again, from the files in its results folder."
     )
-    parser.add_argument("results", type=Path, help="the sweep's folder, such as results/spatial")
+    parser.add_argument("results", help="the sweep's folder or address, such as results/spatial")
     try:
-        print(write_report(ResultsFolder(parser.parse_args(arguments).results)))
+        print(_rewrite(parser.parse_args(arguments).results.rstrip("/")))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

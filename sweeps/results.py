@@ -1,4 +1,4 @@
-"""A sweep's folder: what is written where, whole or not at all.
+"""A sweep's folder: what is written where, whole or not at all. (For results at an address: `sweeps.mirror`.)
 
 sweep.yaml     everything resolved before the first trial (the keys are listed at `ResultsFolder.create`), sealed
 runs/          one small file for each run of the driver (see `sweeps.run_log`)

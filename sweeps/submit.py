@@ -19,7 +19,8 @@ ABOUT = """\
 Run a sweep as a job on a Ray cluster.
 
 Sends the code of this checkout and the sweep's flags to the cluster's job API, shows the job's log, and returns the
-sweep's exit status. Data and results are not sent: --results must name a folder that every node sees.
+sweep's exit status. Data and results are not sent: --results must name a folder that every node sees, or an address
+such as s3://BUCKET/results.
 The cluster's token is read from RAY_AUTH_TOKEN, from the file RAY_AUTH_TOKEN_PATH, or
 from ~/.ray/auth_token.
 """

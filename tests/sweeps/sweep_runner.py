@@ -98,9 +98,9 @@ class Runner:
         given = ["--space", str(space), "--results", str(self.results), "--name", name, *arguments]
         return self.launch(name, *given, environment=environment)
 
-    def resume(self, folder, log, *arguments):
+    def resume(self, folder, log, *arguments, environment=None):
         """`--resume` as a running command; its output goes to <log>.out and <log>.err."""
-        return self.launch(log, "--resume", str(folder), *arguments)
+        return self.launch(log, "--resume", str(folder), *arguments, environment=environment)
 
     def launch(self, name, *arguments, environment=None):
         """sweeps/run.py with these arguments, in a session of its own."""

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from dataclasses import replace
 
 import pytest
@@ -11,16 +12,16 @@ from stclip.config import PROJECT_ROOT
 from stclip.data.store import open_store
 from stclip.errors import ConfigError, InputError
 from stclip.registry import LOSSES
-from sweeps import launch, listing
+from sweeps import listing
 from sweeps.arguments import make_parser
 from sweeps.cluster import Node
 from sweeps.describe import describe_sweep
-from sweeps.launch import snapshots
 from sweeps.listing import dry_run, list_names
 from sweeps.plan import make_plan
 from sweeps.records import TrialRecord
 from sweeps.results import plain
 from sweeps.run import main
+from sweeps.snapshots import snapshots, throttled
 from sweeps.space import SPACES
 
 BASE = {
@@ -203,9 +204,9 @@ def test_a_snapshot_counts_states_and_reports_each_end_once(plan_of):
 
 def test_csv_is_written_at_most_every_so_often(monkeypatch):
     now = [50.0]
-    monkeypatch.setattr(launch.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     calls = []
-    perhaps = launch._throttled(lambda: calls.append(now[0]), 2.0)
+    perhaps = throttled(lambda: calls.append(now[0]), 2.0)
     for now[0] in (50.0, 51.9, 52.0, 53.0, 54.5):
         perhaps()
     assert calls == [50.0, 52.0, 54.5]

@@ -103,20 +103,42 @@ def test_a_driver_killed_at_random_moments_loses_nothing_and_reruns_nothing(runn
         print(f"{kills} kills in {sweeps} sweeps, all as the unbroken one")
 
 
-def kill_and_compare(runner, space, unbroken, name, rng, most):
+@slow
+def test_a_killed_sweep_goes_on_from_its_address_alone(runner, space, unbroken):
+    """Each driver has a cache of its own, as if it were on another machine: what it knows, it has from the address."""
+    kills = kill_and_compare(runner, space, unbroken, "at-address", random.Random(5), 2, scheme="file://")
+    assert kills == 2
+    for cache in runner.folder.glob("cache-*"):
+        lent = list((cache / "sweeps").iterdir())
+        assert [path.name for home in lent for path in home.iterdir()] in (
+            [],
+            ["in use", "at-address"],
+            ["at-address", "in use"],
+        )
+
+
+def kill_and_compare(runner, space, unbroken, name, rng, most, scheme=""):
     """One sweep, killed and resumed up to `most` times, against the unbroken one. Returns the kills."""
     folder = runner.results / name
     kills, log = 0, name
     known: dict[int, dict] = {}
-    process = runner.start(space, name, "--max-concurrent", "1", "--seed", "3")
+
+    def begin():
+        flags = ("--max-concurrent", "1", "--seed", "3", "--results", f"{scheme}{runner.results}")
+        return runner.start(space, name, *flags, environment=own_cache())
+
+    def own_cache():
+        return {"STCLIP_CACHE": str(runner.folder / f"cache-{name}-{kills}")} if scheme else {}
+
+    process = begin()
     while kills < most and kill_at_a_random_moment(process, folder, rng):
         kills += 1
         if (folder / "sweep.yaml").is_file():
             known[max(trained_in(folder), default=0)] = finished(folder)
             log = f"{name}-{kills}"
-            process = runner.resume(folder, log)
+            process = runner.resume(f"{scheme}{folder}", log, environment=own_cache())
         else:  # before there was anything to go on with
-            process = runner.start(space, name, "--max-concurrent", "1", "--seed", "3")
+            process = begin()
     ended = runner.end(process, log)
     ended.folder = folder
     assert ended.code == 0, ended.out + ended.err

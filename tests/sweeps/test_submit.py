@@ -66,8 +66,7 @@ def test_a_name_of_the_users_is_kept():
     ("arguments", "message"),
     [
         (["--space", "smoke"], "a job needs --results"),
-        (["--space", "smoke", "--results", "results"], "--results of a job is an absolute path, got 'results'"),
-        (["--space", "smoke", "--results", "s3://bucket/results"], "--results is a folder that all nodes share, got the address"),
+        (["--space", "smoke", "--results", "results"], "--results of a job is an absolute path or an address, got 'results'"),
         (["--space", "smoke", "--results", "/r", "--debug"], "--debug is for one trial under a debugger"),
         (["--space", "smok", "--results", "/r"], "unknown space 'smok'; did you mean 'smoke'"),
         (["--space", "/tmp/mine.yaml", "--results", "/r"], "copy it to configs/space/"),
@@ -81,6 +80,12 @@ def test_a_name_of_the_users_is_kept():
 def test_what_cannot_work_in_a_job_is_refused(arguments, message):
     with pytest.raises(ConfigError, match=message):
         make_request(arguments, "mine", NOW)
+
+
+@pytest.mark.parametrize("flag", ["--results", "--resume"])
+def test_results_at_an_address_are_accepted(flag):
+    given = ["--space", "smoke", flag, "s3://bucket/results/n", "--name", "n"]
+    assert make_request(given, None, NOW).arguments == given
 
 
 @pytest.mark.parametrize("data", ["/shared/slides", "s3://bucket/slides", "synthetic_small"])

@@ -9,7 +9,7 @@ from ray.train import ControllerError, WorkerGroupError
 from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
 
 from sweeps.cluster import TrialResources
-from sweeps.train_workers import WORKERS_FOLDER, _own_folder, explain
+from sweeps.train_workers import WORKERS_FOLDER, _own_storage, explain
 from sweeps.trial import ProcessLostError, TrialFailedError
 
 RESOURCES = TrialResources(cpus=2.0, gpus=0.0, max_concurrent=1, devices=3)
@@ -67,11 +67,13 @@ def test_a_failure_travels_between_processes_with_reason_traceback_and_full_disk
     assert TrialFailedError.of(got) is got
 
 
-def test_a_trials_start_removes_what_a_killed_one_left(tmp_path):
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_a_trials_start_removes_what_a_killed_one_left(tmp_path, scheme):
+    place = f"{scheme}{tmp_path}"
     (tmp_path / "metrics.csv").touch()
-    first = _own_folder(tmp_path)
-    (first / "epoch").mkdir()
-    second = _own_folder(tmp_path)
-    assert second != first
-    assert {path.name for path in tmp_path.iterdir()} == {"metrics.csv", second.name}
-    assert second.name.startswith(WORKERS_FOLDER)
+    first = _own_storage(place)
+    name = first.removeprefix(f"{place}/")
+    (tmp_path / name / "epoch").mkdir(parents=True)
+    second = _own_storage(place)
+    assert second != first and second.startswith(f"{place}/{WORKERS_FOLDER}")
+    assert {path.name for path in tmp_path.iterdir()} == {"metrics.csv"}
