@@ -135,11 +135,21 @@ def make_plan(options: argparse.Namespace) -> SweepPlan:
 
 
 def results_place(results: str, name: str) -> tuple[str, Path]:
-    """`place` and `folder` of a sweep of this name; nothing is made."""
-    if is_address(results):
-        return f"{results.rstrip('/')}/{name}", own_folder(name)
-    folder = user_path(results).absolute() / name
-    return str(folder), folder
+    """`place` and `folder` of a sweep of this name; nothing is made. Raises ConfigError."""
+    home = tidy_place(results)
+    if is_address(home):
+        return f"{home}/{name}", own_folder(name)
+    return str(Path(home) / name), Path(home) / name
+
+
+def tidy_place(text: str) -> str:
+    """A folder or an address as it is compared and shown. Raises ConfigError for an address of nothing."""
+    if not is_address(text):
+        return str(user_path(text).absolute())
+    protocol, _, path = text.partition("://")
+    if not path.strip("/"):
+        raise ConfigError(f"an address of results is {protocol}://BUCKET/FOLDER, got '{text}'")
+    return text.rstrip("/")
 
 
 def resolve_space(options: argparse.Namespace, name: str) -> tuple[SearchSpace, dict[str, Any]]:

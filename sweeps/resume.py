@@ -12,12 +12,11 @@ from typing import Any
 from stclip.configio import parse_override, validate
 from stclip.data.store import SpotStore
 from stclip.errors import ConfigError, InputError, shorten
-from stclip.paths import user_path
 from stclip.remote import is_address
 from sweeps.cluster import cluster_address
 from sweeps.describe import describe_budget
 from sweeps.mirror import Mirror, own_folder
-from sweeps.plan import SweepPlan, located, resolve_space
+from sweeps.plan import SweepPlan, located, resolve_space, tidy_place
 from sweeps.records import TrialRecord
 from sweeps.results import ResultsFolder
 from sweeps.space import SearchSpace, with_budget
@@ -53,7 +52,7 @@ class Sweep:
 
 def plan_to_resume(options: argparse.Namespace) -> SweepPlan:
     """The plan of `--resume`. Raises InputError: no such sweep, or flags that contradict it, with the differences."""
-    place = _tidy(options.resume)
+    place = tidy_place(options.resume)
     sweep = Sweep.at(place)
     found = list(_differences(options, sweep, place))
     if found:
@@ -131,10 +130,6 @@ def widen(plan: SweepPlan) -> None:
         plan.results.write_sweep_yaml({**sweep.tree, "space": space, "budget": budget})
 
 
-def _tidy(place: str) -> str:
-    return place.rstrip("/") if is_address(place) else str(user_path(place).absolute())
-
-
 def _differences(options: argparse.Namespace, sweep: Sweep, place: str) -> Iterator[str]:
     """One `flag: got X, there Y` for each flag that was given and says something else than the sweep."""
     exact = {"--seed": (options.seed, sweep.tree["seed"]), "--epochs": (options.epochs, sweep.space.epochs),
@@ -145,7 +140,7 @@ def _differences(options: argparse.Namespace, sweep: Sweep, place: str) -> Itera
     if options.trials is not None and options.trials < sweep.space.trials:
         yield f"--trials {options.trials}, there {sweep.space.trials} (it may grow, not shrink)"
     home = place.rpartition("/")[0]
-    if options.results is not None and _tidy(options.results) != home:
+    if options.results is not None and tidy_place(options.results) != home:
         yield f"--results {options.results}, there {home}"
     yield from _space_differences(options, sweep)
 

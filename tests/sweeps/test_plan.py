@@ -212,6 +212,21 @@ def test_csv_is_written_at_most_every_so_often(monkeypatch):
     assert calls == [50.0, 52.0, 54.5]
 
 
+@pytest.mark.parametrize("results", ["s3://bucket/results", "s3://bucket/results/"])
+def test_results_at_an_address(plan_of, results):
+    plan = plan_of("--results", results, "--name", "n")
+    assert (plan.place, plan.storage) == ("s3://bucket/results/n", "s3://bucket/results/n/ray")
+    assert plan.folder.name == "n" and not plan.folder.parent.exists()
+    request = plan.request({"family": "clip", "number": 7, "params": plan.space.middle("clip"), "seed": 5})
+    assert (request.folder, request.checkpoints) == ("s3://bucket/results/n/trials/clip-0007", plan.storage)
+
+
+@pytest.mark.parametrize("results", ["s3://", "s3:///"])
+def test_an_address_of_nothing(plan_of, results):
+    with pytest.raises(ConfigError, match=rf"an address of results is s3://BUCKET/FOLDER, got '{results}'"):
+        plan_of("--results", results)
+
+
 # -- dry run and list
 
 
