@@ -6,12 +6,16 @@ import shutil
 from pathlib import Path
 
 from stclip.config import PROJECT_ROOT
+from sweeps.versions import COMMIT_FILE, checkout_commit
 
 SHIPPED = ("stclip", "sweeps", "configs")  # all that a sweep needs beside its dependencies and its data
 
 
 def stage_code(folder: Path) -> None:
-    """Copy what a job needs, and nothing else that lies in the checkout, into an empty folder."""
+    """Copy what a job needs, and nothing else that lies in the checkout, into an empty folder; its commit goes with it."""
     unwanted = shutil.ignore_patterns("__pycache__", "*.pyc", "cluster", ".*")
     for name in SHIPPED:
         shutil.copytree(PROJECT_ROOT / name, folder / name, ignore=unwanted)
+    commit = checkout_commit()
+    if commit is not None:
+        (folder / COMMIT_FILE).write_text(f"{commit}\n", encoding="utf-8")

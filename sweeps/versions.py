@@ -14,6 +14,9 @@ _PACKAGES = (
 )  # fmt: skip
 
 
+COMMIT_FILE = "commit.txt"  # in a copy of the code without its .git
+
+
 def collect_versions() -> dict[str, str]:
     """Package -> version of python and the installed packages (none imported); `commit` in a git checkout.
 
@@ -25,15 +28,15 @@ def collect_versions() -> dict[str, str]:
             found[name] = version(name)
         except PackageNotFoundError:
             continue
-    commit = _commit()
+    commit = checkout_commit()
     return {**found, "commit": commit} if commit else found
 
 
-def _commit() -> str | None:
-    if not (
-        PROJECT_ROOT / ".git"
-    ).exists():  # installed without a checkout: git would find some other repository
-        return None
+def checkout_commit() -> str | None:
+    """The commit of this code; None when it is not known. A copy that was sent to a cluster brings it along."""
+    if not (PROJECT_ROOT / ".git").exists():  # not a checkout: git would find some other repository
+        carried = PROJECT_ROOT / COMMIT_FILE
+        return carried.read_text(encoding="utf-8").strip() if carried.is_file() else None
     try:
         head = _git("rev-parse", "HEAD")
         return head + ("+changes" if _git("status", "--porcelain", "--untracked-files=no") else "")

@@ -14,7 +14,7 @@ from ray.dashboard.modules.job.pydantic_models import JobDetails, JobType
 
 from stclip.config import PROJECT_ROOT
 from stclip.errors import ConfigError
-from sweeps import submit
+from sweeps import shipped_code, submit, versions
 from sweeps.job import ARGUMENTS, pack_arguments, unpack_arguments
 from sweeps.job import main as job_main
 from sweeps.job_client import (
@@ -151,8 +151,14 @@ def test_a_job_refuses_what_submit_did_not_write(text, monkeypatch, capsys):
     assert f"{ARGUMENTS} is not set" in capsys.readouterr().err
 
 
-def test_the_code_that_is_sent_is_small_complete_and_nothing_else(tmp_path):
+def test_the_code_that_is_sent_is_small_complete_and_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.setattr(shipped_code, "checkout_commit", lambda: "ab12+changes")
     stage_code(tmp_path)
+    assert (tmp_path / "commit.txt").read_text() == "ab12+changes\n"
+    monkeypatch.setattr(versions, "PROJECT_ROOT", tmp_path)
+    assert versions.collect_versions()["commit"] == "ab12+changes"
+    (tmp_path / "commit.txt").unlink()
+    assert "commit" not in versions.collect_versions()
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert {path.name for path in tmp_path.iterdir()} == {"stclip", "sweeps", "configs"}
     assert sum(path.stat().st_size for path in files) < 5_000_000
