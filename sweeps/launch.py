@@ -97,10 +97,11 @@ class Sweeping:
 def _run(job: Sweeping, switch: StopSwitch, interrupts: InterruptHandler, command: str) -> int:
     number = job.runs.start(command, job.plan.address, collect_versions())
     if job.mirror is None:
-        return _run_once(job, switch, interrupts, number)
+        with job.runs.beating():
+            return _run_once(job, switch, interrupts, number)
     job.mirror.begin(number)
     try:
-        with job.mirror.following(lambda text: switch.on_stop(text), switch.break_off):
+        with job.mirror.following(lambda text: switch.on_stop(text), switch.break_off), job.runs.beating():
             return _run_once(job, switch, interrupts, number)
     except AddressError as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
@@ -236,7 +237,6 @@ def _search(
     def on_step() -> None:
         write_csv_now_and_then()
         export_now_and_then()
-        job.runs.beat()
         tell_mirror()
         reason = repeated_reason(search.ended())
         if reason is not None:

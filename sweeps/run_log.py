@@ -11,8 +11,10 @@ from __future__ import annotations
 import json
 import os
 import socket
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -41,7 +43,8 @@ class RunLog:
         self._folder = folder
         self._entry: dict[str, Any] = {}
         self._path: Path | None = None
-        self._clock = self._beat_at = time.monotonic()
+        self._clock = time.monotonic()
+        self._writing = threading.Lock()
 
     def start(self, command: str, address: str | None, versions: Mapping[str, str]) -> int:
         """Add a run; returns its number, from 1."""
@@ -62,15 +65,27 @@ class RunLog:
             "address": address,
             "versions": dict(versions),
         }
-        self._clock = self._beat_at = time.monotonic()
+        self._clock = time.monotonic()
         self._write()
         return number
 
-    def beat(self) -> None:
-        """Say that the driver is alive; writes at most every `BEAT_SECONDS`."""
-        if time.monotonic() - self._beat_at >= BEAT_SECONDS:
-            self._beat_at = time.monotonic()
-            self._write()
+    @contextmanager
+    def beating(self) -> Iterator[None]:
+        """Say every `BEAT_SECONDS` that the driver is alive while the block runs, whatever it is waiting for."""
+        over = threading.Event()
+
+        def beat() -> None:
+            while not over.wait(BEAT_SECONDS):
+                with suppress(OSError):  # a full disk; what the driver itself writes says so
+                    self._write()
+
+        thread = threading.Thread(target=beat, name="run-log", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
     def end(self, status: str, reason: str | None) -> None:
         """Close this run; nothing happens to one that was withdrawn."""
@@ -84,9 +99,10 @@ class RunLog:
 
     def withdraw(self) -> None:
         """Take this run out of the log again: it was refused before it did anything."""
-        if self._path is not None:
-            self._path.unlink(missing_ok=True)
-        self._path, self._entry = None, {}
+        with self._writing:
+            if self._path is not None:
+                self._path.unlink(missing_ok=True)
+            self._path, self._entry = None, {}
 
     def entries(self) -> list[dict[str, Any]]:
         """All runs, oldest first. A damaged file counts as a run of which nothing is known but its number."""
@@ -106,9 +122,11 @@ class RunLog:
         ]
 
     def _write(self) -> None:
-        assert self._path is not None
-        self._entry |= {"last_seen": _now(), "seconds": round(time.monotonic() - self._clock, 1)}
-        write_atomic(self._path, self._text())
+        with self._writing:
+            if self._path is None:  # withdrawn
+                return
+            self._entry |= {"last_seen": _now(), "seconds": round(time.monotonic() - self._clock, 1)}
+            write_atomic(self._path, self._text())
 
     def _text(self) -> str:
         return json.dumps(self._entry, indent=2) + "\n"
