@@ -6,6 +6,9 @@ import tempfile
 import pytest
 import yaml
 
+import stclip.train
+import sweeps.launch
+from tests.sweeps.command_lines import Commands
 from tests.sweeps.sweep_runner import BASE, Runner, adopt_orphans
 
 
@@ -24,3 +27,23 @@ def runner(tmp_path_factory, shared_tiny_dataset):
             process.wait()
     adopt_orphans(False)
     shutil.rmtree(tmp, ignore_errors=True)
+
+
+@pytest.fixture
+def commands(shared_tiny_dataset, tmp_path, capsys, monkeypatch):
+    """Both command lines on a tiny data set; launching a sweep is only counted."""
+    dataset = shutil.copytree(shared_tiny_dataset, tmp_path / "tiny", ignore=shutil.ignore_patterns(".store"))
+    found = Commands(tmp_path, dataset, capsys)
+
+    def launch(*_, **__):
+        found.reached += 1
+        return 0
+
+    def fit(*_, **__):
+        found.reached += 1
+        return stclip.train.FitResult({})
+
+    monkeypatch.setattr(sweeps.launch, "run_sweep", launch)
+    monkeypatch.setattr(stclip.train, "fit", fit)
+    monkeypatch.setenv("STCLIP_CACHE", str(tmp_path / "cache"))
+    return found
