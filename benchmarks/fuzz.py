@@ -29,9 +29,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from stclip.config import PROJECT_ROOT, Experiment
-from stclip.configio import parse_override, read_yaml, validate
+from stclip.configio import parse_override, validate
 from stclip.data.shards import read_slide
 from stclip.errors import InputError
+from stclip.strict_yaml import read_yaml
 from sweeps.space import SPACES, load_space, pin
 
 EXAMPLE_SECONDS = 10

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 from pydantic import Field, field_validator, model_validator
 
 from stclip.config import PROJECT_ROOT, Count, Experiment, LossConfig, StrictModel
-from stclip.configio import experiment_tree, merge, named_file, override, read_yaml, validate
+from stclip.configio import experiment_tree, merge, named_file, override, validate
 from stclip.errors import ConfigError, shorten, unknown_name
+from stclip.strict_yaml import read_yaml
 from sweeps.parameter import Parameter, Scalar
 
 if TYPE_CHECKING:

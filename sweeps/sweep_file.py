@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from stclip.configio import parse_yaml, read_yaml
 from stclip.errors import InputError
+from stclip.strict_yaml import parse_yaml, read_yaml
 
 _SEAL = "digest: "  # the last line: SHA-256 of all lines before it
 

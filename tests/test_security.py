@@ -12,10 +12,11 @@ import pytest
 import torch
 
 from stclip.config import PROJECT_ROOT, DataConfig, Experiment
-from stclip.configio import parse_override, parse_yaml, read_yaml
+from stclip.configio import parse_override
 from stclip.errors import ConfigError, InputError
 from stclip.evaluate import evaluate, read_checkpoint
 from stclip.inference import load_model
+from stclip.strict_yaml import parse_yaml, read_yaml
 from stclip.train import CHECKPOINT, fit
 from sweeps.checkpoints import is_checkpoint_of, newest_checkpoint
 

@@ -3,18 +3,10 @@
 import pytest
 
 from stclip.config import PROJECT_ROOT, Experiment
-from stclip.configio import (
-    dump_yaml,
-    load_experiment,
-    merge,
-    override,
-    parse_override,
-    parse_yaml,
-    read_yaml,
-    validate,
-)
+from stclip.configio import dump_yaml, load_experiment, merge, override, parse_override, validate
 from stclip.errors import ConfigError
 from stclip.registry import GENE_TOWERS, IMAGE_TOWERS, LOGGERS, LOSSES, lookup
+from stclip.strict_yaml import parse_yaml, read_yaml
 
 EXPERIMENTS = sorted(p.stem for p in (PROJECT_ROOT / "configs" / "experiment").glob("*.yaml"))
 

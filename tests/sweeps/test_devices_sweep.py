@@ -13,8 +13,9 @@ import pytest
 import yaml
 
 from stclip.config import PROJECT_ROOT, Experiment
-from stclip.configio import read_yaml, validate
+from stclip.configio import validate
 from stclip.evaluate import evaluate, read_checkpoint
+from stclip.strict_yaml import read_yaml
 from tests.conftest import TINY_SLIDES, TINY_SPLITS
 
 pytestmark = [

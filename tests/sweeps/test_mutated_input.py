@@ -6,8 +6,9 @@ import pytest
 
 from benchmarks.fuzz import fuzz, kinds
 from stclip.config import PROJECT_ROOT, Experiment
-from stclip.configio import parse_override, parse_yaml, read_yaml, validate
+from stclip.configio import parse_override, validate
 from stclip.errors import InputError
+from stclip.strict_yaml import parse_yaml, read_yaml
 from sweeps.space import SPACES, load_space, pin
 
 EXPERIMENTS = PROJECT_ROOT / "configs" / "experiment"

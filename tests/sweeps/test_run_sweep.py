@@ -13,10 +13,11 @@ import optuna_dashboard
 import pytest
 
 from stclip.config import Experiment
-from stclip.configio import read_yaml, validate
+from stclip.configio import validate
 from stclip.data.store import open_store
 from stclip.evaluate import evaluate, read_checkpoint
 from stclip.inference import load_model
+from stclip.strict_yaml import read_yaml
 from sweeps.startup import STARTUP_TRIALS
 from tests.sweeps.sweep_runner import CLIP, PATIENCE, SPATIAL, TEMPERATURE
 

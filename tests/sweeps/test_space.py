@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stclip.configio import dump_yaml, parse_override, parse_yaml, validate
+from stclip.configio import dump_yaml, parse_override, validate
 from stclip.errors import ConfigError
+from stclip.strict_yaml import parse_yaml
 from sweeps.parameter import Parameter
 from sweeps.space import SPACES, SearchSpace, base_tree, family_experiment, load_space, pin, with_budget
 
