@@ -43,12 +43,12 @@ def fit_with_fault(fit):
 
 
 def eat_memory():
-    """Some 100 MB every tenth of a second, until somebody ends it (or 12 GB are reached, a failure of the test)."""
+    """Some 200 MB every tenth of a second, until somebody ends it (or 14 GB are reached, a failure of the test)."""
     held = []
-    for _ in range(120):
-        held.append(bytearray(os.urandom(1024) * (100 * 1024)))
+    for _ in range(70):
+        held.append(bytearray(os.urandom(1024) * (200 * 1024)))
         time.sleep(0.05)
-    raise AssertionError("nobody minded 12 GB")
+    raise AssertionError("nobody minded 14 GB")
 
 
 def killer(name):

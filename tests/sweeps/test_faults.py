@@ -39,16 +39,16 @@ def test_five_faults_in_one_sweep_are_five_fails_with_five_reasons(runner, injec
     """Raises, exits, hangs, is killed for memory, turns NaN; the rest is complete and the exit status 0."""
     sizes = dict(line.split()[:2] for line in Path("/proc/meminfo").read_text().splitlines())
     total, free = (int(sizes[key]) * 1024 for key in ("MemTotal:", "MemAvailable:"))
-    threshold = (total - free + 5e9) / total
+    threshold = (total - free + 7e9) / total  # other tests that run beside this one take some of it
     if threshold > 0.9:
-        pytest.skip(f"a test that fills 5 GB needs more free memory than {free / 1e9:.1f} GB")
+        pytest.skip(f"a test that fills 7 GB needs more free memory than {free / 1e9:.1f} GB")
     faults = {"clip-0001": "raise", "clip-0002": "exit", "clip-0003": "hang", "spatial-0001": "memory",
               "spatial-0002": "nan"}  # fmt: skip
     space = runner.space("faulty", {"spatial": SPATIAL, "clip": CLIP}, trials=5, epochs=2)
     environment = inject(
         faults, RAY_memory_usage_threshold=f"{threshold:.3f}", RAY_memory_monitor_refresh_ms="100"
     )
-    ended = runner.run(space, "faulty", "--max-concurrent", "1", "--max-failures", "1", "--trial-timeout", "12s",
+    ended = runner.run(space, "faulty", "--max-concurrent", "1", "--max-failures", "1", "--trial-timeout", "20s",
                        environment=environment)  # fmt: skip
     assert ended.code == 0, ended.out + ended.err
     assert "Traceback" not in ended.out + ended.err
@@ -59,7 +59,7 @@ def test_five_faults_in_one_sweep_are_five_fails_with_five_reasons(runner, injec
     assert reasons["raise"] == "ValueError: no such slide <b>|x|</b>"
     assert reasons["exit"].startswith("the trial's process died (it exited"), reasons
     assert reasons["exit"].endswith("started 2 times")
-    assert reasons["hang"] == "hung: no report for 12 s (--trial-timeout), so its process was ended"
+    assert reasons["hang"] == "hung: no report for 20 s (--trial-timeout), so its process was ended"
     assert reasons["memory"].startswith("killed for memory: its node was running out of it"), reasons
     assert reasons["nan"].startswith("FloatingPointError: the training loss became nan")
     summary = ended.summary()
