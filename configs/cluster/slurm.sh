@@ -21,7 +21,7 @@
 
 set -euo pipefail
 
-RESULTS="$SLURM_SUBMIT_DIR/results" # CHANGE: a folder that all nodes see
+RESULTS="$SLURM_SUBMIT_DIR/results" # CHANGE: a folder that all nodes see, or an address (s3://bucket/results)
 ENVIRONMENT="$SLURM_SUBMIT_DIR/.venv/bin/activate" # CHANGE: the environment in which stclip is installed
 export STCLIP_CACHE="$SLURM_SUBMIT_DIR/.cache-stclip" # CHANGE: where stores are built; a node's own fast disk is best
 
