@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import shlex
 import sys
 import tempfile
 from collections import Counter
@@ -191,15 +192,28 @@ def _bullets(lines: Iterable[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
+def _written(folder: ResultsFolder) -> Path:
+    """`write_report` for files that somebody may have edited. Raises InputError for those too."""
+    try:
+        return write_report(folder)
+    except InputError:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise InputError(
+            f"{folder.path}: its sweep.yaml, trials.csv or summary.json is not as a sweep writes it ({type(error).__name__}: "
+            f"{printable(str(error))[:200]}); write them again by: python sweeps/run.py --resume {shlex.quote(str(folder.path))}"
+        ) from error
+
+
 def _rewrite(place: str) -> str:
     """Write the report of the sweep at this place again; returns where it is."""
     if not is_address(place):
-        return str(write_report(ResultsFolder(Path(place))))
+        return str(_written(ResultsFolder(Path(place))))
     with tempfile.TemporaryDirectory(prefix="stclip-") as folder:
         mirror = Mirror(place, Path(folder) / "sweep")
         mirror.fetch()
         with mirror.named():
-            report = write_report(ResultsFolder(Path(folder) / "sweep"))
+            report = _written(ResultsFolder(Path(folder) / "sweep"))
         mirror.replace(report.name)
     return f"{place}/{report.name}"
 

@@ -289,6 +289,20 @@ def test_a_folder_that_is_no_sweep_ends_with_2_and_a_line(tmp_path, capsys):
         write_report(folder)
 
 
+@pytest.mark.parametrize(
+    "summary", ["{}", '{"status": "complete"}', '{"status": 1, "families": []}', '{"families": {"a": null}}']
+)
+def test_a_summary_that_lacks_what_a_report_needs_ends_with_2_and_a_line(tmp_path, capsys, summary):
+    folder = folder_of(tmp_path / "a", many())
+    folder.summary_json.write_text(summary)
+    assert main([str(folder.path)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert re.match(
+        rf"error: {folder.path}: its sweep\.yaml, .* is not as a sweep writes it \(\w+: .*--resume", error
+    )
+
+
 def test_no_file_of_sweeps_hides_a_module_when_run_as_a_script():
     """`python sweeps/report.py` puts sweeps/ first on the path: a `types.py` there would break Python."""
     from importlib.metadata import packages_distributions
