@@ -66,7 +66,21 @@ def _lives(pid: Any) -> bool:
         return False
     except OSError:  # somebody else's
         return True
-    return True
+    return not _has_ended(pid)
+
+
+def _has_ended(pid: int) -> bool:
+    """Has it ended, though its parent has not asked how? Its number is still taken then."""
+    try:
+        state = (
+            Path(f"/proc/{pid}/stat")
+            .read_text(encoding="utf-8", errors="replace")
+            .rpartition(")")[2]
+            .split()[0]
+        )
+    except (OSError, IndexError):  # not Linux, or gone meanwhile
+        return False
+    return state in "ZX"
 
 
 def _last(runs: RunLog) -> dict[str, Any]:

@@ -143,19 +143,27 @@ def test_a_driver_that_was_overtaken_writes_nothing_more(driver, address):
     assert there(address) == before and not list(folder.path.parent.glob("*-not-copied"))
 
 
-@pytest.mark.parametrize("alive", [True, False])
-def test_a_driver_of_this_machine_is_known_by_its_process(driver, address, alive):
+ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="other systems do not say")
+
+
+@pytest.mark.parametrize(
+    "now", ["alive", "ended", pytest.param("ended, its parent has not asked", marks=ON_LINUX)]
+)
+def test_a_driver_of_this_machine_is_known_by_its_process(driver, address, now):
     mirror, folder, runs = begun(driver)
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
         entry = runs.entries()[0] | {"pid": process.pid}
         (folder.runs_dir / "0001.json").write_text(json.dumps(entry))
         mirror.push()
-        if not alive:
+        if now == "ended":
             process.communicate(b"\n")
+        elif now != "alive":
+            process.kill()
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         second, own, others = driver("second")
         second.fetch()
-        if alive:
+        if now == "alive":
             with (
                 pytest.raises(
                     InputError, match=rf"results {address}: another process .*process {process.pid}"
