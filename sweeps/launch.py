@@ -22,6 +22,7 @@ from sweeps.folder_lock import sole_driver
 from sweeps.mirror import AddressError, Mirror, lent_folder
 from sweeps.nodes import prepare_nodes
 from sweeps.plan import SweepPlan
+from sweeps.ray_messages import ray_messages
 from sweeps.records import TrialRecord
 from sweeps.results import ResultsFolder
 from sweeps.resume import check_record, widen
@@ -243,14 +244,15 @@ def _search(
             switch.break_off(reason)
 
     try:
-        with view:
-            run_tuner(plan, search, switch, resources, plan.storage, run, on_step)
+        with view, ray_messages(view.say):
+            try:
+                run_tuner(plan, search, switch, resources, plan.storage, run, on_step)
+            finally:
+                ray.shutdown()
     except Exception as error:
         if not is_no_space(error):
             raise
         switch.break_off(NO_ROOM)
-    finally:
-        ray.shutdown()
     write_csv()
 
 

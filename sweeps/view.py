@@ -136,6 +136,11 @@ class LiveView:
         if not self._quiet and self._live is None:
             self._line(self._notice)
 
+    def say(self, text: str) -> None:
+        """One line that stays, above a live picture; from any thread."""
+        if not self._quiet:
+            self._line(printable(text))
+
     def refresh(self) -> None:
         """Take a snapshot and show it. The view's thread does this; a test may."""
         try:
