@@ -175,7 +175,7 @@ class LiveView:
 
     def _line(self, text: str) -> None:
         text = f"{self._date():%Y-%m-%d %H:%M:%S} {text}"
-        self._console.print(text, soft_wrap=True, markup=False, highlight=False, emoji=False)
+        self._console.print(text, soft_wrap=self._live is None, markup=False, highlight=False, emoji=False)
 
     def _event_line(self, record: TrialRecord, snap: Snapshot) -> str:
         status = snap.families.get(record.family)
