@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import logging
+import shlex
 import sys
 import tempfile
 import time
@@ -162,3 +164,30 @@ def why_not_started(details: JobDetails) -> str | None:
     if details.status.value != "FAILED" or details.driver_exit_code is not None:
         return None
     return shorten(" ".join((details.message or "no reason given").split()), 500)
+
+
+def how_to_go_on(details: JobDetails, address: str) -> str | None:
+    """One line for a job whose driver was killed, and could not say it; None for all others."""
+    status = exit_status(details)
+    if details.status.value != "FAILED" or details.driver_exit_code is None or status <= 128:
+        return None
+    text = f"the driver of job {details.submission_id} was ended by signal {status - 128}"
+    place = _place_of((details.metadata or {}).get("command", ""))
+    if place is None:
+        return text
+    resume = shlex.join(["python", "sweeps/submit.py", "--address", address, "--", "--resume", place])
+    return f"{text}; what had finished is kept, go on by: {resume}"
+
+
+def _place_of(command: str) -> str | None:
+    """Where the sweep of this command line keeps its results; None when the line does not say."""
+    flags = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    for flag in ("--resume", "--results", "--name"):
+        flags.add_argument(flag)
+    try:
+        found, _ = flags.parse_known_args(shlex.split(command))
+    except (argparse.ArgumentError, ValueError):
+        return None
+    if found.resume:
+        return str(found.resume)
+    return f"{found.results.rstrip('/')}/{found.name}" if found.results and found.name else None

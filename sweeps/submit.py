@@ -142,7 +142,7 @@ def _look_at(options: argparse.Namespace) -> int:
 
 
 def _follow(client: JobSubmissionClient, address: str, job_id: str) -> int:
-    from sweeps.job_client import clear_errors, exit_status, follow, why_not_started
+    from sweeps.job_client import clear_errors, exit_status, follow, how_to_go_on, why_not_started
 
     try:
         with clear_errors(address):
@@ -153,6 +153,9 @@ def _follow(client: JobSubmissionClient, address: str, job_id: str) -> int:
     reason = why_not_started(details)
     if reason is not None:
         print(f"error: the job did not start: {reason}", file=sys.stderr)
+    killed = how_to_go_on(details, address)
+    if killed is not None:
+        print(f"error: {killed}", file=sys.stderr)
     return exit_status(details)
 
 

@@ -6,27 +6,16 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import datetime
 
 import pytest
-from ray.dashboard.modules.job.common import JobStatus
-from ray.dashboard.modules.job.pydantic_models import JobDetails, JobType
 
 from stclip.config import PROJECT_ROOT
-from stclip.errors import ConfigError
 from sweeps import shipped_code, submit, versions
 from sweeps.job import ARGUMENTS, pack_arguments, unpack_arguments
 from sweeps.job import main as job_main
-from sweeps.job_client import (
-    describe_job,
-    exit_status,
-    why_not_started,
-)
-from sweeps.job_request import make_request
 from sweeps.ray_token import use_token_if_there
 from sweeps.shipped_code import stage_code
 
-NOW = datetime(2026, 11, 24, 3, 45, 12)
 NASTY = [
     "a b",
     "it's",
@@ -42,65 +31,7 @@ NASTY = [
 ]
 
 
-# --- what is asked for
-
-
-def test_the_job_and_its_sweep_share_a_readable_name():
-    request = make_request(["--space", "smoke", "--results", "/shared"], None, NOW)
-    assert request.submission_id == "smoke-20261124-034512"
-    assert (
-        request.command == "python sweeps/run.py --space smoke --results /shared --name smoke-20261124-034512"
-    )
-
-
-def test_a_name_of_the_users_is_kept():
-    given = make_request(["--space", "smoke", "--results", "/shared"], "my.run", NOW)
-    assert given.submission_id == "my-run-20261124-034512"
-    assert given.arguments[-2:] == ["--name", "my.run"]
-    own = ["--space", "smoke", "--results", "/shared/results", "--name", "mine"]
-    assert make_request(own, None, NOW).arguments == own
-    assert make_request(own, "mine", NOW).submission_id == "mine-20261124-034512"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--space", "smoke"], "a job needs --results"),
-        (["--space", "smoke", "--results", "results"], "--results of a job is an absolute path or an address, got 'results'"),
-        (["--space", "smoke", "--results", "/r", "--debug"], "--debug is for one trial under a debugger"),
-        (["--space", "smok", "--results", "/r"], "unknown space 'smok'; did you mean 'smoke'"),
-        (["--space", "/tmp/mine.yaml", "--results", "/r"], "copy it to configs/space/"),
-        (["--space", "../elsewhere.yaml", "--results", "/r"], "copy it to configs/space/"),
-        (["--space", "smoke", "--results", "/r", "--data", "my_slides"], "data are not sent with a job"),
-        (["--space", "smoke", "--results", "/r", "--data", "./my_slides"], "data are not sent with a job"),
-        (["--space", "smoke", "--results", "/r", "--set", "model.embed_dimm=2"], "embed_dim"),
-        (["--space", "smoke", "--results", "/r", "--name", "other"], "give --name once"),
-    ],
-)  # fmt: skip
-def test_what_cannot_work_in_a_job_is_refused(arguments, message):
-    with pytest.raises(ConfigError, match=message):
-        make_request(arguments, "mine", NOW)
-
-
-@pytest.mark.parametrize("flag", ["--results", "--resume"])
-def test_results_at_an_address_are_accepted(flag):
-    given = ["--space", "smoke", flag, "s3://bucket/results/n", "--name", "n"]
-    assert make_request(given, None, NOW).arguments == given
-
-
-@pytest.mark.parametrize("data", ["/shared/slides", "s3://bucket/slides", "synthetic_small"])
-def test_data_that_a_cluster_can_reach_are_accepted(data):
-    arguments = ["--space", "smoke", "--results", "/r", "--data", data, "--name", "n"]
-    assert make_request(arguments, None, NOW).arguments == arguments
-
-
-def test_looking_needs_no_results_folder():
-    assert make_request(["--list"], None, NOW).submission_id == "list-20261124-034512"
-    assert make_request(["--space", "smoke", "--dry-run"], None, NOW).arguments == [
-        "--space",
-        "smoke",
-        "--dry-run",
-    ]
+# --- bad command lines
 
 
 @pytest.mark.parametrize(
@@ -195,37 +126,6 @@ def test_a_token_that_is_there_is_used_unless_the_user_says_otherwise(
     assert os.environ.get("RAY_AUTH_MODE") == mode
     if file is not None:
         assert (tmp_path / file).stat().st_mode & 0o077 == 0 or mode is None
-
-
-def details(status, code=None, message=None):
-    return JobDetails(
-        type=JobType.SUBMISSION, submission_id="smoke-1", entrypoint="python -m sweeps.job", status=status,
-        driver_exit_code=code, message=message, metadata={"command": "python sweeps/run.py --list"},
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("status", "code", "expected"),
-    [
-        (JobStatus.SUCCEEDED, 0, 0),
-        (JobStatus.FAILED, 1, 1),
-        (JobStatus.FAILED, 2, 2),
-        (JobStatus.FAILED, -9, 137),
-        (JobStatus.FAILED, None, 1),
-        (JobStatus.STOPPED, None, 130),
-    ],
-)
-def test_exit_status_of_a_job(status, code, expected):
-    assert exit_status(details(status, code)) == expected
-
-
-def test_a_job_that_never_started_says_why_in_one_line():
-    assert why_not_started(details(JobStatus.FAILED, None, "no\n  such image")) == "no such image"
-    assert why_not_started(details(JobStatus.FAILED, 2, "bad input")) is None
-    assert (
-        describe_job(details(JobStatus.FAILED, -9))
-        == "smoke-1: FAILED, exit status 137: python sweeps/run.py --list"
-    )
 
 
 # --- real jobs
