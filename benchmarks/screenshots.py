@@ -112,18 +112,14 @@ async def photograph(sweep: Terminal, dashboard: str, token: str, results: Path,
         name = "spatial-0001"
         await asyncio.to_thread(wait_until, "the first trials", lambda: "clip-0001" in sweep.text)
         (home / "terminal.html").write_text(terminal_page(sweep.frame()), encoding="utf-8")
-        await browser.open(f"{dashboard}/#/overview", "Recent jobs")
-        await browser.picture(PICTURES / "ray_overview.png")
         await browser.open(f"{dashboard}/#/actors", "spatial-0")
         await browser.picture(PICTURES / "ray_actors.png", width=1500, height=900)
         node, _ = await asyncio.to_thread(find_log, home, name)
-        await browser.open(f"{dashboard}/#/logs?nodeId={node}", f"{name}.log")
-        await browser.picture(PICTURES / "ray_logs.png")
         log = f"{dashboard}/#/logs/viewer?nodeId={node}&fileName={name}.log"
         await browser.open(log, "val/R@10")
         await browser.picture(PICTURES / "ray_log.png")
         await browser.open((home / "terminal.html").as_uri(), "elapsed")
-        await browser.picture(PICTURES / "terminal.png", height=560)
+        await browser.picture(PICTURES / "terminal.png", height=406)
         await asyncio.to_thread(wait_until, "the sweep's end", lambda: sweep.process.poll() is not None)
         [port] = free_ports(1)
         studies = subprocess.Popen(
