@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 
 STOP_SECONDS = 600  # a stopped sweep reads the test slides and writes its report; Ray's own choice is 3
 RECONNECT_SECONDS = 2.0
+_TALKERS = (  # of Ray; they say when a package is made, when it is sent, and when a socket is closed
+    "ray.dashboard.modules.dashboard_sdk",
+    "ray.dashboard.modules.job.sdk",
+    "ray._private.runtime_env.packaging",
+)
 RECONNECTS = 30  # in a row, without a word from the cluster
 
 
@@ -66,8 +71,8 @@ def connect(address: str) -> JobSubmissionClient:
         from ray.job_submission import JobSubmissionClient
 
         client = JobSubmissionClient(address)
-        for name in ("ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk"):
-            logging.getLogger(name).setLevel(logging.WARNING)  # not when a package is sent or a socket closed
+        for name in _TALKERS:
+            logging.getLogger(name).setLevel(logging.WARNING)
         return client
 
 
