@@ -19,8 +19,9 @@ from sweeps.cluster import ClusterInfo, TrialResources, connect, start_local_ray
 from sweeps.describe import describe_sweep
 from sweeps.failures import is_no_space, repeated_reason
 from sweeps.folder_lock import sole_driver
-from sweeps.mirror import AddressError, Mirror, lent_folder
+from sweeps.mirror import AddressError, Mirror
 from sweeps.nodes import prepare_nodes
+from sweeps.own_folder import lent_folder
 from sweeps.plan import SweepPlan
 from sweeps.ray_messages import ray_messages
 from sweeps.records import TrialRecord

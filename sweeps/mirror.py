@@ -20,10 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from stclip.errors import InputError
-from stclip.paths import cache_dir
 from stclip.remote import open_address
 from sweeps.results import ResultsFolder
 from sweeps.run_log import BEAT_SECONDS
@@ -36,7 +33,6 @@ _LAST = (
     "report.md",
     "runs/",
 )  # speak of what the other files hold, so they follow them
-_USED = "in use"  # beside the folder of a driver that lives
 
 
 class AddressError(Exception):
@@ -47,7 +43,7 @@ class Mirror:
     """The record of one sweep at its address; all that the driver does there."""
 
     def __init__(self, address: str, folder: Path) -> None:
-        """`address`: of the sweep itself (`s3://bucket/results/NAME`). `folder`: the driver's own; see `own_folder`."""
+        """`address`: of the sweep itself (`s3://bucket/results/NAME`). `folder`: the driver's own; see `sweeps.own_folder`."""
         self.address = address.rstrip("/")
         self._folder = folder
         self._remote = open_address(self.address, "choose a folder with --results")
@@ -271,30 +267,3 @@ def copy_study(study: Path, target: Path) -> None:
     """A whole state of an SQLite file that others write to."""
     with closing(sqlite3.connect(study, timeout=60)) as source, closing(sqlite3.connect(target)) as copy:
         source.backup(copy)
-
-
-def own_folder(name: str) -> Path:
-    """A place for a driver's own folder; nothing is made yet. Each driver has another."""
-    return cache_dir() / "sweeps" / uuid.uuid4().hex[:12] / name
-
-
-@contextmanager
-def lent_folder(folder: Path) -> Iterator[None]:
-    """Hold an `own_folder` while the block runs and delete it afterwards, with what killed drivers left behind."""
-    home = folder.parent
-    home.mkdir(parents=True, exist_ok=True)
-    with FileLock(home / _USED):
-        for other in home.parent.iterdir():
-            if other != home and not any(other.glob("*-not-copied")):
-                _remove_if_unused(other)
-        try:
-            yield
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            if not any(home.glob("*-not-copied")):
-                shutil.rmtree(home, ignore_errors=True)
-
-
-def _remove_if_unused(home: Path) -> None:
-    with suppress(Timeout, OSError), FileLock(home / _USED, timeout=0):
-        shutil.rmtree(home, ignore_errors=True)

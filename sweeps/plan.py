@@ -18,7 +18,8 @@ from stclip.registry import LOGGERS, lookup
 from stclip.remote import is_address
 from sweeps.cluster import Node, TrialResources, cluster_address, share_resources
 from sweeps.devices import share_among_groups
-from sweeps.mirror import Mirror, own_folder
+from sweeps.mirror import Mirror
+from sweeps.own_folder import own_folder
 from sweeps.records import trial_name
 from sweeps.results import RAY, ResultsFolder
 from sweeps.space import SearchSpace, base_tree, family_experiment, load_space, pin, with_budget

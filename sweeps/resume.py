@@ -15,7 +15,8 @@ from stclip.errors import ConfigError, InputError, shorten
 from stclip.remote import is_address
 from sweeps.cluster import cluster_address
 from sweeps.describe import describe_budget
-from sweeps.mirror import Mirror, own_folder
+from sweeps.mirror import Mirror
+from sweeps.own_folder import own_folder
 from sweeps.plan import SweepPlan, located, resolve_space, tidy_place
 from sweeps.records import TrialRecord
 from sweeps.results import ResultsFolder

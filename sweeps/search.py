@@ -6,7 +6,6 @@ same storage it goes on where the studies stand.
 
 from __future__ import annotations
 
-import json
 import math
 from collections import deque
 from collections.abc import Mapping
@@ -14,18 +13,15 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import optuna
-from optuna.samplers import RandomSampler, TPESampler
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
-from stclip.errors import ConfigError
 from sweeps.driver_only import DriverOnly
 from sweeps.records import State, TrialRecord, record_of, trial_name
-from sweeps.rungs import halving_pruner
-from sweeps.seeding import derived_seed
 from sweeps.space import SearchSpace
 from sweeps.startup import startup_points
+from sweeps.studies import open_study, sampler, training_seed
 
 
 @dataclass
@@ -36,11 +32,6 @@ class _Live:
     trial: optuna.Trial
     seconds_before: float  # spent on it by runs that were cut off
     reason: str | None = None  # of the newest error; a retry may still save the trial
-
-
-def training_seed(seed: int, number: int) -> int:
-    """The seed of a trial's training, in [0, 2³¹). By number only, which pairs the families' trials."""
-    return derived_seed(seed, "train", number)
 
 
 class FamilySearch(DriverOnly, Searcher):
@@ -67,7 +58,7 @@ class FamilySearch(DriverOnly, Searcher):
         super().__init__()
         self._space = space
         self._seed = seed
-        self._studies = {family: self._open_study(family, storage) for family in space.families}
+        self._studies = {family: open_study(space, family, storage, seed) for family in space.families}
         self._startup = {
             name: startup_points(family.parameters, family.first, space.trials, seed, name)
             for name, family in space.families.items()
@@ -224,35 +215,6 @@ class FamilySearch(DriverOnly, Searcher):
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
         """Nothing: Tune's own pickles are never read, the studies are."""
 
-    def _open_study(self, family: str, storage: BaseStorage) -> optuna.Study:
-        space = self._space
-        study = optuna.create_study(
-            study_name=family,
-            storage=storage,
-            sampler=RandomSampler(seed=self._seed),  # `_ask` sets the real one, afresh for every trial
-            pruner=halving_pruner(space.early_stopping),
-            direction="maximize" if space.mode == "max" else "minimize",
-            load_if_exists=True,
-        )
-        identity = {
-            "metric": space.metric,
-            "mode": space.mode,
-            "epochs": space.epochs,
-            "seed": self._seed,
-            "early_stopping": space.early_stopping and space.early_stopping.model_dump(),
-            "parameters": {key: repr(d) for key, d in sorted(space.distributions(family).items())},
-        }
-        held = study.user_attrs.get("sweep")
-        if held is None:
-            study.set_user_attr("sweep", identity)
-        elif held != json.loads(json.dumps(identity)):
-            key = next(key for key in identity if held.get(key) != identity[key])
-            raise ConfigError(
-                f"the study of family '{family}' was started with {key} {held.get(key)}, "
-                f"got {identity[key]}; keep space, epochs and seed of the sweep, or use another --name"
-            )
-        return study
-
     def _started(self, family: str) -> int:
         return sum(key[0] == family for key in self._records)
 
@@ -265,19 +227,13 @@ class FamilySearch(DriverOnly, Searcher):
         number = waiting[0] if waiting else len(trials)
         if not waiting and number < len(self._startup[family]):
             study.enqueue_trial(self._startup[family][number])
-        study.sampler = self._sampler(family, number)
+        study.sampler = sampler(self._seed, family, number)
         return self._named(study.ask(self._space.distributions(family)))
-
-    def _sampler(self, family: str, number: int) -> TPESampler:
-        # A sampler that lived longer would carry random state that a resumed sweep cannot have.
-        return TPESampler(
-            seed=derived_seed(self._seed, "tpe", family, number), n_startup_trials=0, constant_liar=True
-        )
 
     def _reopen(self, family: str, number: int) -> optuna.Trial:
         """The same trial once more; parameters that a kill left open are drawn as they would have been."""
         study = self._studies[family]
-        study.sampler = self._sampler(family, number)
+        study.sampler = sampler(self._seed, family, number)
         frozen = study.get_trials(deepcopy=False)[number]
         trial = optuna.Trial(study, frozen._trial_id)
         for key, distribution in self._space.distributions(family).items():

@@ -1,9 +1,8 @@
-"""The search: budgets, order, reproducibility, resuming, and how trials end. No Ray process is started."""
+"""The search: budgets, order, reproducibility, and how trials end. No Ray process is started."""
 
 from __future__ import annotations
 
 import math
-import random
 import threading
 from collections import Counter
 from pathlib import Path
@@ -15,74 +14,15 @@ import pytest
 from optuna.storages import BaseStorage, InMemoryStorage
 from ray.tune.search import Searcher
 
-from stclip.errors import ConfigError
-from sweeps.parameter import Parameter
 from sweeps.records import read_records
-from sweeps.search import FamilySearch, training_seed
-from sweeps.space import EarlyStopping, Family, SearchSpace
+from sweeps.search import FamilySearch
+from sweeps.space import Family
 from sweeps.startup import startup_points
+from sweeps.studies import training_seed
 from sweeps.study_file import study_storage
+from tests.sweeps.searches import FAMILIES, METRIC, make_space, run, train
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
-METRIC = "val/R@10"
-TEMPERATURE = Parameter(type="float", low=0.02, high=0.5, log=True)
-FAMILIES = {
-    "spatial": Family(
-        loss={"name": "spatial"},
-        parameters={
-            "model.temperature": TEMPERATURE,
-            "loss.neighbor_alpha_scale": Parameter(type="float", low=0.0, high=2.0),
-            "model.image.name": Parameter(type="choice", values=("stain", "cnn")),
-        },
-        first=(
-            {"model.temperature": 0.07, "loss.neighbor_alpha_scale": 0.5, "model.image.name": "stain"},
-            {"model.temperature": 0.07, "loss.neighbor_alpha_scale": 1.5, "model.image.name": "cnn"},
-        ),
-    ),
-    "clip": Family(loss={"name": "clip"}, parameters={"model.temperature": TEMPERATURE}),
-}
-
-
-def make_space(
-    trials: int = 13, epochs: int = 3, rule: EarlyStopping | None = None, **families: Family
-) -> SearchSpace:
-    return SearchSpace(
-        name="tiny",
-        experiment="sweep_base",
-        metric=METRIC,
-        mode="max",
-        trials=trials,
-        epochs=epochs,
-        early_stopping=rule,
-        families=families or FAMILIES,
-    )
-
-
-def score(params: dict[str, Any], epoch: int) -> float:
-    """A smooth objective in (0, 1] that grows with the epochs; best at temperature 0.1."""
-    return math.exp(-abs(math.log(params.get("model.temperature", 0.1) / 0.1))) * (1 - 0.5**epoch)
-
-
-def train(search: FamilySearch, trial_id: str, config: dict[str, Any], epochs: int) -> bool:
-    """Report up to `epochs` epochs; True when the search stopped the trial."""
-    return any(
-        search.report(trial_id, epoch, {METRIC: score(config["params"], epoch), "val/loss": 1.0}, 0.5 * epoch)
-        for epoch in range(1, epochs + 1)
-    )
-
-
-def run(search: FamilySearch, count: int = 10**6, epochs: int = 3) -> list[dict[str, Any]]:
-    """One trial at a time, until `count` or the end; what was suggested, in order."""
-    suggested: list[dict[str, Any]] = []
-    while len(suggested) < count:
-        trial_id = f"tune-{random.random()}"
-        config = search.suggest(trial_id)
-        if config == Searcher.FINISHED:
-            break
-        suggested.append(config)
-        train(search, trial_id, config, epochs)
-        search.on_trial_complete(trial_id, {"done": True})
-    return suggested
 
 
 @pytest.fixture
@@ -162,133 +102,6 @@ def test_tpe_concentrates_where_the_family_does_well() -> None:
     assert median(distance[20:]) < 0.5 * median(distance[:10])
 
 
-def test_a_search_opened_again_goes_on_as_if_never_closed(tmp_path: Path) -> None:
-    unbroken = run(FamilySearch(make_space(), InMemoryStorage(), seed=2))
-    path = tmp_path / "study.db"
-    first = run(FamilySearch(make_space(), study_storage(path), seed=2), count=23)
-    second = FamilySearch(make_space(), study_storage(path), seed=2)
-    assert second.adopt() == []
-    assert first + run(second) == unbroken
-    assert len(unbroken) == 26
-
-
-@pytest.mark.parametrize("cut", [3, 22])  # among the startup points, and among those of TPE
-def test_an_interrupted_trial_is_taken_up_first_as_the_same_trial(storage: BaseStorage, cut: int) -> None:
-    unbroken = run(FamilySearch(make_space(), InMemoryStorage(), seed=2))
-    search = FamilySearch(make_space(), storage, seed=2)
-    run(search, count=cut)
-    config = search.suggest("cut off")
-    assert config is not None
-    train(search, "cut off", config, epochs=1)  # the driver is killed here
-
-    again = FamilySearch(make_space(), storage, seed=2)
-    assert [r.name for r in again.adopt()] == [config["name"]]
-    rest = run(again)
-    assert rest[0].pop("epochs") == 1 and config.pop("epochs") == unbroken[cut].pop("epochs") == 0
-    assert rest[0] == config and rest == unbroken[cut:]
-    assert Counter(r.state for r in again.snapshot()) == {"COMPLETE": 26}
-    assert (
-        next(r for r in again.snapshot() if r.name == config["name"]).seconds == 0.5 + 1.5
-    )  # both runs' time
-
-
-def test_many_interrupted_trials_come_back_in_order(storage: BaseStorage) -> None:
-    search = FamilySearch(make_space(), storage, seed=2)
-    cut = [search.suggest(str(i)) for i in range(5)]
-    search.interrupt("0")
-    search.on_trial_complete("1")  # Tune took it back before it ran
-    again = FamilySearch(make_space(), storage, seed=2)
-    assert [r.state for r in again.adopt()] == ["RUNNING"] * 5
-    assert [again.suggest(f"again-{i}") for i in range(5)] == cut
-
-
-@pytest.mark.parametrize("kept", [0, 1, 2])
-def test_a_kill_in_the_middle_of_a_suggestion_changes_nothing(
-    storage: BaseStorage, kept: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    unbroken = run(FamilySearch(make_space(), InMemoryStorage(), seed=2))
-    search = FamilySearch(make_space(), storage, seed=2)
-    run(search, count=22)
-    real, calls = optuna.Trial._suggest, []
-
-    def killed(self: optuna.Trial, name: str, distribution: Any) -> Any:
-        calls.append(name)
-        if len(calls) > kept:
-            raise KeyboardInterrupt
-        return real(self, name, distribution)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(optuna.Trial, "_suggest", killed)
-        search.suggest("killed")
-    again = FamilySearch(make_space(), storage, seed=2)
-    again.adopt()
-    assert run(again) == unbroken[22:]
-
-
-def test_a_kill_between_queueing_a_first_point_and_asking_for_it_changes_nothing(
-    storage: BaseStorage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    unbroken = run(FamilySearch(make_space(), InMemoryStorage(), seed=2), count=12)
-    search = FamilySearch(make_space(), storage, seed=2)
-    run(search, count=3)
-
-    def killed(self: optuna.Study, *args: Any) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(optuna.Study, "ask", killed)
-        search.suggest("killed")
-    again = FamilySearch(make_space(), storage, seed=2)
-    again.adopt()
-    assert run(again, count=9) == unbroken[3:]
-
-
-def test_a_trial_cut_off_after_its_last_epoch_is_complete(storage: BaseStorage) -> None:
-    search = FamilySearch(make_space(), storage, seed=2)
-    config = search.suggest("a")
-    assert config is not None
-    train(search, "a", config, epochs=3)
-    again = FamilySearch(make_space(), storage, seed=2)
-    assert again.adopt() == []
-    (record,) = again.snapshot()
-    assert (record.state, record.epochs) == ("COMPLETE", 3)
-    assert read_records(storage, ["spatial"]) == [record]
-
-
-def test_a_repeated_epoch_of_a_resumed_trial_is_accepted(storage: BaseStorage) -> None:
-    search = FamilySearch(make_space(), storage, seed=2)
-    config = search.suggest("a")
-    assert config is not None
-    train(search, "a", config, epochs=2)
-    again = FamilySearch(make_space(), storage, seed=2)
-    again.adopt()
-    assert run(again, count=1)[0] == {**config, "epochs": 2}  # from its first epoch
-    assert again.snapshot()[0].state == "COMPLETE"
-
-
-def test_a_larger_budget_keeps_what_is_there(storage: BaseStorage) -> None:
-    first = run(FamilySearch(make_space(trials=3), storage, seed=2))
-    rest = run(FamilySearch(make_space(trials=12), storage, seed=2))
-    assert first + rest == run(FamilySearch(make_space(trials=12), InMemoryStorage(), seed=2))
-
-
-@pytest.mark.parametrize(
-    ("space", "seed", "message"),
-    [
-        (make_space(epochs=4), 2, "started with epochs 3, got 4"),
-        (make_space(), 3, "started with seed 2, got 3"),
-        (make_space(rule=EarlyStopping(first_rung=1, factor=2)), 2, "started with early_stopping None"),
-        (make_space(spatial=FAMILIES["clip"]), 2, "started with parameters"),
-    ],
-)
-def test_a_storage_of_another_sweep_is_refused(
-    storage: BaseStorage, space: SearchSpace, seed: int, message: str
-) -> None:
-    FamilySearch(make_space(), storage, seed=2)
-    with pytest.raises(ConfigError, match=message):
-        FamilySearch(space, storage, seed)
-
-
 @pytest.mark.parametrize(
     ("metrics", "reason"),
     [
@@ -353,13 +166,6 @@ def test_a_family_of_one_point_differs_by_seed_only(storage: BaseStorage) -> Non
     suggested = run(FamilySearch(space, storage, seed=0))
     assert [s["params"] for s in suggested] == [{}] * 12
     assert len({s["seed"] for s in suggested}) == 12
-
-
-@pytest.mark.parametrize(("mode", "direction"), [("min", "MINIMIZE"), ("max", "MAXIMIZE")])
-def test_the_studies_know_the_mode(mode: str, direction: str) -> None:
-    storage = InMemoryStorage()
-    FamilySearch(make_space().model_copy(update={"mode": mode}), storage, seed=0)
-    assert {s.direction.name for s in optuna.get_all_study_summaries(storage)} == {direction}
 
 
 def test_snapshot_and_studies_can_be_read_from_another_thread_meanwhile(storage: BaseStorage) -> None:

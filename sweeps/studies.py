@@ -1,0 +1,60 @@
+"""One Optuna study a family, and what is random about it: its sampler and the seeds of its trials.
+
+Nothing here carries state from one trial to the next, so that a resumed sweep draws what the unbroken one would have.
+"""
+
+from __future__ import annotations
+
+import json
+
+import optuna
+from optuna.samplers import RandomSampler, TPESampler
+from optuna.storages import BaseStorage
+
+from stclip.errors import ConfigError
+from sweeps.rungs import halving_pruner
+from sweeps.seeding import derived_seed
+from sweeps.space import SearchSpace
+
+
+def open_study(space: SearchSpace, family: str, storage: BaseStorage, seed: int) -> optuna.Study:
+    """The family's study in the storage, made when it is not there. Its sampler is set anew for every trial.
+
+    Raises ConfigError when it belongs to a sweep with another metric, mode, space, number of epochs or seed.
+    """
+    study = optuna.create_study(
+        study_name=family,
+        storage=storage,
+        sampler=RandomSampler(seed=seed),  # never asked; see `sampler`
+        pruner=halving_pruner(space.early_stopping),
+        direction="maximize" if space.mode == "max" else "minimize",
+        load_if_exists=True,
+    )
+    identity = {
+        "metric": space.metric,
+        "mode": space.mode,
+        "epochs": space.epochs,
+        "seed": seed,
+        "early_stopping": space.early_stopping and space.early_stopping.model_dump(),
+        "parameters": {key: repr(d) for key, d in sorted(space.distributions(family).items())},
+    }
+    held = study.user_attrs.get("sweep")
+    if held is None:
+        study.set_user_attr("sweep", identity)
+    elif held != json.loads(json.dumps(identity)):
+        key = next(key for key in identity if held.get(key) != identity[key])
+        raise ConfigError(
+            f"the study of family '{family}' was started with {key} {held.get(key)}, "
+            f"got {identity[key]}; keep space, epochs and seed of the sweep, or use another --name"
+        )
+    return study
+
+
+def sampler(seed: int, family: str, number: int) -> TPESampler:
+    """TPE (Bergstra et al. 2011) for one trial; one that lived longer would carry random state."""
+    return TPESampler(seed=derived_seed(seed, "tpe", family, number), n_startup_trials=0, constant_liar=True)
+
+
+def training_seed(seed: int, number: int) -> int:
+    """The seed of a trial's training, in [0, 2³¹). By number only, which pairs the families' trials."""
+    return derived_seed(seed, "train", number)
