@@ -223,6 +223,10 @@ def _search(
     switch.on_stop = view.note
     parameters = [key for family in plan.space.families.values() for key in family.parameters]
 
+    def say(line: str) -> None:
+        if switch.reason is None:  # processes that a stop cuts off die loudly
+            view.say(line)
+
     def write_csv() -> None:
         folder.write_trials_csv(search.snapshot(), parameters)
 
@@ -245,7 +249,7 @@ def _search(
             switch.break_off(reason)
 
     try:
-        with view, ray_messages(view.say):
+        with view, ray_messages(say):
             try:
                 run_tuner(plan, search, switch, resources, plan.storage, run, on_step)
             finally:

@@ -20,6 +20,9 @@ _FROM_RAY = re.compile(r"(\x1b\[\d+m)?\((raylet|autoscaler)[^)]*\)(\x1b\[0m)? ")
 _LOST_NODE = re.compile(
     r"The node with node id: (\S+) and address: (\S+) and node name: (.+?) has been marked dead"
 )
+_DEAD_WORKER = re.compile(
+    r"A worker died or was killed.* Worker PID: (\d+) .*Worker exit detail: (.*?)(?: *Traceback|$)"
+)
 _DEAD_RAYLET = "Raylet is terminated"  # the node's own farewell; Ray tells of the lost node as well
 
 
@@ -71,5 +74,10 @@ def in_short(message: str) -> str:
         )
     if message.startswith(_DEAD_RAYLET):
         return ""
-    first = message.strip().partition("\n")[0]
-    return f"Ray: {shorten(printable(first), 200)}" if first else ""
+    lines = message.strip().splitlines() or [""]
+    died = _DEAD_WORKER.match(lines[0])
+    if died:
+        text = f"a worker process died (pid {died[1]}): {died[2]}"
+    else:
+        text = lines[-1] if lines[0].startswith("Traceback") else lines[0]
+    return f"Ray: {shorten(printable(text.strip()), 200)}" if text else ""

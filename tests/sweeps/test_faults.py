@@ -48,7 +48,7 @@ def test_five_faults_in_one_sweep_are_five_fails_with_five_reasons(runner, injec
     environment = inject(
         faults, RAY_memory_usage_threshold=f"{threshold:.3f}", RAY_memory_monitor_refresh_ms="100"
     )
-    ended = runner.run(space, "faulty", "--max-concurrent", "1", "--max-failures", "1", "--trial-timeout", "20s",
+    ended = runner.run(space, "faulty", "--max-concurrent", "1", "--max-failures", "1", "--trial-timeout", "40s",
                        environment=environment)  # fmt: skip
     assert ended.code == 0, ended.out + ended.err
     assert "Traceback" not in ended.out + ended.err
@@ -59,7 +59,7 @@ def test_five_faults_in_one_sweep_are_five_fails_with_five_reasons(runner, injec
     assert reasons["raise"] == "ValueError: no such slide <b>|x|</b>"
     assert reasons["exit"].startswith("the trial's process died (it exited"), reasons
     assert reasons["exit"].endswith("started 2 times")
-    assert reasons["hang"] == "hung: no report for 20 s (--trial-timeout), so its process was ended"
+    assert reasons["hang"] == "hung: no report for 40 s (--trial-timeout), so its process was ended"
     assert reasons["memory"].startswith("killed for memory: its node was running out of it"), reasons
     assert reasons["nan"].startswith("FloatingPointError: the training loss became nan")
     summary = ended.summary()

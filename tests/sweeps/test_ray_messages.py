@@ -78,4 +78,17 @@ def test_words():
     assert in_short(LOST.format("10.0.0.7", "10.0.0.7")).startswith("lost the node 10.0.0.7, id 9a3a8c1c;")
     assert in_short(FAREWELL) == in_short(" \n") == ""
     assert in_short("\x1b[31mred\nnext") == "Ray: [31mred"  # no escape
+    assert (
+        in_short("Traceback (most recent call last):\n  File 'a'\nValueError: b\n\n") == "Ray: ValueError: b"
+    )
+    died = (
+        "A worker died or was killed while executing a task by an unexpected system error. To troubleshoot the problem, "
+        "check the logs for the dead worker. Lease ID: a1 Worker ID: b2 Node ID: c3 Worker IP address: 127.0.0.1 Worker "
+        "port: 1 Worker PID: 4711 Worker exit type: SYSTEM_ERROR Worker exit detail: Worker exits with an exit code 3."
+    )
+    assert (
+        in_short(f"{died} Traceback (most\n  File a")
+        == in_short(died)
+        == "Ray: a worker process died (pid 4711): Worker exits with an exit code 3."
+    )
     assert len(in_short("a" * 5000)) == 204
