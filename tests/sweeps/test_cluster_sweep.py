@@ -54,7 +54,8 @@ def test_trials_of_a_lost_node_go_on_elsewhere(runner, local_cluster):
     assert killed.returncode == 0, killed.stderr
     ended = runner.end(process, "lost")
     assert ended.code == 0, ended.out + ended.err
-    assert "lost the node node-2 (127.0.0.1)" in ended.out and "Raylet" not in ended.out
+    # No page of the dead raylet's log. That the node is lost is said only if the head knows before the sweep is over.
+    assert "Raylet" not in ended.out
     rows = {row["name"]: row for row in ended.rows()}
     assert {row["state"] for row in rows.values()} == {"COMPLETE"} and len(rows) == 4
     assert {int(row["epochs"]) for row in rows.values()} == {60}
