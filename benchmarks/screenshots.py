@@ -114,7 +114,7 @@ async def photograph(sweep: Terminal, dashboard: str, token: str, results: Path,
         (home / "terminal.html").write_text(terminal_page(sweep.frame()), encoding="utf-8")
         await browser.open(f"{dashboard}/#/actors", "spatial-0")
         await browser.picture(PICTURES / "ray_actors.png", width=1500, height=900)
-        node, _ = await asyncio.to_thread(find_log, home, name)
+        node = await asyncio.to_thread(find_node, home, name)
         log = f"{dashboard}/#/logs/viewer?nodeId={node}&fileName={name}.log"
         await browser.open(log, "val/R@10")
         await browser.picture(PICTURES / "ray_log.png")
@@ -141,8 +141,8 @@ def listens(port: int) -> bool:
         return one.connect_ex(("127.0.0.1", port)) == 0
 
 
-def find_log(home: Path, trial: str) -> tuple[str, Path]:
-    """(id of the node that ran a trial, its log file)."""
+def find_node(home: Path, trial: str) -> str:
+    """The id of the node that ran a trial, which is the one that has its log."""
     short = Path((home / "state" / "short").read_text().strip())
     wait_until(f"the log of {trial}", lambda: list(short.glob(f"?/session_2*/logs/{trial}.log")))
     [log] = short.glob(f"?/session_2*/logs/{trial}.log")
@@ -150,7 +150,7 @@ def find_log(home: Path, trial: str) -> tuple[str, Path]:
     found = re.search(r"node_id=([0-9a-f]{56})", raylet)
     if found is None:
         raise RuntimeError(f"{log.parent / 'raylet.out'} does not say the node's id")
-    return found[1], log
+    return found[1]
 
 
 def main(arguments: list[str]) -> None:

@@ -72,15 +72,13 @@ def _lives(pid: Any) -> bool:
 def _has_ended(pid: int) -> bool:
     """Has it ended, though its parent has not asked how? Its number is still taken then."""
     try:
-        state = (
-            Path(f"/proc/{pid}/stat")
-            .read_text(encoding="utf-8", errors="replace")
-            .rpartition(")")[2]
-            .split()[0]
-        )
-    except (OSError, IndexError):  # not Linux, or gone meanwhile
+        facts = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:  # not Linux, or gone meanwhile
         return False
-    return state in "ZX"
+    return facts.rpartition(")")[2].split()[:1] in (
+        ["Z"],
+        ["X"],
+    )  # "PID (NAME) STATE ..."; a name may hold brackets
 
 
 def _last(runs: RunLog) -> dict[str, Any]:

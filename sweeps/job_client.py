@@ -174,7 +174,7 @@ def why_not_started(details: JobDetails) -> str | None:
 def how_to_go_on(details: JobDetails, address: str) -> str | None:
     """One line for a job whose driver was killed, and could not say it; None for all others."""
     status = exit_status(details)
-    if details.status.value != "FAILED" or details.driver_exit_code is None or status <= 128:
+    if details.status.value != "FAILED" or status <= 128:
         return None
     text = f"the driver of job {details.submission_id} was ended by signal {status - 128}"
     place = _place_of((details.metadata or {}).get("command", ""))

@@ -14,7 +14,6 @@ from contextlib import contextmanager, redirect_stdout
 from typing import Any, TextIO, cast
 
 from stclip.errors import shorten
-from sweeps.words import printable
 
 _FROM_RAY = re.compile(r"(\x1b\[\d+m)?\((raylet|autoscaler)[^)]*\)(\x1b\[0m)? ")
 _LOST_NODE = re.compile(
@@ -69,9 +68,7 @@ def in_short(message: str) -> str:
     if lost:
         node, address, name = lost.groups()
         where = name if name == address else f"{name} ({address})"
-        return printable(
-            f"lost the node {where}, id {node[:8]}; its trials go on elsewhere from their last checkpoints"
-        )
+        return f"lost the node {where}, id {node[:8]}; its trials go on elsewhere from their last checkpoints"
     if message.startswith(_DEAD_RAYLET):
         return ""
     lines = message.strip().splitlines() or [""]
@@ -80,4 +77,4 @@ def in_short(message: str) -> str:
         text = f"a worker process died (pid {died[1]}): {died[2]}"
     else:
         text = lines[-1] if lines[0].startswith("Traceback") else lines[0]
-    return f"Ray: {shorten(printable(text.strip()), 200)}" if text else ""
+    return f"Ray: {shorten(text.strip(), 200)}" if text else ""

@@ -1,13 +1,17 @@
-"""Fixtures of the tests that run whole sweeps."""
+"""Fixtures of the tests that run whole sweeps, and of those with a sweep at an address."""
 
 import shutil
 import tempfile
 
+import fsspec
 import pytest
 import yaml
 
 import stclip.train
 import sweeps.launch
+from sweeps.mirror import Mirror
+from sweeps.results import ResultsFolder
+from sweeps.run_log import RunLog
 from tests.sweeps.command_lines import Commands
 from tests.sweeps.sweep_runner import BASE, Runner, adopt_orphans
 
@@ -47,3 +51,26 @@ def commands(shared_tiny_dataset, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(stclip.train, "fit", fit)
     monkeypatch.setenv("STCLIP_CACHE", str(tmp_path / "cache"))
     return found
+
+
+@pytest.fixture(params=["file", "memory"])
+def address(request, tmp_path):
+    """Of a sweep that is not there yet."""
+    if request.param == "file":
+        yield f"file://{tmp_path}/at/results/a"
+        return
+    yield "memory://bucket/results/a"
+    memory = fsspec.filesystem("memory")
+    if memory.exists("/bucket"):
+        memory.rm("/bucket", recursive=True)
+
+
+@pytest.fixture
+def driver(address, tmp_path):
+    """Makes drivers of this sweep, each with a folder of its own."""
+
+    def make(name):
+        folder = ResultsFolder(tmp_path / "own" / name)
+        return Mirror(address, folder.path), folder, RunLog(folder.runs_dir)
+
+    return make

@@ -11,11 +11,12 @@ import pytest
 
 from stclip.errors import InputError
 from sweeps import report
-from sweeps.records import TrialRecord
 from sweeps.report import main, md, write_report
 from sweeps.results import ResultsFolder
 from sweeps.summary import build_summary
 from sweeps.warnings_found import edge_of, find_warnings
+from tests.sweeps import made_up
+from tests.sweeps.made_up import levels
 
 SPACE = {
     "name": "spatial",
@@ -48,25 +49,9 @@ SWEEP = {
 }
 
 
-def levels(split, r10, chance_1=0.01):
-    values = {"R@1": r10 / 4, "R@5": r10 / 2, "R@10": r10}
-    chance = {"chance_R@1": chance_1, "chance_R@5": 5 * chance_1, "chance_R@10": 10 * chance_1}
-    return {f"{split}/{name}": value for name, value in (values | chance).items()}
-
-
 def record(family="soft", number=0, state="COMPLETE", params=None, metrics=None, error=None):
-    return TrialRecord(
-        family=family,
-        number=number,
-        name=f"{family}-{number:04d}",
-        state=state,
-        params={} if params is None else params,
-        metrics=levels("val", 0.3) if metrics is None else metrics,
-        epochs=20,
-        seconds=11.0,
-        error=error,
-        seed=number,
-    )
+    metrics = levels("val", 0.3) if metrics is None else metrics
+    return made_up.record(family, number, state, params or {}, metrics, error)
 
 
 def folder_of(path, records, sweep=SWEEP, tests=None, baselines=None):
@@ -125,7 +110,7 @@ def test_the_report_has_every_section_and_number(tmp_path):
         "| CCA baseline |  |  |  |  | 0.075 | 0.150 | 0.300 | 3.0x | 0.100 | 0.200 | 0.400 | 4.0x |" in table
     )
     assert "| chance |  |  |  |  | 0.010 | 0.050 | 0.100 | - | 0.010 | 0.050 | 0.100 | - |" in table
-    assert "- soft (soft-0000, 20 epochs in 11 s, seed 0): model.temperature = 0.07123" in text
+    assert "- soft (soft-0000, 20 epochs in 11 s, seed 100): model.temperature = 0.07123" in text
     assert section(text, "Warnings").endswith("None.\n")
     assert "No trial failed." in section(text, "Failures")
     ran = section(text, "What was run")

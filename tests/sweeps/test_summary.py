@@ -7,34 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from sweeps.records import TrialRecord
 from sweeps.results import ResultsFolder, plain
-from sweeps.summary import build_summary, lift
-
-
-def record(family="spatial", number=0, state="COMPLETE", params=None, metrics=None, error=None):
-    return TrialRecord(
-        family=family,
-        number=number,
-        name=f"{family}-{number:04d}",
-        state=state,
-        params={"model.temperature": 0.07} if params is None else params,
-        metrics={} if metrics is None else metrics,
-        epochs=20,
-        seconds=11.25,
-        error=error,
-        seed=number + 100,
-    )
-
-
-def scores(r10, chance=0.05, split="val"):
-    return {f"{split}/R@10": r10, f"{split}/chance_R@10": chance}
-
-
-def summary(records, budgets, tests=None, baselines=None, metric="val/R@10", mode="max"):
-    return build_summary(
-        records, budgets, metric, mode, tests or {}, baselines or {}, "complete", 61.26, {"torch": "2.13.0"}
-    )
+from sweeps.summary import lift
+from tests.sweeps.made_up import record, scores, summary
 
 
 def test_summary_names_each_familys_winner(tmp_path):

@@ -6,32 +6,18 @@ import io
 
 from rich.console import Console
 
-from sweeps.records import TrialRecord
 from sweeps.summary import build_summary
 from sweeps.table import final_table
-
-
-def record(family="spatial", number=3, state="COMPLETE", r10=0.312, error=None, params=None):
-    metrics = {"val/R@10": r10, "val/chance_R@10": 0.052} if r10 is not None else {}
-    params = {"loss.neighbor_alpha_scale": 0.5, "model.temperature": 0.0712345} if params is None else params
-    return TrialRecord(
-        family, number, f"{family}-{number:04d}", state, params, metrics, 20, 11.2, error, number
-    )
-
-
-def levels(split, r10):
-    values = {"R@1": r10 / 4, "R@5": r10 / 2, "R@10": r10}
-    chance = {"chance_R@1": 0.01, "chance_R@5": 0.05, "chance_R@10": 0.1}
-    return {f"{split}/{name}": value for name, value in (values | chance).items()}
+from tests.sweeps.made_up import levels, record
 
 
 def final(width=80):
-    best = record(params={"model.temperature": 0.07})
+    best = record(number=3)
     best.metrics.update(levels("val", 0.4))
     records = [
         best,
         record(number=4, state="PRUNED"),
-        record("clip", 0, "FAIL", None, "MemoryError: [red]out"),
+        record("clip", state="FAIL", error="MemoryError: [red]out"),
     ]
     baselines = {
         "cca": {"val": levels("val", 0.3), "test": levels("test", 0.32)},

@@ -1,13 +1,11 @@
-"""The store: what it holds, when it is built, and how bad data end."""
+"""The store: what it holds, and when it is built."""
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import subprocess
 import sys
-import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import FrozenInstanceError
 from pathlib import Path
@@ -16,39 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stclip.config import DataConfig
 from stclip.data.neighbors import spot_neighbors
-from stclip.data.shards import Spot, read_slide, write_slide
+from stclip.data.shards import Spot, write_slide
 from stclip.data.splits import read_splits
 from stclip.data.store import SpotStore, open_store
 from stclip.errors import DataError
-
-
-def config(folder: Path, image_size: int = 16, **more: object) -> DataConfig:
-    return DataConfig.model_validate({"dataset": str(folder), "image_size": image_size, **more})
-
-
-def slide_spots(folder: Path, slide: str) -> list[Spot]:
-    return list(read_slide(folder, slide, on_bad_spot="error", skipped=[]))
-
-
-def rewrite(folder: Path, slide: str, members: dict[str, bytes | None]) -> None:
-    """Write a slide's first shard again with some members replaced, or left out where None."""
-    path = folder / slide / f"{slide}_000000.tar"
-    with tarfile.open(path) as tar:
-        content = {m.name: tar.extractfile(m).read() for m in tar}  # type: ignore[union-attr]
-    with tarfile.open(path, "w") as tar:
-        for name, data in {**content, **members}.items():
-            if data is not None:
-                info = tarfile.TarInfo(name)
-                info.size = len(data)
-                tar.addfile(info, io.BytesIO(data))
-
-
-def left_behind(folder: Path) -> list[str]:
-    """What a failed build leaves, but for the lock (which says nothing)."""
-    return [p.name for p in (folder / ".store").glob("*") if p.suffix != ".lock"]
-
+from tests.stclip.data.stores import config, left_behind, slide_spots
 
 # What it holds
 
@@ -282,79 +253,6 @@ def test_opening_imports_nothing_heavy(tiny_dataset: Path) -> None:
     )
     command = [sys.executable, "-c", code, str(tiny_dataset)]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "set()"
-
-
-# Bad data: one line, and nothing half-written
-
-
-@pytest.mark.parametrize(
-    ("members", "match"),
-    [
-        ({"V1_0x1.png": b"no picture"}, r"V1_000000\.tar: member 'V1_0x1\.png': broken PNG"),
-        ({"V1_0x1.txt": None}, r"member 'V1_0x1\.txt': missing"),
-        ({"V1_0x1.json": b"[]"}, r"member 'V1_0x1\.json': must be an object"),
-        ({"V1_0x1.txt": b"  "}, "gene sentence is empty"),
-    ],
-)
-def test_bad_spot(tiny_dataset: Path, members: dict[str, bytes | None], match: str) -> None:
-    rewrite(tiny_dataset, "V1", members)
-    with pytest.raises(DataError, match=match + ".*data.on_bad_spot: skip") as error:
-        open_store(config(tiny_dataset))
-    assert "\n" not in str(error.value)
-    assert left_behind(tiny_dataset) == []
-
-    store = open_store(config(tiny_dataset, on_bad_spot="skip"))
-    assert dict(store.skipped) == {"V1": 1}
-    assert "0x1" not in store.keys[store.slide_rows("V1")]
-    assert len(store.slide_rows("V1")) == 24
-    assert store.neighbor_ids.max() == 168
-
-
-@pytest.mark.parametrize("policy", ["error", "skip"])
-def test_truncated_tar(tiny_dataset: Path, policy: str) -> None:
-    shard = tiny_dataset / "E1" / "E1_000001.tar"
-    shard.write_bytes(shard.read_bytes()[:5000])
-    with pytest.raises(DataError, match=r"E1_000001\.tar: the tar is truncated"):
-        open_store(config(tiny_dataset, on_bad_spot=policy))
-    assert left_behind(tiny_dataset) == []
-
-
-@pytest.mark.parametrize("policy", ["error", "skip"])
-def test_two_spots_with_one_key(tiny_dataset: Path, policy: str) -> None:
-    first, second = (tiny_dataset / "T4" / f"T4_00000{i}.tar" for i in (0, 1))
-    second.write_bytes(first.read_bytes())
-    with pytest.raises(DataError, match=r"T4_000001\.tar: the key 'T4_0x0' is given twice"):
-        open_store(config(tiny_dataset, on_bad_spot=policy))
-    assert left_behind(tiny_dataset) == []
-
-
-def test_empty_slide(tiny_dataset: Path) -> None:
-    write_slide(tiny_dataset, "T3", [])
-    with pytest.raises(DataError, match="T3: the slide is empty"):
-        open_store(config(tiny_dataset))
-    assert left_behind(tiny_dataset) == []
-
-
-def test_slide_that_skipping_emptied(tiny_dataset: Path) -> None:
-    write_slide(tiny_dataset, "T3", slide_spots(tiny_dataset, "T1")[:0])
-    rewrite(tiny_dataset, "T3", {"T3_1.png": b"x", "T3_1.txt": b"G", "T3_1.json": b'{"x": 1, "y": 1}'})
-    with pytest.raises(DataError, match="T3: the slide is empty: all of its 1 spots were skipped"):
-        open_store(config(tiny_dataset, on_bad_spot="skip"))
-
-
-def test_slide_of_one_spot_is_fine(tiny_dataset: Path) -> None:
-    (only, *_) = slide_spots(tiny_dataset, "T1")
-    write_slide(tiny_dataset, "T1", [only])
-    store = open_store(config(tiny_dataset))
-    assert (store.neighbor_ids[0] == -1).all()
-    assert (store.neighbor_alphas[0] == 0).all()
-
-
-def test_split_faults_come_before_any_build(tiny_dataset: Path) -> None:
-    (tiny_dataset / "test_samples.txt").write_text("E1\nT1\n")
-    with pytest.raises(DataError, match="'T1' stands in train and in test"):
-        open_store(config(tiny_dataset))
-    assert not (tiny_dataset / ".store").exists()
 
 
 def test_meta_is_plain_json(tiny_dataset: Path) -> None:
