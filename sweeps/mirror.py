@@ -190,7 +190,8 @@ class Mirror:
     def following(self, warn: Callable[[str], None], taken: Callable[[str], None]) -> Iterator[None]:
         """Copy every few seconds while the block runs, and once more at its end, which raises AddressError.
 
-        `warn` is told of a fault, once until a copy succeeds again; `taken` when another driver has taken over.
+        `warn` is told of a fault, once until a copy succeeds again; `taken` when another driver has taken over. When the
+        block itself raises, its own error is the one that counts: `warn` is told of the address's.
         """
         over = threading.Event()
 
@@ -214,13 +215,23 @@ class Mirror:
 
         thread = threading.Thread(target=follow, name="results-mirror", daemon=True)
         thread.start()
-        try:
-            yield
-        finally:
+
+        def stop() -> None:
             over.set()
             self._wake.set()
             thread.join()
-            self._last_push()
+
+        try:
+            yield
+        except BaseException:
+            stop()
+            try:
+                self._last_push()
+            except AddressError as error:
+                warn(str(error))
+            raise
+        stop()
+        self._last_push()
 
     def _last_push(self) -> None:
         try:

@@ -53,8 +53,8 @@ def check_interrupted(ended):
     states = {family: [r["state"] for r in rows if r["family"] == family] for family in ("spatial", "clip")}
     assert ended.states() == states
     assert {row["state"] for row in rows} <= {"COMPLETE", "RUNNING"}  # cut-off trials are left as they were
-    for row in rows:
-        assert (int(row["epochs"]) == 30) == (row["state"] == "COMPLETE")
+    for row in rows:  # a trial may also be cut off between its last epoch and the driver's hearing of it
+        assert int(row["epochs"]) == 30 or row["state"] == "RUNNING"
     for family, entry in summary["families"].items():
         assert entry["trials"]["running"] == states[family].count("RUNNING")
 

@@ -67,3 +67,15 @@ def test_the_end_of_a_sweep_is_there_when_the_block_is_left(driver, address):
     assert json.loads(there(address)["summary.json"]) == {"status": "complete"}
     assert json.loads(there(address)["runs/0001.json"])["status"] == "complete"
     assert not [thread for thread in threading.enumerate() if thread.name == "results-mirror"]
+
+
+def test_an_error_of_the_sweep_itself_is_not_hidden_by_one_of_its_address(driver, monkeypatch):
+    mirror, folder, _ = begun(driver)
+    said = []
+    with lent_folder(folder.path):
+        add_trial(folder, "clip-0000")
+        Broken(monkeypatch)
+        with pytest.raises(ZeroDivisionError), mirror.following(said.append, pytest.fail):
+            raise ZeroDivisionError
+    assert "cannot be written" in said[-1] and "what it lacks is in" in said[-1]
+    assert (folder.path.with_name("first-not-copied") / "trials.csv").exists()
