@@ -10,6 +10,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from stclip.data.store import SpotStore
+    from stclip.retrieval import SlideRecall
 
 RIDGES = (0.1, 0.3, 1.0, 3.0, 10.0)  # in units of the mean variance of a feature
 DIMS = (8, 16, 32, 64)
@@ -110,40 +111,60 @@ class _Side:
         return 1.0 / np.sqrt(np.maximum(self.variances + floor, np.finfo(np.float32).tiny))
 
 
+@dataclass(frozen=True)
+class Baseline:
+    """What something without training retrieves. `val`, `test`: the metrics of `gallery_recall`; `test` and `slides` (test
+    slide id -> its metrics, see `stclip.retrieval.slide_metrics`) are empty where test was not read. `params`: what was
+    chosen on val."""
+
+    val: dict[str, float]
+    test: dict[str, float]
+    slides: dict[str, dict[str, float]]
+    params: dict[str, float]
+
+
 def cca_baseline(
-    store: SpotStore, features: np.ndarray, ks: Sequence[int] = (1, 5, 10)
-) -> dict[str, dict[str, float]]:
+    store: SpotStore, features: np.ndarray, ks: Sequence[int] = (1, 5, 10), test: bool = True
+) -> Baseline:
     """CCA between scaled image features [N, F] of a store's spots and their gene sentences.
 
-    Fitted on the train slides; ridge and dimension are those with the best R@max(ks) on val; the
-    test slides are read once. Returns `val` and `test`, the metrics of `gallery_recall` (with chance), and
-    `params`, the chosen `ridge` and `dim`.
+    Fitted on the train slides; ridge and dimension (`params`: `ridge`, `dim`) are those with the best R@max(ks) on
+    val; the test slides are read once, and only with `test`.
     """
+    from stclip.evaluate import by_slide
+    from stclip.retrieval import mean_over_slides
+
     train = store.spots("train")
     sentences = sentence_matrix(store.genes, len(store.vocabulary))
     covariances = Covariances.of(features[train], sentences[train])
 
-    def recall(cca: Cca, dim: int, split: Literal["val", "test"]) -> dict[str, float]:
+    def slides(cca: Cca, dim: int, split: Literal["val", "test"]) -> list[SlideRecall]:
         rows = store.spots(split)
         image, gene = cca.project_x(features[rows], dim), cca.project_y(sentences[rows], dim)
-        return _recall(image, gene, store.slide_index[rows], ks)
+        return _slides(image, gene, store.slide_index[rows], ks)
 
     models = {ridge: covariances.directions(ridge, max(DIMS)) for ridge in RIDGES}
-    tried = {(ridge, dim): recall(cca, dim, "val") for ridge, cca in models.items() for dim in DIMS}
-    ridge, dim = max(tried, key=lambda setting: tried[setting][f"R@{max(ks)}"])
-    return {
-        "val": tried[ridge, dim],
-        "test": recall(models[ridge], dim, "test"),
-        "params": {"ridge": ridge, "dim": float(dim)},
+    tried = {
+        (ridge, dim): mean_over_slides(slides(cca, dim, "val"))
+        for ridge, cca in models.items()
+        for dim in DIMS
     }
+    ridge, dim = max(tried, key=lambda setting: tried[setting][f"R@{max(ks)}"])
+    tested = slides(models[ridge], dim, "test") if test else []
+    return Baseline(
+        val=tried[ridge, dim],
+        test=mean_over_slides(tested) if tested else {},
+        slides=by_slide(tested, store),
+        params={"ridge": ridge, "dim": float(dim)},
+    )
 
 
-def _recall(image: np.ndarray, gene: np.ndarray, slides: np.ndarray, ks: Sequence[int]) -> dict[str, float]:
+def _slides(image: np.ndarray, gene: np.ndarray, slides: np.ndarray, ks: Sequence[int]) -> list[SlideRecall]:
     import torch
 
-    from stclip.retrieval import gallery_recall
+    from stclip.retrieval import slide_recall
 
     def unit(x: np.ndarray) -> torch.Tensor:
         return torch.nn.functional.normalize(torch.from_numpy(x), dim=1)
 
-    return gallery_recall(unit(image), unit(gene), torch.from_numpy(np.asarray(slides)), ks=tuple(ks))
+    return slide_recall(unit(image), unit(gene), torch.from_numpy(np.asarray(slides)), ks=tuple(ks))

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from stclip.config import Experiment
 from stclip.errors import InputError
+
+if TYPE_CHECKING:
+    from stclip.data.store import SpotStore
+    from stclip.retrieval import SlideRecall
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -44,8 +50,20 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return content
 
 
-def evaluate(config: Experiment, checkpoint: Path, split: Literal["val", "test"]) -> dict[str, float]:
-    """All metrics of one split, by their logged names (`test/R@10`, …).
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model retrieves on one split.
+
+    `metrics`: all of them by their logged names (`test/R@10`, ...). `slides`: by slide id, its `spots`, `R@K`,
+    `chance_R@K` and `median_rank` (see `stclip.retrieval.slide_metrics`).
+    """
+
+    metrics: dict[str, float]
+    slides: dict[str, dict[str, float]]
+
+
+def evaluate(config: Experiment, checkpoint: Path | None, split: Literal["val", "test"]) -> Evaluation:
+    """A trained model on one split; without a checkpoint the untrained one, as `config.seed` starts it.
 
     Raises DataError when the data set cannot be used, RuntimeError when the weights are of another model.
     """
@@ -59,7 +77,8 @@ def evaluate(config: Experiment, checkpoint: Path, split: Literal["val", "test"]
     data = SpotDataModule(config)
     store = data.opened()
     module = SpatialClipModule(config, data.input_dim, len(store.vocabulary))
-    module.load_state_dict(read_checkpoint(checkpoint)["state_dict"])
+    if checkpoint is not None:
+        module.load_state_dict(read_checkpoint(checkpoint)["state_dict"])
     trainer = pl.Trainer(
         accelerator=config.trainer.accelerator,
         devices=1,
@@ -70,4 +89,11 @@ def evaluate(config: Experiment, checkpoint: Path, split: Literal["val", "test"]
     )
     run = trainer.test if split == "test" else trainer.validate
     run(module, dataloaders=data.eval_batches(split), verbose=False)
-    return dict(module.metrics)
+    return Evaluation(dict(module.metrics), by_slide(module.slides, store))
+
+
+def by_slide(slides: Sequence[SlideRecall], store: SpotStore) -> dict[str, dict[str, float]]:
+    """Slide id -> its metrics; `slides` bear places in `store.slides`."""
+    from stclip.retrieval import slide_metrics
+
+    return {store.slides[slide.slide_id]: slide_metrics(slide) for slide in slides}

@@ -15,7 +15,7 @@ from stclip.data.datamodule import SpotBatches
 from stclip.distributed import mean_over_ranks, world_size
 from stclip.model.dual_encoder import DualEncoder
 from stclip.registry import LOSSES, lookup
-from stclip.retrieval import RecallAtK, gallery_recall
+from stclip.retrieval import RecallAtK, SlideRecall, mean_over_slides, slide_recall
 
 KS = (1, 5, 10)
 # Shown in the progress bar, and there for callbacks such as EarlyStopping.
@@ -27,8 +27,9 @@ class SpatialClipModule(pl.LightningModule):
 
     Logs after each epoch `train/loss`, `train/<term>` of the loss, `train/temperature`, `train/neighbor_coverage`, and for
     val and test: `R@K`, `chance_R@K`, `lift_R@K`, `ring_R@K`, `median_rank`, `loss`, `batch_R@K`. `metrics` holds the newest
-    value of each by its logged name, the same on all ranks. All randomness of an epoch follows from (seed, epoch, rank), so
-    a run that was interrupted between two epochs ends with the same weights as one that was not.
+    value of each by its logged name, the same on all ranks, and `slides` the newest evaluation slide by slide. All
+    randomness of an epoch follows from (seed, epoch, rank), so a run that was interrupted between two epochs ends with the
+    same weights as one that was not.
     """
 
     def __init__(self, config: Experiment, input_dim: int, num_genes: int) -> None:
@@ -42,6 +43,7 @@ class SpatialClipModule(pl.LightningModule):
         self.batch_recalls = torch.nn.ModuleDict({str(k): RecallAtK(k) for k in KS})
         self.metrics: dict[str, float] = {}
         self.history: list[dict[str, float]] = []  # `metrics` after each epoch
+        self.slides: list[SlideRecall] = []
         self._val_metrics: dict[str, float] = {}
         self._train_terms: list[dict[str, torch.Tensor]] = []
         self._eval_batches: list[tuple[torch.Tensor, torch.Tensor, Batch]] = []
@@ -159,8 +161,8 @@ class SpatialClipModule(pl.LightningModule):
         # Neighbour ids are store rows; here they must be rows of the split.
         first = int(rest["tile_ids"][0])
         neighbors = torch.where(rest["neighbor_tile_ids"] >= 0, rest["neighbor_tile_ids"] - first, -1)
-        metrics = gallery_recall(image, genes, rest["slide_ids"], ks=KS, neighbor_ids=neighbors)
-        return metrics | self._in_batch(image, genes, rest)
+        self.slides = slide_recall(image, genes, rest["slide_ids"], ks=KS, neighbor_ids=neighbors)
+        return mean_over_slides(self.slides) | self._in_batch(image, genes, rest)
 
     def _in_batch(
         self, image: torch.Tensor, genes: torch.Tensor, rest: dict[str, torch.Tensor]

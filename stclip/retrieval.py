@@ -118,17 +118,31 @@ def gallery_recall(
         `ring_R@K` (a hit is the spot or one of its neighbours) and `chance_ring_R@K`. All but the lift are in
         0..1. And `median_rank`, 1 or more.
     """
-    slides = slide_recall(image_features, gene_features, slide_ids, ks, neighbor_ids, chunk)
+    return mean_over_slides(slide_recall(image_features, gene_features, slide_ids, ks, neighbor_ids, chunk))
+
+
+def mean_over_slides(slides: Sequence[SlideRecall]) -> dict[str, float]:
+    """What `gallery_recall` returns, from its slides. Raises ValueError for none."""
+    if not slides:
+        raise ValueError("the mean over slides needs one slide or more, got none")
     metrics: dict[str, float] = {}
-    for k in ks:
+    for k in slides[0].recall:
         recall = float(np.mean([slide.recall[k] for slide in slides]))
         chance = float(np.mean([slide.chance[k] for slide in slides]))
         metrics |= {f"R@{k}": recall, f"chance_R@{k}": chance, f"lift_R@{k}": recall / chance}
-        if neighbor_ids is not None:
+        if slides[0].ring:
             metrics[f"ring_R@{k}"] = float(np.mean([slide.ring[k] for slide in slides]))
             metrics[f"chance_ring_R@{k}"] = float(np.mean([slide.chance_ring[k] for slide in slides]))
     metrics["median_rank"] = float(np.mean([slide.median_rank for slide in slides]))
     return metrics
+
+
+def slide_metrics(slide: SlideRecall) -> dict[str, float]:
+    """One slide's row of a table: `spots`, `R@K` (mean of both directions), `chance_R@K`, `median_rank`."""
+    found: dict[str, float] = {"spots": slide.spots}
+    for k in slide.recall:
+        found |= {f"R@{k}": float(np.mean(slide.recall[k])), f"chance_R@{k}": slide.chance[k]}
+    return found | {"median_rank": float(np.mean(slide.median_rank))}
 
 
 def slide_recall(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from stclip.config import PROJECT_ROOT, Experiment
 from stclip.configio import dump_yaml, load_experiment
 from stclip.errors import ConfigError, InputError
-from stclip.evaluate import read_checkpoint
+from stclip.evaluate import by_slide, read_checkpoint
 from stclip.metrics_csv import keep_epochs
 from stclip.paths import check_can_be_made, is_file, user_path
 
@@ -48,11 +48,13 @@ class FitResult:
 
     `metrics`: the last epoch's values by their logged names (`train/…`, `val/…`, and `test/…` when tested).
     `seconds`: wall time of each stage. `checkpoint`: the last epoch's, when an output folder was given.
+    `test_slides`: when tested, slide id -> its metrics (see `stclip.evaluate.Evaluation`).
     """
 
     metrics: dict[str, float]
     seconds: dict[str, float] = field(default_factory=dict)
     checkpoint: Path | None = None
+    test_slides: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 class StageClock:
@@ -154,7 +156,7 @@ def fit(
             use_distributed_sampler=False,  # the batch samplers slice by rank themselves
             inference_mode=True,
         )
-    status = "failed"
+    status, slides = "failed", {}
     try:
         with clock.stage("train"):
             trainer.fit(
@@ -163,6 +165,7 @@ def fit(
         if test:
             with clock.stage("test"):
                 trainer.test(module, datamodule=data, verbose=False)
+            slides = by_slide(module.slides, store)
         metrics = dict(module.metrics)
         status = "success"
     finally:
@@ -175,7 +178,7 @@ def fit(
             (out_dir / METRICS).write_text(
                 json.dumps(metrics, indent=2, sort_keys=True) + "\n", encoding="utf-8"
             )
-    return FitResult(metrics, clock.seconds, checkpoint)
+    return FitResult(metrics, clock.seconds, checkpoint, slides)
 
 
 def _epochs_of(checkpoint: Path) -> int:

@@ -5,6 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from stclip.config import Experiment
+from stclip.data.donors import read_donors
+from stclip.data.locate import dataset_dir
+from stclip.data.splits import SPLITS, read_splits
 from stclip.data.store import SpotStore
 from sweeps.plan import SweepPlan
 from sweeps.results import plain
@@ -37,6 +41,7 @@ def describe_budget(plan: SweepPlan) -> dict[str, Any]:
     return {
         "trials_per_family": plan.space.trials,
         "epochs": plan.space.epochs,
+        "confirm_seeds": plan.confirm_seeds,
         "time_budget_seconds": plan.time_budget,
         "cpus_per_trial": plan.cpus_per_trial,
         "gpus_per_trial": plan.gpus_per_trial,
@@ -63,5 +68,16 @@ def describe_data(plan: SweepPlan, store: SpotStore) -> dict[str, Any]:
         "genes": len(store.vocabulary),
         "tile_pixels": config.data.image_size,
         "skipped_spots": {slide: count for slide, count in store.skipped.items() if count},
+        "donors": donors_by_split(config),
         **splits,
     }
+
+
+def donors_by_split(config: Experiment) -> dict[str, dict[str, str]]:
+    """Split -> slide -> donor; empty when the data set does not say. Raises DataError for donors that cannot be used."""
+    folder = dataset_dir(config.data)
+    splits = read_splits(folder)
+    donors = read_donors(folder, splits)
+    if not donors:
+        return {}
+    return {split: {slide: donors[slide] for slide in getattr(splits, split)} for split in SPLITS}

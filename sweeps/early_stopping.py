@@ -13,7 +13,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from sweeps.driver_only import DriverOnly
 from sweeps.failures import process_death
 from sweeps.search import FamilySearch
-from sweeps.trial import EPOCH, FAILURE, NO_SPACE
+from sweeps.trial import EPOCH, FAILURE, NO_SPACE, TESTED
 
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
@@ -59,6 +59,9 @@ class FamilyEarlyStopping(DriverOnly, FIFOScheduler):
         if FAILURE in result:
             self._search.fail(trial.trial_id, str(result[FAILURE]))
             return TrialScheduler.STOP
+        if TESTED in result:
+            self._search.tested(trial.trial_id, str(result[TESTED]))
+            return TrialScheduler.CONTINUE
         epoch = int(result.get(EPOCH, result.get("training_iteration", 0)))
         seconds = float(result.get("time_total_s", 0.0))
         stop = self._search.report(trial.trial_id, epoch, logged_metrics(result), seconds)

@@ -1,10 +1,11 @@
-"""After the search: the winners' checkpoints, their test metrics, and the baselines."""
+"""After the last trial: the winners' checkpoints, what they and the baselines got on the test slides, the summary."""
 
 from __future__ import annotations
 
 import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from stclip.config import Experiment
@@ -14,29 +15,42 @@ from stclip.errors import InputError
 from stclip.train import CHECKPOINT, CONFIG
 from sweeps.checkpoints import copy_whole, is_checkpoint_of, is_whole, newest_checkpoint
 from sweeps.plan import SweepPlan
-from sweeps.records import TrialRecord, best_record
+from sweeps.records import TrialRecord
 from sweeps.results import ResultsFolder
+from sweeps.slide_table import SlideRow, model_rows
+from sweeps.summary import BaselineFound
+from sweeps.trial import TrialRequest
+
+CCA, UNTRAINED = "cca", "untrained"
 
 
-def test_winners(
-    plan: SweepPlan, folder: ResultsFolder, records: Sequence[TrialRecord]
-) -> dict[str, dict[str, float]]:
-    """Keep each family's best trial below best/<family>/ and read the test slides with it, this once.
+def request_of(plan: SweepPlan, record: TrialRecord) -> TrialRequest:
+    """A trial that was run, as it was asked for."""
+    return plan.request(
+        {
+            "family": record.family,
+            "number": record.number,
+            "name": record.name,
+            "params": record.params,
+            "seed": record.seed,
+            "epochs": record.epochs,
+            "test": False,
+        }
+    )
 
-    Returns family -> test metrics by their logged names; a family without a winner is left out.
-    """
-    from stclip.evaluate import evaluate
 
-    tests = {}
-    for family in plan.space.families:
-        winner = best_record(records, family, plan.space.metric, plan.space.mode)
-        if winner is None:
-            continue
-        suggestion = {"family": family, "number": winner.number, "params": winner.params, "seed": winner.seed}
-        request = plan.request(suggestion)
-        checkpoint = _winner_checkpoint(folder, family, request.checkpoints, request.config())
-        tests[family] = evaluate(request.config(), checkpoint, "test")
-    return tests
+def keep_winners(
+    plan: SweepPlan, folder: ResultsFolder, winners: Mapping[str, TrialRecord]
+) -> dict[str, tuple[Experiment, Path]]:
+    """Keep each family's best trial below best/<family>/: family -> its configuration and its checkpoint there."""
+    kept = {}
+    for family, winner in winners.items():
+        request = request_of(plan, winner)
+        kept[family] = (
+            request.config(),
+            _winner_checkpoint(folder, family, request.checkpoints, request.config()),
+        )
+    return kept
 
 
 def _winner_checkpoint(folder: ResultsFolder, family: str, ray_dir: str, config: Experiment) -> Path:
@@ -59,10 +73,46 @@ def _winner_checkpoint(folder: ResultsFolder, family: str, ray_dir: str, config:
     )
 
 
-def run_baselines(plan: SweepPlan, store: SpotStore) -> Mapping[str, Mapping[str, Mapping[str, float]]]:
-    """What a sweep has to beat: name -> split -> metrics. CCA reads the features the first family's image tower reads;
-    towers trained on raw tiles are compared with CCA on the stain statistics."""
+def confirmed_rows(confirmed: Sequence[TrialRecord], donors: Mapping[str, str]) -> list[SlideRow]:
+    """What the confirmation's trials read on the test slides."""
+    rows = []
+    for r in sorted(confirmed, key=lambda r: r.number):
+        if r.state == "COMPLETE":
+            rows += model_rows("family", r.family, r.name, r.number, r.seed, r.test_slides, donors)
+    return rows
+
+
+def unconfirmed_rows(
+    kept: Mapping[str, tuple[Experiment, Path]], winners: Mapping[str, TrialRecord], donors: Mapping[str, str]
+) -> list[SlideRow]:
+    """Read the test slides with the search's own winners, this once: one seed a family."""
+    from stclip.evaluate import evaluate
+
+    rows = []
+    for family, (config, checkpoint) in kept.items():
+        slides = evaluate(config, checkpoint, "test").slides
+        rows += model_rows("family", family, config.name, 0, winners[family].seed, slides, donors)
+    return rows
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """`found`: name -> metrics; `rows`: their part of test_slides.csv."""
+
+    found: dict[str, BaselineFound]
+    rows: list[SlideRow]
+
+
+def run_baselines(
+    plan: SweepPlan, store: SpotStore, seeds: Sequence[int], donors: Mapping[str, str], test: bool
+) -> Baselines:
+    """What a sweep has to beat: CCA in closed form, and the model as each of `seeds` starts it, without training.
+
+    CCA reads the features that the first family's image tower reads; towers trained on raw tiles are compared with CCA on
+    the stain statistics. The test slides are read only with `test`.
+    """
     from stclip.baselines import cca_baseline
+    from stclip.evaluate import evaluate
     from stclip.model.features import frozen_features, scale_features
     from stclip.registry import FROZEN_FEATURES
 
@@ -70,4 +120,21 @@ def run_baselines(plan: SweepPlan, store: SpotStore) -> Mapping[str, Mapping[str
     name = config.model.image.name if config.model.image.name in FROZEN_FEATURES else "stain"
     raw = frozen_features(store, name)
     features = scale_features(raw, store.slide_index, store.spots("train"), config.features.normalize)
-    return {"cca": cca_baseline(store, features)}
+    cca = cca_baseline(store, features, test=test)
+    rows = model_rows("baseline", CCA, "", 0, None, cca.slides, donors)
+    vals, tests = [], []
+    for replicate, seed in enumerate(seeds):
+        started = config.model_copy(update={"seed": seed})
+        vals.append(evaluate(started, None, "val").metrics)
+        if test:
+            found = evaluate(started, None, "test")
+            tests.append(found.metrics)
+            rows += model_rows("baseline", UNTRAINED, "", replicate, seed, found.slides, donors)
+    untrained = BaselineFound(mean_metrics(vals), mean_metrics(tests), {})
+    return Baselines({CCA: BaselineFound(cca.val, cca.test, cca.params), UNTRAINED: untrained}, rows)
+
+
+def mean_metrics(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean of each metric that all have."""
+    names = set.intersection(*map(set, found)) if found else set()
+    return {name: sum(metrics[name] for metrics in found) / len(found) for name in sorted(names)}

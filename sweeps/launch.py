@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -17,30 +16,24 @@ from stclip.errors import InputError, printable
 from stclip.remote import is_address
 from sweeps.cluster import ClusterInfo, TrialResources, connect, start_local_ray
 from sweeps.describe import describe_sweep
-from sweeps.failures import is_no_space, repeated_reason
+from sweeps.failures import is_no_space
 from sweeps.folder_lock import sole_driver
 from sweeps.mirror import AddressError, Mirror
 from sweeps.nodes import prepare_nodes
 from sweeps.own_folder import lent_folder
+from sweeps.phase import NO_ROOM, Outcome, Phase, RunningRay, Sweeping, run_phase
 from sweeps.plan import SweepPlan
-from sweeps.ray_messages import ray_messages
-from sweeps.records import TrialRecord
+from sweeps.records import TrialRecord, recorded_names
 from sweeps.results import ResultsFolder
 from sweeps.resume import check_record, widen
 from sweeps.run_log import RunLog
-from sweeps.snapshots import on_change, snapshots, throttled
 from sweeps.stopping import InterruptHandler, StopSwitch
 from sweeps.study_file import check_study_file, study_storage
 from sweeps.table import final_table
 from sweeps.versions import collect_versions
-from sweeps.view import LiveView
 
 if TYPE_CHECKING:
     from sweeps.search import FamilySearch
-
-CSV_SECONDS = 2.0  # trials.csv is rewritten at most this often while the sweep runs
-METRICS_SECONDS = 1.0  # the same of what Prometheus reads; Ray itself exports every ten seconds
-NO_ROOM = "no space left to write results"
 
 
 def run_sweep(plan: SweepPlan, store: SpotStore, command: str, quiet: bool) -> int:
@@ -66,7 +59,7 @@ def run_sweep(plan: SweepPlan, store: SpotStore, command: str, quiet: bool) -> i
             if plan.resumed:
                 check_study_file(folder.study_db)
                 if not folder.study_db.exists():
-                    check_record(folder, [])  # before an empty one is made
+                    check_record(folder, set())  # before an empty one is made
                 widen(plan)
             return _run(
                 Sweeping(plan, folder, store, runs, console, quiet, mirror), switch, interrupts, command
@@ -81,19 +74,6 @@ def _own_folder(mirror: Mirror | None, folder: ResultsFolder) -> Iterator[None]:
     else:
         with lent_folder(folder.path), mirror.named():
             yield
-
-
-@dataclass(frozen=True)
-class Sweeping:
-    """What every stage of one run of the driver works with."""
-
-    plan: SweepPlan
-    folder: ResultsFolder
-    store: SpotStore
-    runs: RunLog
-    console: Console
-    quiet: bool
-    mirror: Mirror | None  # of results at an address
 
 
 def _run(job: Sweeping, switch: StopSwitch, interrupts: InterruptHandler, command: str) -> int:
@@ -121,10 +101,14 @@ def _run_once(job: Sweeping, switch: StopSwitch, interrupts: InterruptHandler, n
                 job.runs.withdraw()
                 raise
         interrupts.rearm()
-        _search(job, search, switch, cluster, resources, number)
-        reason = switch.reason
-        status = "complete" if reason is None else "stopped" if switch.broken else "interrupted"
-        summary = _finish(job, search.snapshot(), status, reason)
+        outcome = _run_phases(job, search, switch, RunningRay(cluster, resources, number))
+        status, reason = outcome.status, outcome.reason
+        from sweeps.conclude import (
+            conclude,  # imports Ray, which must be told of its token before (`start_local_ray`)
+        )
+
+        with _spinner(None if job.quiet else job.console, "reading the test slides, writing the report"):
+            summary = conclude(job, outcome)
     except Exception as error:
         if not is_no_space(error):
             raise
@@ -137,6 +121,34 @@ def _run_once(job: Sweeping, switch: StopSwitch, interrupts: InterruptHandler, n
         job.mirror.push()  # what the table speaks of is there when it is shown
     job.console.print(final_table(summary, _places(job.plan.place, status)))
     return 0 if all(entry["best"] for entry in summary["families"].values()) and not switch.broken else 1
+
+
+def _run_phases(job: Sweeping, search: FamilySearch, switch: StopSwitch, ray_now: RunningRay) -> Outcome:
+    """The search, then the confirmation of its winners, if the search came to its end or its time was used up."""
+    from sweeps.confirm import ConfirmSearch, confirm_plan, confirm_seconds, find_winners
+
+    plan = job.plan
+    at_once = ray_now.resources.max_concurrent
+    switch.reserve = lambda: confirm_seconds(plan, search.snapshot(), at_once)
+
+    def winners() -> dict[str, TrialRecord]:
+        ended = switch.reason is None or switch.out_of_time
+        return find_winners(plan, search.snapshot()) if ended and plan.confirm_seeds else {}
+
+    phase = Phase(plan, search, "trials.csv", "", is_search=True)
+    run_phase(job, phase, ray_now, switch, last=lambda: not winners())
+    found, reason = winners(), switch.reason
+    if not found:
+        return Outcome(search.snapshot(), [], reason, switch.broken)
+    switch.go_on()
+    confirm = ConfirmSearch(
+        plan.space, found, plan.confirm_seeds, study_storage(job.folder.study_db), plan.seed
+    )
+    confirm.adopt()
+    heading = f"confirming: each family's best again with {plan.confirm_seeds} fresh seeds"
+    again = Phase(confirm_plan(plan, found), confirm, "confirm.csv", heading, is_search=False)
+    run_phase(job, again, ray_now, switch, last=lambda: True)
+    return Outcome(search.snapshot(), confirm.snapshot(), reason or switch.reason, switch.broken)
 
 
 def _places(place: str, status: str) -> list[tuple[str, str]]:
@@ -190,100 +202,9 @@ def _open_search(plan: SweepPlan, folder: ResultsFolder) -> FamilySearch:
     from sweeps.search import FamilySearch
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # the view says it
-    search = FamilySearch(plan.space, study_storage(folder.study_db), plan.seed)
+    storage = study_storage(folder.study_db)
+    search = FamilySearch(plan.space, storage, plan.seed)
     if plan.resumed:
-        check_record(folder, search.snapshot())
+        check_record(folder, recorded_names(storage))
         search.adopt()
     return search
-
-
-def _search(
-    job: Sweeping,
-    search: FamilySearch,
-    switch: StopSwitch,
-    cluster: ClusterInfo,
-    resources: TrialResources,
-    run: int,
-) -> None:
-    """All trials; when the search stops early the switch says why."""
-    import ray
-
-    from sweeps.metrics import SweepMetrics
-    from sweeps.tuning import run_tuner
-
-    plan, folder, space = job.plan, job.folder, job.plan.space
-    view = LiveView(
-        snapshots(plan, search.snapshot),
-        results=plan.place,
-        dashboard=cluster.dashboard,
-        metric=plan.space.metric,
-        time_budget=plan.time_budget,
-        quiet=job.quiet,
-    )
-    switch.on_stop = view.note
-    parameters = [key for family in plan.space.families.values() for key in family.parameters]
-
-    def say(line: str) -> None:
-        if switch.reason is None:  # processes that a stop cuts off die loudly
-            view.say(line)
-
-    def write_csv() -> None:
-        folder.write_trials_csv(search.snapshot(), parameters)
-
-    write_csv_now_and_then = throttled(write_csv, CSV_SECONDS)
-    spots = len(job.store.spots("train"))
-    metrics = SweepMetrics(
-        plan.name, tuple(space.families), spots, space.metric, space.mode, search.snapshot()
-    )
-    export_now_and_then = throttled(lambda: metrics.update(search.snapshot()), METRICS_SECONDS)
-
-    tell = job.mirror.soon if job.mirror else lambda: None
-    tell_mirror = throttled(on_change(search.snapshot, tell), METRICS_SECONDS)
-
-    def on_step() -> None:
-        write_csv_now_and_then()
-        export_now_and_then()
-        tell_mirror()
-        reason = repeated_reason(search.ended())
-        if reason is not None:
-            switch.break_off(reason)
-
-    try:
-        with view, ray_messages(say):
-            try:
-                run_tuner(plan, search, switch, resources, plan.storage, run, on_step)
-            finally:
-                ray.shutdown()
-    except Exception as error:
-        if not is_no_space(error):
-            raise
-        switch.break_off(NO_ROOM)
-    write_csv()
-
-
-def _finish(job: Sweeping, records: list[TrialRecord], status: str, reason: str | None) -> Mapping[str, Any]:
-    """Read the test slides with the winners, run the baselines, write summary and report."""
-    from sweeps.finish import run_baselines, test_winners
-    from sweeps.report import write_report
-    from sweeps.summary import build_summary
-
-    plan, folder = job.plan, job.folder
-    with _spinner(None if job.quiet else job.console, "reading the test slides with the winners"):
-        tests = test_winners(plan, folder, records)
-        baselines = run_baselines(plan, job.store)
-    job.runs.end(status, reason)
-    summary = build_summary(
-        records,
-        dict.fromkeys(plan.space.families, plan.space.trials),
-        plan.space.metric,
-        plan.space.mode,
-        tests,
-        baselines,
-        status,
-        job.runs.seconds(),
-        collect_versions(),
-    )
-    summary |= {"stopped_because": reason, "interruptions": [asdict(one) for one in job.runs.interruptions()]}
-    folder.write_summary(summary)
-    write_report(folder)
-    return summary

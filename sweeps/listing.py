@@ -11,6 +11,7 @@ from stclip.errors import DataError, InputError
 from stclip.registry import LOSSES
 from stclip.remote import is_address
 from sweeps.cluster import TrialResources, local_resources
+from sweeps.describe import donors_by_split
 from sweeps.devices import check_spots
 from sweeps.plan import SweepPlan
 from sweeps.ready import check_ready
@@ -51,6 +52,8 @@ def dry_run(plan: SweepPlan) -> str:
     check_ready(plan)
     stores = [open_store(config.data) for config in plan.data_variants() if not _to_be_made(config)]
     check_spots(stores, plan.devices)
+    if stores:
+        donors_by_split(next(plan.data_variants()))
     if plan.resumed and stores:
         check_same_data(plan, stores[0])
     return describe_plan(plan, stores[0] if stores else None, _resources(plan))
@@ -90,7 +93,7 @@ def describe_plan(plan: SweepPlan, store: SpotStore | None, resources: TrialReso
     ]
     for family in space.families:
         lines += _family_lines(space, family)
-    lines += [_data_line(plan, store), f"results: {plan.place}"]
+    lines += [_confirm_line(plan), _data_line(plan, store), f"results: {plan.place}"]
     return "\n".join(lines)
 
 
@@ -115,6 +118,13 @@ def _family_lines(space: SearchSpace, name: str) -> list[str]:
     if not family.parameters:
         lines.append("  nothing is searched: its trials differ by seed only")
     return lines
+
+
+def _confirm_line(plan: SweepPlan) -> str:
+    if not plan.confirm_seeds:
+        return "confirmation: off; each winner is read on the test slides as the search left it"
+    number = plan.confirm_seeds * len(plan.space.families)
+    return f"confirmation: each family's best again with {plan.confirm_seeds} fresh seeds, {number} trials, on the test slides"
 
 
 def _data_line(plan: SweepPlan, store: SpotStore | None) -> str:

@@ -20,11 +20,11 @@ from sweeps.cluster import Node, TrialResources, cluster_address, share_resource
 from sweeps.devices import share_among_groups
 from sweeps.mirror import Mirror
 from sweeps.own_folder import own_folder
-from sweeps.records import trial_name
 from sweeps.results import RAY, ResultsFolder
 from sweeps.space import SearchSpace, base_tree, family_experiment, load_space, pin, with_budget
 from sweeps.trial import TrialRequest
 
+CONFIRM_SEEDS = 5
 CPUS_PER_TRIAL = 1.0
 MAX_FAILURES = 2
 TRIAL_TIMEOUT = 2 * 3600.0  # seconds; a report comes once an epoch
@@ -40,6 +40,9 @@ class SweepPlan:
     place: str  # of the results: a folder, or an address
     folder: Path  # where the driver writes: the place itself, or its own copy of what is at the address
     seed: int
+    confirm_seeds: (
+        int  # each family's best configuration is trained again with as many fresh ones; 0: it is not
+    )
     time_budget: float | None  # seconds
     cpus_per_trial: float
     gpus_per_trial: float | None
@@ -79,8 +82,8 @@ class SweepPlan:
                 yield self.experiment(family, middle | ({"model.image.name": name} if name else {}))
 
     def request(self, suggestion: Mapping[str, Any]) -> TrialRequest:
-        """What the search suggests (family, number, params, seed, epochs), as a trial to run."""
-        name = trial_name(suggestion["family"], suggestion["number"])
+        """What the search suggests (see `FamilySearch.suggest`), as a trial to run."""
+        name = suggestion["name"]
         config = self.experiment(suggestion["family"], suggestion["params"])
         tree = config.model_dump(mode="json")
         tree["name"], tree["seed"] = name, suggestion["seed"]
@@ -90,7 +93,8 @@ class SweepPlan:
             experiment=tree,
             folder=f"{self.place}/trials/{name}",
             checkpoints=self.storage,
-            known_epochs=int(suggestion.get("epochs", 0)),
+            known_epochs=int(suggestion["epochs"]),
+            test=bool(suggestion["test"]),
         )
 
     @property
@@ -123,6 +127,7 @@ def make_plan(options: argparse.Namespace) -> SweepPlan:
         place=place,
         folder=folder,
         seed=_given(options.seed, 0),
+        confirm_seeds=_given(options.confirm_seeds, CONFIRM_SEEDS),
         time_budget=options.time_budget,
         cpus_per_trial=_given(options.cpus_per_trial, CPUS_PER_TRIAL),
         gpus_per_trial=options.gpus_per_trial,

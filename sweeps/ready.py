@@ -8,6 +8,7 @@ from stclip.data.store import SpotStore
 from stclip.loggers import check_loggers
 from stclip.prepare import check_hardware, check_installation, prepare_data, skipped_note
 from sweeps.cluster import Node, check_listening, local_resources
+from sweeps.describe import donors_by_split
 from sweeps.devices import check_spots
 from sweeps.plan import SweepPlan
 from sweeps.resume import check_same_data
@@ -22,6 +23,7 @@ def make_ready(plan: SweepPlan, quiet: bool) -> SpotStore:
     check_ready(plan)
     stores = [prepare_data(config, quiet) for config in plan.data_variants()]
     check_spots(stores, plan.devices)
+    donors_by_split(next(plan.data_variants()))
     if plan.resumed:
         check_same_data(plan, stores[0])
     note = skipped_note(stores[0])

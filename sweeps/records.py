@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 if TYPE_CHECKING:
@@ -16,7 +16,8 @@ State = Literal["COMPLETE", "PRUNED", "FAIL", "RUNNING"]
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """One trial: its newest `metrics` by logged name, the `epochs` it finished, the `seconds` they took.
+    """One trial: its newest `metrics` by logged name, the `epochs` it finished, the `seconds` they took, and for one that
+    has read the test slides each slide's metrics, `test_slides`.
 
     RUNNING is also the state of a trial that an end of the sweep cut off: the next run takes it up again.
     """
@@ -31,6 +32,7 @@ class TrialRecord:
     seconds: float
     error: str | None
     seed: int | None
+    test_slides: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 def trial_name(family: str, number: int) -> str:
@@ -53,13 +55,24 @@ def read_records(storage: BaseStorage, families: Iterable[str]) -> list[TrialRec
     return records
 
 
+def recorded_names(storage: BaseStorage) -> set[str]:
+    """The names of all trials that the storage knows, of the search and of every confirmation."""
+    import optuna
+
+    names = set()
+    for study in optuna.get_all_study_summaries(storage, include_best_trial=False):
+        trials = optuna.load_study(study_name=study.study_name, storage=storage).get_trials(deepcopy=False)
+        names |= {trial.user_attrs["name"] for trial in trials if "name" in trial.user_attrs}
+    return names
+
+
 def record_of(family: str, trial: FrozenTrial) -> TrialRecord:
     """One trial of a family's study as a record."""
     attrs = trial.user_attrs
     return TrialRecord(
         family=family,
         number=trial.number,
-        name=trial_name(family, trial.number),
+        name=attrs.get("name", trial_name(family, trial.number)),
         state=cast(State, trial.state.name),
         params=dict(trial.params),
         metrics=dict(attrs.get("metrics", {})),
@@ -67,6 +80,7 @@ def record_of(family: str, trial: FrozenTrial) -> TrialRecord:
         seconds=float(attrs.get("seconds", 0.0)),
         error=attrs.get("reason"),
         seed=attrs.get("seed"),
+        test_slides=dict(attrs.get("test_slides", {})),
     )
 
 

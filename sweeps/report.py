@@ -18,7 +18,8 @@ from stclip.remote import is_address
 from sweeps.mirror import Mirror
 from sweeps.results import ResultsFolder
 from sweeps.summary import lift
-from sweeps.table import RECALLS, chance_of
+from sweeps.table import RECALLS, baseline_title, chance_of
+from sweeps.verdict import p_text, signed
 from sweeps.warnings_found import find_warnings
 from sweeps.words import duration, number, printable, value_text
 
@@ -41,12 +42,13 @@ def report_text(sweep: Tree, rows: Sequence[Mapping[str, str]], summary: Tree, f
     name = sweep.get("name") or folder.path.name
     status = f"{summary['status']} after {duration(summary['seconds'] or 0)}"
     chosen = f"winners chosen by {summary['metric']} ({summary['mode']})"
-    warnings = find_warnings(sweep, rows, summary)
-    interruptions = _interruptions(summary)
+    warnings = summary["warnings"] if "warnings" in summary else find_warnings(sweep, rows, summary)
+    interruptions, comparisons = _interruptions(summary), _comparisons(summary)
     sections = [
         f"# Sweep {md(name)}\n\n{md(status)}; {md(chosen)}.",
         f"## Verdict\n\n{md(summary['verdict'])}",
         f"## Families\n\n{_families(summary)}",
+        *([f"## Comparisons on the test slides\n\n{comparisons}"] if comparisons else []),
         f"## Best parameters\n\n{_parameters(summary)}",
         f"## Warnings\n\n{_bullets(md(text) for text in warnings) or 'None.'}",
         f"## Failures\n\n{_failures(rows) or 'No trial failed.'}",
@@ -63,17 +65,22 @@ def md(value: Any) -> str:
 
 
 def _families(summary: Tree) -> str:
-    scores = [f"{split} {name}" for split in ("val", "test") for name in (*RECALLS, "lift R@10")]
+    scores = [
+        "val R@10 (search)",
+        "val R@10 (confirmed)",
+        *(f"test {name} (95 %)" for name in RECALLS),
+        "lift R@10",
+    ]
     head = ["family", "complete", "pruned", "failed", "budget", *scores]
     rows = []
     for family, entry in summary["families"].items():
         trials = entry["trials"]
         counts = [str(trials[key]) for key in ("complete", "pruned", "failed", "budget")]
-        rows.append([md(family), *counts, *_scores(entry["best"] or {})])
+        rows.append([md(family), *counts, *_scores(entry["best"] or {}, entry)])
     for name, entry in summary["baselines"].items():
         if name != "chance":
-            rows.append([f"{md(name.upper())} baseline", "", "", "", "", *_scores(entry)])
-    rows.append(["chance", "", "", "", "", *_scores(chance_of(summary))])
+            rows.append([md(baseline_title(name)), "", "", "", "", *_scores(entry, entry)])
+    rows.append(["chance", "", "", "", "", *_scores(chance_of(summary), {})])
     reasons = [
         f"{md(family)} has no winner: {md(entry['reason'])}."
         for family, entry in summary["families"].items()
@@ -82,18 +89,64 @@ def _families(summary: Tree) -> str:
     note = (
         "R@K: the share of spots whose partner is among the first K of the whole slide, both directions, "
         "mean over slides. Chance: the same for a random ranking. Lift: R@K over chance. "
-        "One training seed per family."
+        f"{_how_sure(summary)}"
     )
     return "\n\n".join([_table(head, rows), *([_bullets(reasons)] if reasons else []), note])
 
 
-def _scores(entry: Tree) -> list[str]:
-    cells: list[str] = []
-    for split in ("val", "test"):
-        metrics = entry.get(split) or {}
-        ratio = lift(metrics, "R@10")
-        cells += [*(number(metrics.get(name)) for name in RECALLS), "-" if ratio is None else f"{ratio:.1f}x"]
-    return cells
+def _how_sure(summary: Tree) -> str:
+    """Where the test numbers and their intervals come from."""
+    about = summary.get("confirmation")
+    if about is None:
+        return "One training seed per family; intervals, where there are any, cover the slides only."
+    donors = f" of {about['clusters']} donors" if about["donors_known"] else ""
+    return (
+        f"Test: the mean over {about['seeds']} trainings of each family's best configuration with fresh seeds (the same for "
+        f"every family) and {about['slides']} slides{donors}; 95 % intervals by a bootstrap over both."
+    )
+
+
+def _scores(metrics: Tree, entry: Tree) -> list[str]:
+    """Of a family's `best`, or a baseline; `entry` has its intervals and what the confirmation found on val."""
+    val, test = metrics.get("val") or {}, metrics.get("test") or {}
+    confirmed = ((entry.get("confirm") or {}).get("val") or {}).get("R@10")
+    intervals = entry.get("test_intervals") or {}
+    ratio = lift(test, "R@10")
+    return [
+        number(val.get("R@10")),
+        number(confirmed),
+        *(f"{number(test.get(name))}{_brackets(intervals.get(name))}" for name in RECALLS),
+        "-" if ratio is None else f"{ratio:.1f}x",
+    ]
+
+
+def _brackets(found: Tree | None) -> str:
+    if found is None or found["low"] is None:
+        return ""
+    return f" ({found['low']:.3f} to {found['high']:.3f})"
+
+
+def _comparisons(summary: Tree) -> str:
+    """Every comparison by every recall."""
+    head = ["a", "b", "metric", "a - b (95 %)", "p", "p (Holm)", "could have shown", "seeds x slides"]
+    body = []
+    for one in summary.get("comparisons") or []:
+        for name, found in one["metrics"].items():
+            difference = f"{signed(found['difference'])}{_brackets(found)}"
+            ps = ["-" if found[key] is None else p_text(found[key]) for key in ("p", "p_holm")]
+            size = f"{one['seeds']} x {one['slides']}"
+            if one["clusters"] < one["slides"]:
+                size += f" ({one['clusters']} donors)"
+            body.append(
+                [md(one["a"]), md(one["b"]), name, difference, *ps, number(found["detectable"]), size]
+            )
+    if not body:
+        return ""
+    note = (
+        "Differences are paired by seed and slide. p: sign-flip permutation test; Holm's correction is over the pairs of "
+        "families, and by itself for each baseline. Could have shown: the smallest true difference found with 80 % power."
+    )
+    return f"{_table(head, body)}\n\n{note}"
 
 
 def _parameters(summary: Tree) -> str:
@@ -171,8 +224,11 @@ def _pairs(tree: Tree) -> str:
 def _files(folder: ResultsFolder, summary: Tree) -> str:
     about = {
         folder.sweep_yaml: "everything resolved: space, base experiment, budget, seed, versions, data",
-        folder.trials_csv: "a row per trial",
-        folder.summary_json: "the families table and the verdict, for programs",
+        folder.trials_csv: "a row per trial of the search",
+        folder.confirm_csv: "a row per trial of the confirmation",
+        folder.test_slides_csv: "what every model and baseline got on every test slide",
+        folder.retrieval_json: "one model's ranks on the test slides, and examples",
+        folder.summary_json: "the same as this report, for programs",
         folder.study_db: "one Optuna study a family (optuna-dashboard opens it)",
     }
     winners = [family for family, entry in summary["families"].items() if entry["best"]]

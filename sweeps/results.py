@@ -3,9 +3,12 @@
 sweep.yaml     everything resolved before the first trial (the keys are listed at `ResultsFolder.create`), sealed
 runs/          one small file for each run of the driver (see `sweeps.run_log`)
 driver.lock    held by the driver that works on the folder
-trials.csv     a row per trial
+trials.csv     a row per trial of the search
+confirm.csv    a row per trial of the confirmation (see `sweeps.confirm`)
+test_slides.csv  what every confirmed model and baseline got on every test slide (see `sweeps.slide_table`)
+retrieval.json   one model's ranks on the test slides, and examples with their tiles (see `sweeps.examples`)
 summary.json   the families' winners, the baselines and the verdict (see `sweeps.summary`)
-report.md      written from the three files above (see `sweeps.report`)
+report.md      written from the files above (see `sweeps.report`)
 study.db       one Optuna study a family
 best/<family>/ the winner's config.yaml and checkpoint
 ray/0001/      Ray's own files of the first run, with the trials' newest checkpoints
@@ -51,6 +54,18 @@ class ResultsFolder:
     @property
     def trials_csv(self) -> Path:
         return self.path / "trials.csv"
+
+    @property
+    def confirm_csv(self) -> Path:
+        return self.path / "confirm.csv"
+
+    @property
+    def test_slides_csv(self) -> Path:
+        return self.path / "test_slides.csv"
+
+    @property
+    def retrieval_json(self) -> Path:
+        return self.path / "retrieval.json"
 
     @property
     def summary_json(self) -> Path:
@@ -153,17 +168,23 @@ class ResultsFolder:
         """Replace sweep.yaml (see `create`)."""
         write_atomic(self.sweep_yaml, sealed_text(plain(sweep)))
 
-    def write_trials_csv(self, records: Sequence[TrialRecord], parameters: Sequence[str] = ()) -> None:
-        """Replace trials.csv: a row per trial, in the order of family and number.
+    def write_trials_csv(
+        self, records: Sequence[TrialRecord], parameters: Sequence[str] = (), table: str = "trials.csv"
+    ) -> None:
+        """Replace trials.csv, or another table like it: a row per trial, in the order of family and number.
 
         Columns: family, trial, name, state, `config_<parameter>`, every metric by its logged name, epochs,
         seconds, seed, error. `parameters` are dotted keys to give a column even before a trial has them.
         """
-        write_atomic(self.trials_csv, _csv_text(records, parameters))
+        write_atomic(self.path / table, _csv_text(records, parameters))
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Replace summary.json (made by `sweeps.summary.build_summary`)."""
         write_atomic(self.summary_json, json.dumps(plain(summary), indent=2, allow_nan=False) + "\n")
+
+    def write_retrieval(self, found: Mapping[str, Any]) -> None:
+        """Replace retrieval.json (made by `sweeps.examples.retrieval_of`); empty where the test slides were not read."""
+        write_atomic(self.retrieval_json, json.dumps(plain(found), allow_nan=False) + "\n")
 
     def write_report(self, text: str) -> None:
         """Replace report.md."""

@@ -17,8 +17,7 @@ from sweeps.cluster import cluster_address
 from sweeps.describe import describe_budget
 from sweeps.mirror import Mirror
 from sweeps.own_folder import own_folder
-from sweeps.plan import SweepPlan, located, resolve_space, tidy_place
-from sweeps.records import TrialRecord
+from sweeps.plan import CONFIRM_SEEDS, SweepPlan, located, resolve_space, tidy_place
 from sweeps.results import ResultsFolder
 from sweeps.space import SearchSpace, with_budget
 from sweeps.sweep_file import read_sealed
@@ -78,6 +77,7 @@ def plan_to_resume(options: argparse.Namespace) -> SweepPlan:
         place=place,
         folder=own_folder(sweep.tree["name"]) if is_address(place) else Path(place),
         seed=sweep.tree["seed"],
+        confirm_seeds=_given_or(options.confirm_seeds, _confirm_seeds(sweep)),
         time_budget=options.time_budget,  # of one run, so not carried over
         cpus_per_trial=chosen("cpus_per_trial", "cpus_per_trial"),
         gpus_per_trial=chosen("gpus_per_trial", "gpus_per_trial"),
@@ -87,6 +87,15 @@ def plan_to_resume(options: argparse.Namespace) -> SweepPlan:
         address=cluster_address(options.address),
         resumed=True,
     )
+
+
+def _given_or(given: int | None, there: int) -> int:
+    return there if given is None else given
+
+
+def _confirm_seeds(sweep: Sweep) -> int:
+    """Of a sweep that began before there were confirmations: as many as a new one has."""
+    return int(sweep.tree["budget"].get("confirm_seeds", CONFIRM_SEEDS))
 
 
 def check_same_data(plan: SweepPlan, store: SpotStore) -> None:
@@ -101,12 +110,11 @@ def check_same_data(plan: SweepPlan, store: SpotStore) -> None:
         )
 
 
-def check_record(folder: ResultsFolder, records: list[TrialRecord]) -> None:
-    """Raise InputError when the studies lack a trial that other files of the folder know.
+def check_record(folder: ResultsFolder, recorded: set[str]) -> None:
+    """Raise InputError when the studies lack a trial that other files of the folder know; `recorded`: those they have.
 
     A study.db that was lost or cut short would otherwise start the sweep anew in the old folder.
     """
-    recorded = {record.name for record in records}
     missing = sorted(_known_trials(folder) - recorded)
     if missing:
         raise InputError(
@@ -123,9 +131,9 @@ def _known_trials(folder: ResultsFolder) -> set[str]:
 
 
 def widen(plan: SweepPlan) -> None:
-    """Write a larger budget into sweep.yaml, where the trials per family have grown."""
+    """Write a larger budget into sweep.yaml, where the trials per family or the confirmation's seeds have grown."""
     sweep = Sweep.read(plan.results)
-    if plan.space.trials != sweep.space.trials:
+    if (plan.space.trials, plan.confirm_seeds) != (sweep.space.trials, _confirm_seeds(sweep)):
         space = {**sweep.tree["space"], "trials": plan.space.trials}
         budget = {**describe_budget(plan), "time_budget_seconds": sweep.tree["budget"]["time_budget_seconds"]}
         plan.results.write_sweep_yaml({**sweep.tree, "space": space, "budget": budget})
@@ -140,6 +148,8 @@ def _differences(options: argparse.Namespace, sweep: Sweep, place: str) -> Itera
             yield f"{flag} {given}, there {there}"
     if options.trials is not None and options.trials < sweep.space.trials:
         yield f"--trials {options.trials}, there {sweep.space.trials} (it may grow, not shrink)"
+    if options.confirm_seeds is not None and options.confirm_seeds < _confirm_seeds(sweep):
+        yield f"--confirm-seeds {options.confirm_seeds}, there {_confirm_seeds(sweep)} (it may grow, not shrink)"
     home = place.rpartition("/")[0]
     if options.results is not None and tidy_place(options.results) != home:
         yield f"--results {options.results}, there {home}"

@@ -6,6 +6,7 @@ same storage it goes on where the studies stand.
 
 from __future__ import annotations
 
+import json
 import math
 from collections import deque
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from sweeps.driver_only import DriverOnly
+from sweeps.parameter import Scalar
 from sweeps.records import State, TrialRecord, record_of, trial_name
 from sweeps.space import SearchSpace
 from sweeps.startup import startup_points
@@ -58,11 +60,11 @@ class FamilySearch(DriverOnly, Searcher):
         super().__init__()
         self._space = space
         self._seed = seed
-        self._studies = {family: open_study(space, family, storage, seed) for family in space.families}
-        self._startup = {
-            name: startup_points(family.parameters, family.first, space.trials, seed, name)
-            for name, family in space.families.items()
+        self._studies = {
+            family: open_study(space, family, self._study_name(family), storage, seed)
+            for family in space.families
         }
+        self._startup = {family: self._first_points(family) for family in space.families}
         self._live: dict[str, _Live] = {}
         self._interrupted: deque[tuple[str, optuna.Trial]] = deque()
         self._records: dict[tuple[str, int], TrialRecord] = {}
@@ -71,6 +73,31 @@ class FamilySearch(DriverOnly, Searcher):
             for trial in study.get_trials(deepcopy=False):
                 if trial.state != TrialState.WAITING:
                     self._records[family, trial.number] = record_of(family, trial)
+
+    # -- what another stage of a sweep does otherwise (see `sweeps.confirm`)
+
+    reads_test = False
+
+    def _study_name(self, family: str) -> str:
+        return family
+
+    def _first_points(self, family: str) -> list[dict[str, Scalar]]:
+        chosen = self._space.families[family]
+        return startup_points(chosen.parameters, chosen.first, self._space.trials, self._seed, family)
+
+    def _trial_name(self, family: str, number: int) -> str:
+        return trial_name(family, number)
+
+    def _training_seed(self, number: int) -> int:
+        return training_seed(self._seed, number)
+
+    def _lacks(self, record: TrialRecord) -> str | None:
+        """What a trial that has ended without an error still lacks to be COMPLETE; None for nothing."""
+        if self._space.metric not in record.metrics or record.epochs < self._space.epochs:
+            return f"ended after {record.epochs} of {self._space.epochs} epochs without an error"
+        return None
+
+    # -- what the driver asks
 
     def snapshot(self) -> list[TrialRecord]:
         """Every started trial as of now, without touching the storage; safe from another thread."""
@@ -107,13 +134,15 @@ class FamilySearch(DriverOnly, Searcher):
         if record.error is not None:
             return TrialState.FAIL, None
         values = trial.storage.get_trial(trial._trial_id).intermediate_values
-        if self._space.epochs in values:
+        if self._space.epochs in values and self._lacks(record) is None:
             return TrialState.COMPLETE, values[self._space.epochs]
-        return (TrialState.PRUNED, None) if trial.should_prune() else None
+        if self._space.epochs not in values and trial.should_prune():
+            return TrialState.PRUNED, None
+        return None
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """The next trial: `family`, `number`, `name`, `params` (dotted key -> value), `seed`, and
-        the `epochs` that are written down already.
+        the `epochs` that are written down already, and whether it reads the `test` slides when it is trained.
 
         `Searcher.FINISHED` (a text) when every family's budget is used up.
         """
@@ -135,6 +164,7 @@ class FamilySearch(DriverOnly, Searcher):
             "params": dict(record.params),
             "seed": record.seed,
             "epochs": record.epochs,
+            "test": self.reads_test,
         }
 
     def report(self, trial_id: str, epoch: int, metrics: Mapping[str, float], seconds: float = 0.0) -> bool:
@@ -166,6 +196,14 @@ class FamilySearch(DriverOnly, Searcher):
         self._end(trial_id, TrialState.PRUNED, None)
         return True
 
+    def tested(self, trial_id: str, found: str) -> None:
+        """Write down what a trial found on the test slides (see `sweeps.trial.tested_text`)."""
+        live = self._live.get(trial_id)
+        if live is not None:
+            content = json.loads(found)
+            metrics = self._records[live.family, live.trial.number].metrics | content["metrics"]
+            self._record(live.family, live.trial, metrics=metrics, slides=content["slides"])
+
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Nothing: `FamilyEarlyStopping` has reported the result already (Tune tells its scheduler first)."""
 
@@ -189,10 +227,8 @@ class FamilySearch(DriverOnly, Searcher):
             )
         elif result is None:
             self.interrupt(trial_id)  # taken back before it ran
-        elif value is None or record.epochs < self._space.epochs:
-            self.fail(
-                trial_id, f"ended after {record.epochs} of {self._space.epochs} epochs without an error"
-            )
+        elif lacking := self._lacks(record):
+            self.fail(trial_id, lacking)
         else:
             self._end(trial_id, TrialState.COMPLETE, value)
 
@@ -228,7 +264,7 @@ class FamilySearch(DriverOnly, Searcher):
         if not waiting and number < len(self._startup[family]):
             study.enqueue_trial(self._startup[family][number])
         study.sampler = sampler(self._seed, family, number)
-        return self._named(study.ask(self._space.distributions(family)))
+        return self._named(family, study.ask(self._space.distributions(family)))
 
     def _reopen(self, family: str, number: int) -> optuna.Trial:
         """The same trial once more; parameters that a kill left open are drawn as they would have been."""
@@ -238,12 +274,12 @@ class FamilySearch(DriverOnly, Searcher):
         trial = optuna.Trial(study, frozen._trial_id)
         for key, distribution in self._space.distributions(family).items():
             trial._suggest(key, distribution)
-        return self._named(trial)
+        return self._named(family, trial)
 
-    def _named(self, trial: optuna.Trial) -> optuna.Trial:
+    def _named(self, family: str, trial: optuna.Trial) -> optuna.Trial:
         if "seed" not in trial.user_attrs:
-            trial.set_user_attr("name", trial_name(trial.study.study_name, trial.number))
-            trial.set_user_attr("seed", training_seed(self._seed, trial.number))
+            trial.set_user_attr("name", self._trial_name(family, trial.number))
+            trial.set_user_attr("seed", self._training_seed(trial.number))
         return trial
 
     def _end(self, trial_id: str, state: TrialState, value: float | None) -> None:
@@ -261,9 +297,10 @@ class FamilySearch(DriverOnly, Searcher):
         seconds: float | None = None,
         epochs: int | None = None,
         error: str | None = None,
+        slides: dict[str, dict[str, float]] | None = None,
     ) -> TrialRecord:
         """Write what is given to the study and to the snapshot."""
-        given = {"metrics": metrics, "seconds": seconds, "reason": error}
+        given = {"metrics": metrics, "seconds": seconds, "reason": error, "test_slides": slides}
         for key, value in given.items():
             if value is not None:
                 trial.set_user_attr(key, value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from sweeps.plan import SweepPlan
 from sweeps.records import TrialRecord, best_record
@@ -35,8 +36,13 @@ def on_change(records_now: Callable[[], list[TrialRecord]], tell: Callable[[], N
     return perhaps
 
 
-def snapshots(plan: SweepPlan, records_now: Callable[[], list[TrialRecord]]) -> Callable[[], Snapshot]:
-    """A function that says where the sweep stands; each call reports the trials that ended since the one before."""
+def snapshots(
+    plan: SweepPlan, records_now: Callable[[], list[TrialRecord]], means: bool = False
+) -> Callable[[], Snapshot]:
+    """A function that says where the sweep stands; each call reports the trials that ended since the one before.
+
+    `means`: its trials are repeats of one configuration, so their mean is shown in place of the best.
+    """
     space = plan.space
     ended: set[str] = {r.name for r in records_now() if r.state != "RUNNING"}
 
@@ -44,15 +50,17 @@ def snapshots(plan: SweepPlan, records_now: Callable[[], list[TrialRecord]]) -> 
         records = records_now()
         news = [r for r in records if r.state != "RUNNING" and r.name not in ended]
         ended.update(r.name for r in news)
-        families = {family: _status(plan, family, records) for family in space.families}
+        families = {family: _status(plan, family, records, means) for family in space.families}
         return Snapshot(families, news)
 
     return snapshot
 
 
-def _status(plan: SweepPlan, family: str, records: list[TrialRecord]) -> FamilyStatus:
+def _status(plan: SweepPlan, family: str, records: list[TrialRecord], means: bool) -> FamilyStatus:
     states = [r.state for r in records if r.family == family]
     best = best_record(records, family, plan.space.metric, plan.space.mode)
+    if best is not None and means:
+        best = _mean([r for r in records if r.family == family and r.state == "COMPLETE"])
     return FamilyStatus(
         budget=plan.space.trials,
         complete=states.count("COMPLETE"),
@@ -61,3 +69,11 @@ def _status(plan: SweepPlan, family: str, records: list[TrialRecord]) -> FamilyS
         running=states.count("RUNNING"),
         best=best,
     )
+
+
+def _mean(records: list[TrialRecord]) -> TrialRecord:
+    """The mean of repeats, under the name `mean of 3 seeds`."""
+    names = set.intersection(*(set(r.metrics) for r in records))
+    metrics = {name: sum(r.metrics[name] for r in records) / len(records) for name in names}
+    word = "seed" if len(records) == 1 else "seeds"
+    return replace(records[0], name=f"mean of {len(records)} {word}", metrics=metrics)

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
+OUT_OF_TIME = "the time budget is used up"
+
 
 class StopSwitch:
     """`reason` is None until the sweep is to stop; then all running trials are cut off (see `sweeps.tuning`)."""
@@ -19,13 +21,26 @@ class StopSwitch:
         self.reason: str | None = None
         self.broken = False  # a fault, not a person or the clock, asked for the stop
         self.on_stop = on_stop
+        # Seconds of the time budget that are kept for what comes after this phase.
+        self.reserve: Callable[[], float] = lambda: 0.0
         self._deadline = None if time_budget is None else time.monotonic() + time_budget
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether it was the clock that stopped the sweep."""
+        return self.reason == OUT_OF_TIME
 
     def stop_all(self) -> bool:
         """True once the sweep is to stop."""
-        if self.reason is None and self._deadline is not None and time.monotonic() >= self._deadline:
-            self.stop("the time budget is used up")
+        late = self._deadline is not None and time.monotonic() >= self._deadline - self.reserve()
+        if self.reason is None and late:
+            self.stop(OUT_OF_TIME)
         return self.reason is not None
+
+    def go_on(self) -> None:
+        """After the clock has ended one phase: begin the next, which has what was kept for it."""
+        self.reason = None
+        self.reserve = lambda: 0.0
 
     def stop(self, reason: str) -> None:
         """Ask for a clean stop; the first reason counts."""

@@ -17,13 +17,13 @@ from sweeps.seeding import derived_seed
 from sweeps.space import SearchSpace
 
 
-def open_study(space: SearchSpace, family: str, storage: BaseStorage, seed: int) -> optuna.Study:
-    """The family's study in the storage, made when it is not there. Its sampler is set anew for every trial.
+def open_study(space: SearchSpace, family: str, name: str, storage: BaseStorage, seed: int) -> optuna.Study:
+    """The family's study of this name in the storage, made when it is not there. Its sampler is set anew for every trial.
 
     Raises ConfigError when it belongs to a sweep with another metric, mode, space, number of epochs or seed.
     """
     study = optuna.create_study(
-        study_name=family,
+        study_name=name,
         storage=storage,
         sampler=RandomSampler(seed=seed),  # never asked; see `sampler`
         pruner=halving_pruner(space.early_stopping),
@@ -44,7 +44,7 @@ def open_study(space: SearchSpace, family: str, storage: BaseStorage, seed: int)
     elif held != json.loads(json.dumps(identity)):
         key = next(key for key in identity if held.get(key) != identity[key])
         raise ConfigError(
-            f"the study of family '{family}' was started with {key} {held.get(key)}, "
+            f"the study '{name}' of family '{family}' was started with {key} {held.get(key)}, "
             f"got {identity[key]}; keep space, epochs and seed of the sweep, or use another --name"
         )
     return study

@@ -1,85 +1,112 @@
-"""What a sweep found, as one mapping: winners, baselines, and a verdict that claims no more than they show.
+"""What a sweep found, as one mapping: winners, their confirmation, baselines, comparisons, and a verdict in words.
 
-    {status, metric, mode, seconds, verdict, versions,
+    {status, metric, mode, seconds, verdict, versions, warnings, stopped_because, interruptions,
+     confirmation: {seeds, slides, clusters, donors_known, seconds} | null,
      families: {<family>: {trials: {budget, complete, pruned, failed, running}, reason,
                            best: {trial, name, params, epochs, seconds, seed,
-                                  val: {R@1: ...}, test: {R@1: ...}} | null}},
-     baselines: {<name>: {val: {R@1: ...}, test: {...}}}}
+                                  val: {R@1: ...}, test: {R@1: ...}} | null,
+                           confirm: {trials, seeds, failed: [{name, reason}], val: {R@1: ...}, val_sd: {R@1: ...}} | null,
+                           test_intervals: {R@1: {value, low, high}, ...},
+                           best_of_n: {n: [...], value: [...], low: [...], high: [...]} | null}},
+     baselines: {<name>: {val: {R@1: ...}, test: {...}, params, test_intervals}},
+     comparisons: [{a, b, kind, seeds, slides, clusters,
+                    metrics: {R@1: {difference, low, high, p, p_holm, detectable}, ...}}]}
 
-Metrics in it are named without their split (`R@10`, `chance_R@10`), which is the key above them.
+Metrics in it are named without their split (`R@10`, `chance_R@10`), which is the key above them. `best.val` is the search
+winner's; `best.test` is the mean over the confirmation's seeds, or with none the winner's own.
 """
 
 from __future__ import annotations
 
 import math
+import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
+from sweeps.best_of_n import best_curve
+from sweeps.comparison import compare_all, intervals_of
 from sweeps.records import TrialRecord, best_record
+from sweeps.slide_table import METRICS, SlideRow, clusters_of
+from sweeps.verdict import verdict
 
 Metrics = Mapping[str, float]
 STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
 
 
-def build_summary(
-    records: Sequence[TrialRecord],
-    budgets: Mapping[str, int],
-    metric: str,
-    mode: Literal["max", "min"],
-    tests: Mapping[str, Metrics],
-    baselines: Mapping[str, Mapping[str, Metrics]],
-    status: str,
-    seconds: float,
-    versions: Mapping[str, str],
-) -> dict[str, Any]:
-    """The content of summary.json.
+@dataclass(frozen=True)
+class BaselineFound:
+    """A baseline's metrics, with or without the split in their names; `params`: what was chosen on val."""
+
+    val: Metrics
+    test: Metrics
+    params: Metrics
+
+
+@dataclass(frozen=True)
+class Found:
+    """All that a summary is made of."""
+
+    records: Sequence[TrialRecord]  # every trial of the search
+    budgets: Mapping[str, int]  # family -> trials planned; its order is the order of the families everywhere
+    metric: str  # the logged name the winners are chosen by, such as `val/R@10`
+    mode: Literal["max", "min"]
+    confirm_seeds: int  # of each family; 0: no confirmation was wanted
+    confirmed: Sequence[TrialRecord]  # the confirmation's trials
+    rows: Sequence[SlideRow]  # test_slides.csv
+    baselines: Mapping[str, BaselineFound]
+    seed: int  # of the sweep; the bootstrap's too
+
+
+def build_summary(found: Found, status: str, seconds: float, versions: Mapping[str, str]) -> dict[str, Any]:
+    """The content of summary.json, without what only the driver knows (warnings, interruptions).
 
     Args:
-        records: every trial of the sweep.
-        budgets: family -> trials planned; its order is the order of the families everywhere.
-        metric: the logged name the winners are chosen by, such as `val/R@10`.
-        mode: `max` or `min`.
-        tests: family -> its winner's metrics on the test slides, logged names; untested ones are left out.
-        baselines: name -> `val` and `test` -> metrics, with or without the split in their names.
-        status: `complete` or `interrupted`.
+        found: what the trials found.
+        status: `complete`, `interrupted` or `stopped`.
         seconds: wall time of the sweep.
         versions: see `sweeps.versions`.
     """
-    families = {
-        family: _family(records, family, budget, metric, mode, tests.get(family, {}))
-        for family, budget in budgets.items()
-    }
     summary = {
         "status": status,
-        "metric": metric,
-        "mode": mode,
+        "metric": found.metric,
+        "mode": found.mode,
         "seconds": round(seconds, 1),
         "verdict": "",
-        "families": families,
-        "baselines": {
-            name: {split: _of_split(both.get(split, {}), split) for split in ("val", "test")}
-            for name, both in baselines.items()
-        },
+        "confirmation": _confirmation(found),
+        "families": {family: _family(found, family) for family in found.budgets},
+        "baselines": {name: _baseline(found, name) for name in found.baselines},
+        "comparisons": compare_all(found.rows, list(found.budgets), list(found.baselines), found.seed),
         "versions": dict(versions),
     }
     return {**summary, "verdict": verdict(summary)}
 
 
-def _family(
-    records: Sequence[TrialRecord],
-    family: str,
-    budget: int,
-    metric: str,
-    mode: Literal["max", "min"],
-    test: Metrics,
-) -> dict[str, Any]:
-    own = [r for r in records if r.family == family]
+def _confirmation(found: Found) -> dict[str, Any] | None:
+    if not found.confirmed:
+        return None
+    slides = list(dict.fromkeys(row.slide for row in found.rows if row.kind == "family"))
+    clusters = clusters_of(found.rows, slides)
+    return {
+        "seeds": found.confirm_seeds,
+        "slides": len(slides),
+        "clusters": len(set(clusters.tolist())),
+        "donors_known": any(row.donor for row in found.rows),
+        "seconds": round(sum(record.seconds for record in found.confirmed), 1),
+    }
+
+
+def _family(found: Found, family: str) -> dict[str, Any]:
+    own = [r for r in found.records if r.family == family]
+    budget = found.budgets[family]
     counts = Counter(STATES[r.state] for r in own)
     trials = {"budget": budget, **{state: counts[state] for state in STATES.values()}}
-    winner = best_record(own, family, metric, mode)
+    winner = best_record(own, family, found.metric, found.mode)
     if winner is None:
-        return {"trials": trials, "best": None, "reason": why_no_winner(own, budget)}
+        return {"trials": trials, "best": None, "reason": why_no_winner(own, budget), "confirm": None,
+                "test_intervals": {}, "best_of_n": None}  # fmt: skip
+    again = [r for r in found.confirmed if r.family == family]
     best = {
         "trial": winner.number,
         "name": winner.name,
@@ -88,9 +115,63 @@ def _family(
         "seconds": round(winner.seconds, 3),
         "seed": winner.seed,
         "val": _of_split(winner.metrics, "val"),
-        "test": _of_split(test, "test"),
+        "test": _test_means(found, family, again),
     }
-    return {"trials": trials, "best": best, "reason": None}
+    return {
+        "trials": trials,
+        "best": best,
+        "reason": None,
+        "confirm": _confirm(again) if again else None,
+        "test_intervals": intervals_of(found.rows, "family", family, found.seed),
+        "best_of_n": _best_of_n(own, found),
+    }
+
+
+def _test_means(found: Found, family: str, again: Sequence[TrialRecord]) -> dict[str, float]:
+    """The mean over the confirmation's seeds; of an unconfirmed winner what stands in the table."""
+    tested = [_of_split(r.metrics, "test") for r in again if r.state == "COMPLETE"]
+    if tested:
+        return {name: statistics.fmean(t[name] for t in tested) for name in tested[0]}
+    own = [row for row in found.rows if (row.kind, row.who) == ("family", family)]
+    means = {name: statistics.fmean(row.metrics[name] for row in own) for name in METRICS if own}
+    ratios = {f"lift_{name}": r for name in ("R@1", "R@5", "R@10") if (r := lift(means, name)) is not None}
+    return means | ratios
+
+
+def _confirm(again: Sequence[TrialRecord]) -> dict[str, Any]:
+    done = [r for r in again if r.state == "COMPLETE"]
+    vals = [_of_split(r.metrics, "val") for r in done]
+    names = [name for name in (vals[0] if vals else {}) if all(name in val for val in vals)]
+    return {
+        "trials": [r.name for r in again],
+        "seeds": len(done),
+        "failed": [{"name": r.name, "reason": last_line(r.error or "")} for r in again if r.state == "FAIL"],
+        "val": {name: statistics.fmean(val[name] for val in vals) for name in names},
+        "val_sd": {name: statistics.stdev(val[name] for val in vals) for name in names if len(vals) > 1},
+    }
+
+
+def _best_of_n(own: Sequence[TrialRecord], found: Found) -> dict[str, Any] | None:
+    """The expected best value against the number of trials. A pruned trial counts with the value it was pruned at, a
+    failed one as the worst: it took its place in the budget and gave nothing."""
+    ended = [r for r in own if r.state != "RUNNING"]
+    values = [r.metrics[found.metric] for r in ended if r.state != "FAIL" and found.metric in r.metrics]
+    if not values:
+        return None
+    worst = min(values) if found.mode == "max" else max(values)
+    values += [worst] * (len(ended) - len(values))
+    curve = best_curve(values, found.mode, found.seed)
+    return {"n": list(range(1, len(values) + 1)), "value": curve.value, "low": curve.low, "high": curve.high}
+
+
+def _baseline(found: Found, name: str) -> dict[str, Any]:
+    baseline = found.baselines[name]
+    return {
+        "val": _of_split(baseline.val, "val"),
+        "test": _of_split(baseline.test, "test"),
+        "params": dict(baseline.params),
+        "test_intervals": intervals_of(found.rows, "baseline", name, found.seed),
+    }
 
 
 def _of_split(metrics: Metrics, split: str) -> dict[str, float]:
@@ -129,45 +210,3 @@ def lift(metrics: Metrics, name: str) -> float | None:
     value, chance = metrics.get(name), metrics.get(f"chance_{name}")
     known = value is not None and chance is not None and math.isfinite(value) and chance > 0
     return value / chance if known else None  # type: ignore[operator]
-
-
-def verdict(summary: Mapping[str, Any], name: str = "R@10") -> str:
-    """What the test slides say, in plain sentences, from a summary's families and baselines.
-
-    Each family has one training seed here, so no difference between two trained models is claimed.
-    """
-    tested = {f: d["best"]["test"] for f, d in summary["families"].items() if d["best"]}
-    tested = {f: test for f, test in tested.items() if _known(test.get(name))}
-    if not tested:
-        return "No verdict: no family has a winner that was read on the test slides."
-    cca = summary["baselines"].get("cca", {}).get("test", {})
-    parts = [_with_chance(family, test, name) for family, test in tested.items()]
-    parts += [_with_chance("the CCA baseline", cca, name)] if _known(cca.get(name)) else []
-    sentences = [
-        f"Test {name}: {'; '.join(parts)}.",
-        "No claim of a difference: one training seed per family.",
-    ]
-    missing = [f for f in summary["families"] if f not in tested]
-    if missing:
-        sentences.append(f"Without a test result: {', '.join(missing)}.")
-    return " ".join([*sentences, _against_cca(tested, cca, name)])
-
-
-def _known(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
-
-
-def _with_chance(who: str, metrics: Metrics, name: str) -> str:
-    ratio = lift(metrics, name)
-    if ratio is None:
-        return f"{who} {metrics[name]:.3f} (chance unknown)"
-    return f"{who} {metrics[name]:.3f} (chance {metrics[f'chance_{name}']:.3f}, lift {ratio:.1f}x)"
-
-
-def _against_cca(tested: Mapping[str, Metrics], cca: Metrics, name: str) -> str:
-    if not _known(cca.get(name)):
-        return "The CCA baseline was not run, so nothing is said about whether the training pays."
-    above = [family for family, test in tested.items() if test[name] > cca[name]]
-    if not above:
-        return "No family beats the CCA baseline, a closed form that takes about a second."
-    return f"Above the CCA baseline: {', '.join(above)} (one seed each, so not yet a proven lead)."

@@ -39,17 +39,17 @@ def _numbers(summary: Mapping[str, Any]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("family", overflow="fold")
     table.add_column("trials\nc/p/f", justify="right", no_wrap=True, min_width=6)
-    for split in ("val", "test"):
-        for name in (*RECALLS, "lift"):
-            # A number is never shortened: "0.1…" would read as 0.1.
-            table.add_column(f"{split}\n{name}", justify="right", no_wrap=True, min_width=5)
+    # A number is never shortened: "0.1…" would read as 0.1.
+    table.add_column("val\nR@10", justify="right", no_wrap=True, min_width=5)
+    for name in (*RECALLS, "95 %", "lift"):
+        table.add_column(f"test\n{name}", justify="right", no_wrap=True, min_width=5)
     for family, entry in summary["families"].items():
-        table.add_row(Text(printable(family)), _counts(entry["trials"]), *_cells(entry["best"] or {}))
+        table.add_row(Text(printable(family)), _counts(entry["trials"]), *_cells(entry["best"] or {}, entry))
     table.add_section()
     for name, entry in summary["baselines"].items():
         if name != "chance":
-            table.add_row(Text(f"{printable(name.upper())} baseline"), "", *_cells(entry))
-    table.add_row("chance", "", *_cells(chance_of(summary)), style="dim")
+            table.add_row(Text(printable(baseline_title(name))), "", *_cells(entry, entry))
+    table.add_row("chance", "", *_cells(chance_of(summary), {}), style="dim")
     return table
 
 
@@ -57,14 +57,28 @@ def _counts(trials: Mapping[str, int]) -> str:
     return f"{trials['complete']}/{trials['pruned']}/{trials['failed']}"
 
 
-def _cells(entry: Mapping[str, Any]) -> list[str]:
-    cells: list[str] = []
-    for split in ("val", "test"):
-        metrics = entry.get(split) or {}
-        ratio = lift(metrics, "R@10")
-        cells += [number(metrics.get(name)) for name in RECALLS]
-        cells.append("-" if ratio is None else f"{ratio:.1f}x")
-    return cells
+def baseline_title(name: str) -> str:
+    """What a baseline is called in a table."""
+    return {"cca": "CCA baseline", "untrained": "untrained"}.get(name, name)
+
+
+def _cells(metrics: Mapping[str, Any], entry: Mapping[str, Any]) -> list[str]:
+    """Of a family's `best`, or a baseline; `entry` has its intervals."""
+    val, test = metrics.get("val") or {}, metrics.get("test") or {}
+    ratio = lift(test, "R@10")
+    return [
+        number(val.get("R@10")),
+        *(number(test.get(name)) for name in RECALLS),
+        interval_text((entry.get("test_intervals") or {}).get("R@10")),
+        "-" if ratio is None else f"{ratio:.1f}x",
+    ]
+
+
+def interval_text(found: Mapping[str, Any] | None) -> str:
+    """`.576-.668`: an interval in as little room as it takes; `-` for none."""
+    if found is None or found["low"] is None:
+        return "-"
+    return "-".join(f"{value:.3f}".removeprefix("0") for value in (found["low"], found["high"]))
 
 
 def chance_of(summary: Mapping[str, Any]) -> dict[str, dict[str, float]]:

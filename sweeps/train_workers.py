@@ -39,7 +39,15 @@ from stclip.remote import is_address
 from stclip.train import CHECKPOINT, fit
 from sweeps.cluster import TrialResources
 from sweeps.storage import ray_storage, remove_storage, subfolders
-from sweeps.trial import EPOCH, ProcessLostError, Training, TrialFailedError, report_to_tune, reporter
+from sweeps.trial import (
+    EPOCH,
+    ProcessLostError,
+    Training,
+    TrialFailedError,
+    report_to_tune,
+    reporter,
+    tested_text,
+)
 from sweeps.trial_folder import trial_folder
 from sweeps.trial_log import epoch_line
 
@@ -71,6 +79,7 @@ class TrialLine:
     def __init__(self) -> None:
         self._reports: asyncio.Queue[Report] = asyncio.Queue()
         self._answers: asyncio.Queue[bool] = asyncio.Queue()
+        self._tested = ""
 
     async def report(self, report: Report) -> bool:
         """Hand over a report and wait: does the trial go on?"""
@@ -84,6 +93,14 @@ class TrialLine:
     async def answer(self, go_on: bool) -> None:
         """Let the workers go on, or end them after this epoch."""
         await self._answers.put(go_on)
+
+    async def keep(self, tested: str) -> None:
+        """Hand over what was found on the test slides."""
+        self._tested = tested
+
+    async def tested(self) -> str:
+        """What was found on the test slides; "" when they were not read."""
+        return self._tested
 
 
 def train_on_workers(resources: TrialResources) -> Training:
@@ -99,8 +116,13 @@ def waiting_actor() -> PlacementGroupFactory:
 
 
 def _train(
-    resources: TrialResources, config: Experiment, folder: str, start: Path | None, log: logging.Logger
-) -> None:
+    resources: TrialResources,
+    config: Experiment,
+    folder: str,
+    start: Path | None,
+    log: logging.Logger,
+    test: bool,
+) -> str:
     """Raises TrialFailedError for what a worker raised, ProcessLostError when a worker's process died."""
     import ray
     from ray.train.v2.api.exceptions import TrainingFailedError
@@ -115,11 +137,12 @@ def _train(
     config = config.model_copy(update={"trainer": on_device})
     content = None if start is None else ray.put(start.read_bytes())  # the workers may be on other nodes
     training = _in_thread(
-        _trainer(partial(_train_on_worker, config, folder, content, line), resources, own).fit
+        _trainer(partial(_train_on_worker, config, folder, content, line, test), resources, own).fit
     )
     try:
         _pass_on(line, training, log)
         training.result()
+        return str(ray.get(line.tested.remote()))
     except SystemExit:  # how Tune ends a trial, within `tune.report`
         ray.get(line.answer.remote(False))
         with suppress(Exception):  # whatever it is, nobody asks for it any more
@@ -234,7 +257,7 @@ def explain(error: Exception, resources: TrialResources) -> TrialFailedError | P
     return ProcessLostError(f"Ray Train could not run the trial: {' '.join(str(error).split())}"[:1000])
 
 
-def _train_on_worker(config: Experiment, folder: str, start: Any, line: Any) -> None:
+def _train_on_worker(config: Experiment, folder: str, start: Any, line: Any, test: bool) -> None:
     """In each worker: train its share. Ray Train has made the process group. `start`: a reference to a checkpoint's bytes."""
     import ray
     from ray.train.lightning import RayDDPStrategy, RayLightningEnvironment
@@ -244,7 +267,7 @@ def _train_on_worker(config: Experiment, folder: str, start: Any, line: Any) -> 
             _worker_folder(folder) as (here, send),
             _as_folder(None if start is None else ray.get(start)) as first,
         ):
-            fit(
+            result = fit(
                 config,
                 here,
                 callbacks=[reporter(partial(_report, line, send))],
@@ -252,7 +275,10 @@ def _train_on_worker(config: Experiment, folder: str, start: Any, line: Any) -> 
                 save=False,
                 strategy=RayDDPStrategy(),
                 plugins=[RayLightningEnvironment()],
+                test=test,
             )
+            if test and _rank() == 0:
+                ray.get(line.keep.remote(tested_text(result)))
     except Exception as error:
         if _is_lost_peer(error):
             raise ProcessLostError(str(error)) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import tempfile
@@ -16,7 +17,7 @@ from typing import Any
 from stclip.config import Experiment
 from stclip.configio import validate
 from stclip.evaluate import read_checkpoint
-from stclip.train import CHECKPOINT, fit
+from stclip.train import CHECKPOINT, FitResult, fit
 from sweeps.checkpoints import newest_checkpoint
 from sweeps.failures import is_no_space
 from sweeps.trial_folder import trial_folder, write_to
@@ -25,6 +26,9 @@ from sweeps.trial_log import epoch_logger, log_start, ray_log_folder, trial_log
 FAILURE = "failure"  # key of a last report that says why a trial failed
 NO_SPACE = "no_space"  # key beside it: the disk is full, which is no fault of the trial's
 EPOCH = "epoch"
+TESTED = (
+    "tested"  # key of the last report of a trial that reads the test slides: what it found there, as JSON
+)
 # Between the checkpoints of one trial; the last epoch always gets one. A worker that dies loses this much at most, and
 # epochs of a fraction of a second do not spend a twentieth of it on saving.
 CHECKPOINT_SECONDS = 10.0
@@ -46,6 +50,7 @@ class TrialRequest:
     folder: str  # or address; gets config.yaml, the loggers' files, and error.txt if it fails
     checkpoints: str  # the `ray/` of the results, where earlier runs of the sweep left this trial's
     known_epochs: int  # that earlier runs of the sweep have written down
+    test: bool  # whether it reads the test slides when it is trained
 
     def config(self) -> Experiment:
         """The typed configuration."""
@@ -75,11 +80,12 @@ class ProcessLostError(Exception):
     """A process that took part in the training is gone; started again, the trial goes on from its last checkpoint."""
 
 
-# Trains a configuration, with its folder, from a checkpoint if there is one; reports each epoch to Tune and logs it.
-Training = Callable[[Experiment, str, Path | None, logging.Logger], None]
+# Trains a configuration, with its folder, from a checkpoint if there is one; reports each epoch to Tune and logs it. The
+# flag asks for a look at the test slides at the end; what is found there (see `tested_text`) is returned, else "".
+Training = Callable[[Experiment, str, Path | None, logging.Logger, bool], str]
 
 
-def train_here(config: Experiment, folder: str, start: Path | None, log: logging.Logger) -> None:
+def train_here(config: Experiment, folder: str, start: Path | None, log: logging.Logger, test: bool) -> str:
     """The training of a trial on one device, in this process."""
     with trial_folder(folder, log.warning) as (here, send):
 
@@ -88,7 +94,18 @@ def train_here(config: Experiment, folder: str, start: Path | None, log: logging
                 send()
             return report_to_tune(metrics, checkpoint)
 
-        fit(config, here, callbacks=[epoch_logger(log), reporter(report)], resume_from=start, save=False)
+        callbacks = [epoch_logger(log), reporter(report)]
+        result = fit(config, here, callbacks=callbacks, resume_from=start, save=False, test=test)
+    return tested_text(result) if test else ""
+
+
+def tested_text(result: FitResult) -> str:
+    """What a run found on the test slides: `{"metrics": {"test/R@10": ...}, "slides": {slide: {"R@10": ...}}}`.
+
+    As text, since Tune would take a mapping apart by the slashes in its keys.
+    """
+    metrics = {name: value for name, value in result.metrics.items() if name.startswith("test/")}
+    return json.dumps({"metrics": metrics, "slides": result.test_slides})
 
 
 def make_trainable(
@@ -104,6 +121,8 @@ def make_trainable(
 
 def run_trial(request: TrialRequest, params: Mapping[str, Any], train: Training) -> None:
     """Train and report `val/…` and `train/…` after every epoch; save a checkpoint now and then, and at the end.
+
+    One that is asked to reads the test slides when it is trained, and reports that last.
 
     An exception ends the trial, not its process: the last report carries the reason and the traceback goes to
     error.txt in the trial's folder. A restarted trial goes on from its newest checkpoint, of this run of the sweep or of
@@ -128,8 +147,10 @@ def run_trial(request: TrialRequest, params: Mapping[str, Any], train: Training)
                 else newest_checkpoint(request.checkpoints, config, Path(copies))
             )
             done = 0 if start is None or folder else _report_again(start, request.known_epochs)
-            if done < config.trainer.max_epochs:
-                train(config, request.folder, start, log)
+            if done < config.trainer.max_epochs or request.test:
+                tested = train(config, request.folder, start, log, request.test)
+                if request.test:
+                    tune.report({EPOCH: config.trainer.max_epochs, TESTED: tested})
     except ProcessLostError:
         raise
     except Exception as error:

@@ -15,7 +15,6 @@ from sweeps.early_stopping import FamilyEarlyStopping
 from sweeps.hanging import HangWatch
 from sweeps.lost_workers import lost_workers_are_failures
 from sweeps.plan import SweepPlan
-from sweeps.records import trial_name
 from sweeps.search import FamilySearch
 from sweeps.stopping import StopSwitch
 from sweeps.storage import ray_storage
@@ -105,4 +104,4 @@ class StepCallback(DriverOnly, tune.Callback):
 
 
 def _readable_name(trial: Trial) -> str:
-    return trial_name(trial.config["family"], trial.config["number"])
+    return str(trial.config["name"])

@@ -69,6 +69,7 @@ class LiveView:
         metric: the logged name shown as a trial's value; its chance level is `<split>/chance_<name>`.
         time_budget: seconds after which the sweep stops by itself, or None.
         quiet: show nothing.
+        heading: what is going on, where it is not the search; "" for the search.
         console: where to write; None for standard output.
         now: a clock in seconds.
         date: what stands before each plain line, as in the other logs of a job.
@@ -83,6 +84,7 @@ class LiveView:
         metric: str = "val/R@10",
         time_budget: float | None = None,
         quiet: bool = False,
+        heading: str = "",
         console: Console | None = None,
         now: Callable[[], float] = time.monotonic,
         date: Callable[[], datetime] = datetime.now,
@@ -93,6 +95,7 @@ class LiveView:
         self._metric = metric
         self._time_budget = time_budget
         self._quiet = quiet
+        self._heading = heading
         self._console = console or Console()
         self._now = now
         self._date = date
@@ -114,7 +117,9 @@ class LiveView:
         if self._live is not None:
             self._live.start()
         else:
-            for what, where in self._places(keys=has_keyboard()):
+            if self._heading:
+                self._line(self._heading)
+            for what, where in self._places(keys=has_keyboard()) if not self._heading else []:
                 self._line(f"{what}: {where}")
         self._thread.start()
         return self
@@ -189,6 +194,8 @@ class LiveView:
         parts.append(settings(record.params) or "no parameters")
         if best is None:
             parts.append("no best yet")
+        elif self._heading:
+            parts.append(f"{printable(best.name)}: {number(best.metrics.get(self._metric))}")
         else:
             parts.append(f"best so far {number(best.metrics.get(self._metric))} by {printable(best.name)}")
         return "; ".join(parts)
@@ -212,10 +219,12 @@ class LiveView:
 
     def picture(self, snap: Snapshot) -> RenderableType:
         """A snapshot as a picture for the terminal, readable in 80 columns."""
-        parts: list[RenderableType] = [self._families(snap), Text("")]
+        heading = [Text(self._heading, style="bold")] if self._heading else []
+        parts: list[RenderableType] = [*heading, self._families(snap), Text("")]
         for name, status in snap.families.items():
             if status.best is not None:
-                line = Text(f"best {printable(name)}: ", style="bold")
+                which = name if self._heading else f"best {name}"
+                line = Text(f"{printable(which)}: ", style="bold")
                 line.append(
                     f"{printable(status.best.name)}, {settings(status.best.params)}", style="not bold"
                 )

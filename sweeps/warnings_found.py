@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,8 +25,18 @@ def find_warnings(sweep: Tree, rows: Sequence[Row], summary: Tree) -> list[str]:
         sweep: sweep.yaml. rows: trials.csv. summary: summary.json. Keys that are missing are not judged.
     """
     families = (sweep.get("space") or {}).get("families") or {}
-    found = [_few_neighbours(rows, families), *_few_trials(summary), *_edges(summary, families)]
-    return [text for text in (*found, _small_gallery(sweep, summary), _skipped_spots(sweep)) if text]
+    found = [
+        _few_neighbours(rows, families),
+        *_unequal_effort(summary),
+        *_few_trials(summary),
+        *_edges(summary, families),
+        *_within_noise(rows, summary),
+        *_lost_seeds(summary),
+        _shared_donors(sweep),
+        _small_gallery(sweep, summary),
+        _skipped_spots(sweep),
+    ]
+    return [text for text in found if text]
 
 
 def _few_neighbours(rows: Sequence[Row], families: Tree) -> str | None:
@@ -43,6 +54,73 @@ def _few_neighbours(rows: Sequence[Row], families: Tree) -> str | None:
         f"Neighbour coverage was below {MIN_COVERAGE} in {len(low)} of {len(covered)} trials "
         f"with SpatialLoss (lowest {min(coverage for _, coverage in low):.4f}, first {low[0][0]}): "
         "the neighbour term had nothing to act on; try data.batching: neighborhood."
+    )
+
+
+def _unequal_effort(summary: Tree) -> list[str]:
+    """Families that were not given the same number of trials: one that tried more had more luck to choose from."""
+    ended = {
+        family: sum(entry["trials"][state] for state in ("complete", "pruned", "failed"))
+        for family, entry in summary["families"].items()
+    }
+    if len(set(ended.values())) < 2:
+        return []
+    counts = ", ".join(f"{family} {count}" for family, count in ended.items())
+    return [f"The families did not have the same number of trials ({counts}); go on with --resume."]
+
+
+def _within_noise(rows: Sequence[Row], summary: Tree) -> list[str]:
+    """Families whose trials differ no more than one configuration does from seed to seed: nothing was tuned.
+
+    By an F test at 5 % of the variance among complete trials against that among the confirmation's seeds.
+    """
+    from scipy.stats import f as f_distribution
+
+    name = str(summary["metric"]).removeprefix("val/")
+    found = []
+    for family, entry in summary["families"].items():
+        confirm = entry.get("confirm") or {}
+        noise, seeds = (confirm.get("val_sd") or {}).get(name), confirm.get("seeds", 0)
+        own = [r for r in rows if r["family"] == family and r["state"] == "COMPLETE"]
+        values = [value for r in own if (value := _float(r.get(str(summary["metric"])))) is not None]
+        if not noise or len(values) < MIN_TRIALS:
+            continue
+        spread = statistics.stdev(values)
+        limit = float(f_distribution.ppf(0.95, len(values) - 1, seeds - 1))
+        if (spread / noise) ** 2 <= limit:
+            found.append(
+                f"All {len(values)} complete trials of {family} are within noise of each other: {summary['metric']} differs by "
+                f"{spread:.3f} (standard deviation) among them and by {noise:.3f} from seed to seed of one configuration, so "
+                "which of them won is chance."
+            )
+    return found
+
+
+def _lost_seeds(summary: Tree) -> list[str]:
+    """Confirmations that have fewer seeds than was asked for."""
+    planned = (summary.get("confirmation") or {}).get("seeds")
+    found = []
+    for family, entry in summary["families"].items():
+        confirm = entry.get("confirm")
+        if not planned or confirm is None or confirm["seeds"] >= planned:
+            continue
+        text = f"The confirmation of {family} has {confirm['seeds']} of {planned} seeds"
+        reasons = "; ".join(f"{one['name']}: {one['reason']}" for one in confirm["failed"])
+        found.append(f"{text} ({reasons})." if reasons else f"{text}; go on with --resume.")
+    return found
+
+
+def _shared_donors(sweep: Tree) -> str | None:
+    """Test slides whose donor also gave a training slide: the model has seen the patient."""
+    donors = (sweep.get("data") or {}).get("donors") or {}
+    trained = set((donors.get("train") or {}).values())
+    shared = [f"{slide} ({donor})" for slide, donor in (donors.get("test") or {}).items() if donor in trained]
+    if not shared:
+        return None
+    total = len(donors["test"])
+    return (
+        f"{len(shared)} of {total} test slides are of donors that also gave a training slide ({', '.join(shared[:5])}"
+        f"{', ...' if len(shared) > 5 else ''}): the numbers say little about new donors; split by donor."
     )
 
 

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from hashlib import blake2b, file_digest
 from pathlib import Path
 
+from stclip.data.donors import DONORS
 from stclip.data.shards import plain_name
 from stclip.data.splits import SPLITS, read_slides, split_file
 from stclip.errors import DataError
@@ -132,7 +133,7 @@ class _Copy:
                 f"data set {self.address}: nothing is there; check the address, and that the credentials are those of its "
                 "account"
             )
-        small = [*(split_file(Path(), split).name for split in SPLITS), "manifest.json"]
+        small = [*(split_file(Path(), split).name for split in SPLITS), "manifest.json", DONORS]
         wanted = {name: top[name] for name in small if name in top}
         self._fetch(wanted)
         slides = self._slides()

@@ -108,6 +108,7 @@ class ArrayStore:
     slide_index: np.ndarray
     rows: dict
     vocabulary: tuple
+    slides: tuple = tuple(f"S{k:02d}" for k in range(12))
 
     def spots(self, split):
         return self.rows[split]
@@ -129,9 +130,9 @@ def planted(signal, seed=0):
 def test_baseline_finds_what_is_there_and_nothing_else():
     strong = cca_baseline(*planted(signal=2.0))
     nothing = cca_baseline(*planted(signal=0.0))
-    assert strong["test"]["R@1"] > 15 * strong["test"]["chance_R@1"]
-    assert nothing["test"]["R@10"] < 1.4 * nothing["test"]["chance_R@10"]
-    assert strong["params"]["ridge"] in RIDGES and strong["params"]["dim"] in DIMS
+    assert strong.test["R@1"] > 15 * strong.test["chance_R@1"]
+    assert nothing.test["R@10"] < 1.4 * nothing.test["chance_R@10"]
+    assert strong.params["ridge"] in RIDGES and strong.params["dim"] in DIMS
 
 
 def test_settings_are_chosen_without_the_test_slides():
@@ -139,8 +140,16 @@ def test_settings_are_chosen_without_the_test_slides():
     before = cca_baseline(store, features)
     features[store.spots("test")] = np.random.default_rng(3).normal(size=(60, 25))
     after = cca_baseline(store, features)
-    assert after["params"] == before["params"] and after["val"] == before["val"]
-    assert after["test"] != before["test"]
+    assert after.params == before.params and after.val == before.val
+    assert after.test != before.test
+
+
+def test_the_test_slides_are_read_only_when_asked_for():
+    read, unread = cca_baseline(*planted(signal=2.0)), cca_baseline(*planted(signal=2.0), test=False)
+    assert (unread.val, unread.params, unread.test, unread.slides) == (read.val, read.params, {}, {})
+    assert list(read.slides) == ["S10", "S11"] and read.slides["S10"]["spots"] == 30
+    for name in ("R@1", "R@10", "chance_R@5"):
+        assert np.mean([slide[name] for slide in read.slides.values()]) == pytest.approx(read.test[name])
 
 
 def test_baseline_on_a_made_up_data_set(tmp_path: Path):
@@ -149,4 +158,4 @@ def test_baseline_on_a_made_up_data_set(tmp_path: Path):
     colours = np.asarray(store.tiles, np.float32).mean((1, 2))
     features = scale_features(colours, store.slide_index, store.spots("train"), "train")
     found = cca_baseline(store, features, ks=(1, 3))
-    assert {"R@1", "R@3", "chance_R@3"} <= found["test"].keys() and 0 <= found["val"]["R@3"] <= 1
+    assert {"R@1", "R@3", "chance_R@3"} <= found.test.keys() and 0 <= found.val["R@3"] <= 1

@@ -16,6 +16,7 @@ from stclip.evaluate import evaluate, read_checkpoint
 from stclip.inference import load_model
 from stclip.module import _warm_cosine
 from stclip.train import CHECKPOINT, fit, main, parse_arguments
+from tests.conftest import TINY_SLIDES
 
 
 def experiment(dataset, **sections):
@@ -145,8 +146,26 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_its_reason(tiny_dataset):
 def test_evaluate_repeats_the_runs_own_test_metrics(tiny_dataset, tmp_path):
     config = experiment(tiny_dataset)
     result = fit(config, tmp_path, test=True)
-    metrics = evaluate(config, tmp_path / CHECKPOINT, "test")
-    assert metrics == pytest.approx({k: v for k, v in result.metrics.items() if k.startswith("test/")})
+    found = evaluate(config, tmp_path / CHECKPOINT, "test")
+    assert found.metrics == pytest.approx({k: v for k, v in result.metrics.items() if k.startswith("test/")})
+    assert list(found.slides) == list(result.test_slides) == ["E1"]
+    assert found.slides["E1"] == pytest.approx(result.test_slides["E1"])
+    assert found.slides["E1"]["spots"] == TINY_SLIDES["E1"]
+    assert found.slides["E1"]["R@10"] == pytest.approx(found.metrics["test/R@10"])  # the one test slide
+    assert fit(config).test_slides == {}
+
+
+def test_evaluate_without_a_checkpoint_is_the_untrained_model_of_the_seed(tiny_dataset, tmp_path):
+    config = experiment(tiny_dataset)
+    untrained, other = (
+        evaluate(config, None, "val"),
+        evaluate(config.model_copy(update={"seed": 9}), None, "val"),
+    )
+    assert evaluate(config, None, "val") == untrained
+    assert untrained.metrics["val/R@10"] != other.metrics["val/R@10"]
+    trained = fit(config).metrics
+    assert untrained.metrics["val/chance_R@10"] == trained["val/chance_R@10"]
+    assert untrained.metrics["val/R@10"] < trained["val/R@10"]
 
 
 @pytest.mark.parametrize("tower", ["stain", "cnn"])

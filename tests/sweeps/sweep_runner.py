@@ -94,8 +94,10 @@ class Runner:
         return path
 
     def start(self, space, name, *arguments, environment=None):
-        """The running command; its output goes to <name>.out and <name>.err."""
+        """The running command, without confirmation unless asked; its output goes to <name>.out and <name>.err."""
         given = ["--space", str(space), "--results", str(self.results), "--name", name, *arguments]
+        if "--confirm-seeds" not in arguments:
+            given += ["--confirm-seeds", "0"]
         return self.launch(name, *given, environment=environment)
 
     def resume(self, folder, log, *arguments, environment=None):

@@ -191,6 +191,6 @@ def test_metrics_are_of_the_whole_validation_slide(sweep):
     assert float(row["val/chance_R@10"]) == pytest.approx(10 / spots)
     [saved] = (sweep.folder / "ray").glob("*/clip-0001/checkpoint_*/checkpoint.ckpt")
     config = validate(Experiment, read_yaml(sweep.folder / "trials" / "clip-0001" / "config.yaml"), "test")
-    found = evaluate(config, saved, "val")  # in this one process
+    found = evaluate(config, saved, "val").metrics  # in this one process
     for name in ("val/R@1", "val/R@10", "val/median_rank"):
         assert float(row[name]) == pytest.approx(found[name]), name

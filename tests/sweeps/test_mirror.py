@@ -13,7 +13,7 @@ from stclip.remote import Remote
 from sweeps import mirror as mirror_module
 from sweeps import report
 from sweeps.mirror import Mirror, copy_study
-from sweeps.summary import build_summary
+from tests.sweeps.made_up import summary
 from tests.sweeps.mirrors import add_trial, begun, there, trials_in
 
 
@@ -114,7 +114,7 @@ def test_messages_speak_of_the_address(driver, address):
 
 def test_the_report_is_rebuilt_at_the_address(driver, address, capsys):
     mirror, folder, _ = begun(driver)
-    folder.write_summary(build_summary([], {"clip": 2}, "val/R@10", "max", {}, {}, "complete", 1.0, {}))
+    folder.write_summary(summary([], {"clip": 2}))
     mirror.push()
     assert "report.md" not in there(address)
     assert report.main([f"{address}/"]) == 0

@@ -130,23 +130,36 @@ def test_one_data_variant_a_family_unless_the_image_tower_is_searched(plan_of):
     assert found == [("clip", "stain"), ("clip", "cnn"), ("spatial", "stain")]
 
 
+def suggestion(family, number, params, seed, test=False):
+    name = f"{family}-{number:04d}"
+    return {
+        "family": family,
+        "number": number,
+        "name": name,
+        "params": params,
+        "seed": seed,
+        "epochs": 0,
+        "test": test,
+    }
+
+
 def test_a_request_is_the_suggestion_as_a_whole_configuration(plan_of):
     plan = plan_of("--name", "n", "--cpus-per-trial", "2")
     params = {"loss.neighbor_alpha_scale": 0.3, "model.temperature": 0.05}
-    request = plan.request({"family": "spatial", "number": 7, "params": params, "seed": 1234})
+    request = plan.request(suggestion("spatial", 7, params, 1234))
     config = request.config()
     assert request.name == config.name == "spatial-0007"
     assert request.folder == str(plan.folder / "trials" / "spatial-0007")
     assert (config.seed, config.trainer.threads, config.trainer.max_epochs) == (1234, 2, 3)
     assert (config.loss.neighbor_alpha_scale, config.model.temperature) == (0.3, 0.05)
     assert json.loads(json.dumps(request.experiment)) == request.experiment  # it travels as plain data
-    other = plan.request({"family": "spatial", "number": 8, "params": params, "seed": 1234}).config()
+    other = plan.request(suggestion("spatial", 8, params, 1234, test=True)).config()
     assert other.model_dump(exclude={"name"}) == config.model_dump(exclude={"name"})
 
 
 def test_a_fraction_of_a_processor_still_gets_a_thread(plan_of):
     plan = plan_of("--cpus-per-trial", "0.5")
-    request = plan.request({"family": "clip", "number": 0, "params": {"model.temperature": 0.1}, "seed": 0})
+    request = plan.request(suggestion("clip", 0, {"model.temperature": 0.1}, 0))
     assert request.config().trainer.threads == 1
 
 
@@ -160,13 +173,13 @@ def test_describe_sweep_is_plain_and_counts_the_data(plan_of, shared_tiny_datase
     assert yaml.safe_load(yaml.safe_dump(plain(sweep))) == plain(sweep)
     assert (sweep["name"], sweep["command"], sweep["seed"]) == ("n", "python sweeps/run.py --space tiny", 4)
     assert sweep["budget"] == {
-        "trials_per_family": 4, "epochs": 3, "time_budget_seconds": 90.0,
+        "trials_per_family": 4, "epochs": 3, "confirm_seeds": 5, "time_budget_seconds": 90.0,
         "cpus_per_trial": 1.0, "gpus_per_trial": None, "max_concurrent": None,
         "max_failures": 2, "trial_timeout_seconds": 7200.0,
     }  # fmt: skip
     assert sweep["data"] == {
         "dataset": str(shared_tiny_dataset), "fingerprint": store.path.name, "genes": 24, "tile_pixels": 16,
-        "skipped_spots": {},
+        "skipped_spots": {}, "donors": {},
         "train": {"slides": 4, "spots": 117, "smallest_gallery": 20},
         "val": {"slides": 1, "spots": 25, "smallest_gallery": 25},
         "test": {"slides": 1, "spots": 28, "smallest_gallery": 28},
@@ -217,7 +230,7 @@ def test_results_at_an_address(plan_of, results):
     plan = plan_of("--results", results, "--name", "n")
     assert (plan.place, plan.storage) == ("s3://bucket/results/n", "s3://bucket/results/n/ray")
     assert plan.folder.name == "n" and not plan.folder.parent.exists()
-    request = plan.request({"family": "clip", "number": 7, "params": plan.space.middle("clip"), "seed": 5})
+    request = plan.request(suggestion("clip", 7, plan.space.middle("clip"), 5))
     assert (request.folder, request.checkpoints) == ("s3://bucket/results/n/trials/clip-0007", plan.storage)
 
 

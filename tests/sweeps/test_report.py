@@ -13,10 +13,9 @@ from stclip.errors import InputError
 from sweeps import report
 from sweeps.report import main, md, write_report
 from sweeps.results import ResultsFolder
-from sweeps.summary import build_summary
 from sweeps.warnings_found import edge_of, find_warnings
 from tests.sweeps import made_up
-from tests.sweeps.made_up import levels
+from tests.sweeps.made_up import levels, slide_rows
 
 SPACE = {
     "name": "spatial",
@@ -54,24 +53,12 @@ def record(family="soft", number=0, state="COMPLETE", params=None, metrics=None,
     return made_up.record(family, number, state, params or {}, metrics, error)
 
 
-def folder_of(path, records, sweep=SWEEP, tests=None, baselines=None):
+def folder_of(path, records, sweep=SWEEP, rows=(), baselines=None, confirmed=(), seeds=0, budgets=None):
     folder = ResultsFolder(path)
     folder.create(sweep)
     folder.write_trials_csv(records)
-    budgets = {"soft": 5, "clip": 5}
-    folder.write_summary(
-        build_summary(
-            records,
-            budgets,
-            "val/R@10",
-            "max",
-            tests or {},
-            baselines or {},
-            "complete",
-            65.0,
-            {"torch": "2.13"},
-        )
-    )
+    budgets = budgets or {"soft": 5, "clip": 5}
+    folder.write_summary(made_up.summary(records, budgets, rows, baselines, confirmed, seeds))
     return folder
 
 
@@ -98,18 +85,42 @@ def section(text, title):
 
 
 def test_the_report_has_every_section_and_number(tmp_path):
-    tests = {"soft": levels("test", 0.36), "clip": levels("test", 0.34)}
-    baselines = {"cca": {"val": levels("val", 0.3), "test": levels("test", 0.4)}}
+    again = {"soft": [[0.35, 0.37], [0.36, 0.40]], "clip": [[0.33, 0.35], [0.34, 0.36]]}
+    rows = [row for family, values in again.items() for row in slide_rows(family, values)]
+    rows += slide_rows("cca", [[0.40, 0.42]], "baseline")
+    confirmed = [
+        one
+        for family, values in again.items()
+        for one in made_up.confirmed(family, values, val=0.29, val_step=0)
+    ]
+    baselines = {"cca": (levels("val", 0.3), levels("test", 0.41))}
     records = many(params={"model.temperature": 0.0712345})
-    text = report_of(tmp_path / "a", records, tests=tests, baselines=baselines)
+    folder = folder_of(tmp_path / "a", records, rows=rows, baselines=baselines, confirmed=confirmed, seeds=2)
+    text, summary = write_report(folder).read_text(), folder.read_summary()
     assert text.startswith("# Sweep a\n\ncomplete after 1 min 05 s; winners chosen by val/R@10 (max).\n")
-    assert "No family beats the CCA baseline" in section(text, "Verdict")
+    assert section(text, "Verdict").split("\n\n")[1].strip() == md(summary["verdict"])
     table = section(text, "Families")
-    assert "| soft | 4 | 0 | 0 | 5 | 0.075 | 0.150 | 0.300 | 3.0x | 0.090 | 0.180 | 0.360 | 3.6x |" in table
+
+    def cells(entry, r10):
+        found = [entry["test_intervals"][name] for name in ("R@1", "R@5", "R@10")]
+        values = [
+            f"{share:.3f} ({one['low']:.3f} to {one['high']:.3f})"
+            for share, one in zip(r10, found, strict=True)
+        ]
+        return " | ".join(values)
+
+    soft, cca = summary["families"]["soft"], summary["baselines"]["cca"]
+    assert f"| soft | 4 | 0 | 0 | 5 | 0.300 | 0.290 | {cells(soft, (0.0925, 0.185, 0.37))} | 3.7x |" in table
+    assert f"| CCA baseline |  |  |  |  | 0.300 | - | {cells(cca, (0.1025, 0.205, 0.41))} | 4.1x |" in table
+    assert "| chance |  |  |  |  | 0.100 | - | 0.010 | 0.050 | 0.100 | - |" in table
     assert (
-        "| CCA baseline |  |  |  |  | 0.075 | 0.150 | 0.300 | 3.0x | 0.100 | 0.200 | 0.400 | 4.0x |" in table
+        "the mean over 2 trainings of each family's best configuration" in table and "and 2 slides;" in table
     )
-    assert "| chance |  |  |  |  | 0.010 | 0.050 | 0.100 | - | 0.010 | 0.050 | 0.100 | - |" in table
+    pairs = section(text, "Comparisons on the test slides")
+    assert pairs.count("| soft | clip | R@") == 3 and pairs.count("| cca | R@") == 6
+    found = summary["comparisons"][0]["metrics"]["R@10"]
+    assert f"| soft | clip | R@10 | +0.025 ({found['low']:.3f} to {found['high']:.3f}) | " in pairs
+    assert "| 2 x 2 |" in pairs
     assert "- soft (soft-0000, 20 epochs in 11 s, seed 100): model.temperature = 0.07123" in text
     assert section(text, "Warnings").endswith("None.\n")
     assert "No trial failed." in section(text, "Failures")
@@ -123,7 +134,7 @@ def test_the_report_has_every_section_and_number(tmp_path):
         "Seed: 0",
     ):
         assert part in ran
-    assert "- trials.csv: a row per trial" in section(text, "Files")
+    assert "- trials.csv: a row per trial of the search" in section(text, "Files")
     assert "study.db" not in text  # not there, so not listed
 
 
@@ -162,7 +173,8 @@ def test_hostile_names_add_no_line_cell_link_or_tag(tmp_path, name):
     def text_with(value):
         sweep = {**SWEEP, "name": "a", "data": {"dataset": value, "skipped_spots": {value: 2}}}
         failed = record(number=9, state="FAIL", metrics={}, error=f"DataError: {value}")
-        return report_of(tmp_path / str(abs(hash(value))), [*many(), failed], sweep=sweep)
+        other = record("clip", 9, "PRUNED")
+        return report_of(tmp_path / str(abs(hash(value))), [*many(), failed, other], sweep=sweep)
 
     plain, hostile = text_with("plain"), text_with(name)
     bare = re.sub(r"\\.", "", hostile)  # what is escaped is text
@@ -225,7 +237,8 @@ def test_the_edge_is_two_percent_of_the_range(value, low, high, log, side):
 
 
 def test_a_winner_among_few_trials_is_warned_about(tmp_path):
-    records = [record(number=i) for i in range(4)] + [record("clip", 0), record("clip", 1, "PRUNED")]
+    records = [record(number=i) for i in range(4)] + [record("clip", 0)]
+    records += [record("clip", i, "PRUNED") for i in range(1, 4)]
     (text,) = warnings_of(tmp_path / "a", records)
     assert text == "The winner of clip was chosen among 1 complete trial (fewer than 4); raise --trials."
 
@@ -243,6 +256,50 @@ def test_a_small_gallery_is_warned_about(tmp_path):
     assert text.startswith("The smallest gallery has 12 spots (test), under 30")
 
 
+def test_unequal_numbers_of_trials_are_warned_about(tmp_path):
+    (text,) = warnings_of(tmp_path / "a", [*many(), record("clip", 4, "FAIL", error="x")])
+    assert (
+        text == "The families did not have the same number of trials (soft 4, clip 5); go on with --resume."
+    )
+
+
+def test_trials_within_noise_of_each_other_are_warned_about(tmp_path):
+    def with_spread(step):
+        vals = [levels("val", 0.3 + step * i) for i in range(6)]
+        return [record(f, i, metrics=val) for f in ("soft", "clip") for i, val in enumerate(vals)]
+
+    values = [[0.35], [0.36], [0.34]]
+    again = made_up.confirmed("soft", values, val_step=0.01)  # a standard deviation of 0.01 from seed to seed
+    options = {"rows": slide_rows("soft", values), "confirmed": again, "seeds": 3}
+    (text,) = warnings_of(tmp_path / "a", with_spread(0.002), **options)
+    assert text.startswith(
+        "All 6 complete trials of soft are within noise of each other: val/R@10 differs by 0.004"
+    )
+    assert "and by 0.010 from seed to seed" in text
+    assert warnings_of(tmp_path / "b", with_spread(0.1), **options) == []
+
+
+def test_a_confirmation_that_lost_seeds_is_warned_about(tmp_path):
+    values = [[0.35, 0.3], [0.36, 0.3], [0.34, 0.3]]
+    vals = [levels("val", 0.1 * i) for i in range(1, 6)]
+    records = [record(f, i, metrics=val) for f in ("soft", "clip") for i, val in enumerate(vals)]
+    again = made_up.confirmed("soft", values, val_step=0.001, failed=(1,))
+    (text,) = warnings_of(tmp_path / "a", records, rows=slide_rows("soft", values), confirmed=again, seeds=3)
+    assert text == "The confirmation of soft has 2 of 3 seeds (soft-0000-confirm-1: MemoryError: out)."
+    (text,) = warnings_of(
+        tmp_path / "b", records, rows=slide_rows("soft", values), confirmed=again[::2], seeds=3
+    )
+    assert text == "The confirmation of soft has 2 of 3 seeds; go on with --resume."
+
+
+def test_a_test_slide_whose_donor_was_trained_on_is_warned_about(tmp_path):
+    donors = {"train": {"A": "p1", "B": "p2"}, "val": {"C": "p1"}, "test": {"D": "p2", "E": "p3"}}
+    (text,) = warnings_of(tmp_path / "a", many(), sweep={**SWEEP, "data": {"donors": donors}})
+    assert text.startswith("1 of 2 test slides are of donors that also gave a training slide (D (p2)): ")
+    donors["test"]["D"] = "p4"
+    assert warnings_of(tmp_path / "b", many(), sweep={**SWEEP, "data": {"donors": donors}}) == []
+
+
 # -- the command line
 
 
@@ -254,7 +311,7 @@ def test_the_script_rebuilds_the_report_without_ray(tmp_path):
     code = (
         "import runpy, sys; sys.argv = sys.argv[1:]\n"
         "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
-        "finally: print({'ray', 'torch', 'optuna'} & set(sys.modules))"
+        "finally: print({'ray', 'torch'} & set(sys.modules))"
     )
     command = [sys.executable, "-c", code, report.__file__, str(folder.path)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)

@@ -180,7 +180,7 @@ def test_the_winners_test_metrics_are_those_of_its_checkpoint(whole):
         assert {f"test/{k}": v for k, v in entry["best"]["test"].items()} == pytest.approx(measured)
         again = evaluate(
             config, best / "checkpoint.ckpt", "val"
-        )  # the checkpoint is that of the reported epoch
+        ).metrics  # the checkpoint is that of the reported epoch
         assert {f"val/{k}": v for k, v in entry["best"]["val"].items()} == pytest.approx(again)
         assert read_checkpoint(best / "checkpoint.ckpt")["epoch"] == EPOCHS - 1
 

@@ -1,4 +1,4 @@
-"""summary.json and the verdict: winners, reasons, what is claimed and what is not."""
+"""summary.json: winners, their confirmation, reasons, baselines, best-of-n curves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ import pytest
 
 from sweeps.results import ResultsFolder, plain
 from sweeps.summary import lift
-from tests.sweeps.made_up import record, scores, summary
+from tests.sweeps.made_up import confirmed, levels, record, scores, slide_rows, summary
+
+AGAIN = [[0.30, 0.40], [0.32, 0.42], [0.34, 0.38]]
+
+
+def read_back(tmp_path, made):
+    ResultsFolder(tmp_path).write_summary(made)
+    return ResultsFolder(tmp_path).read_summary()
 
 
 def test_summary_names_each_familys_winner(tmp_path):
@@ -20,24 +27,78 @@ def test_summary_names_each_familys_winner(tmp_path):
         record(number=3, metrics={}, state="RUNNING"),
         record("clip", number=0, metrics=scores(0.25)),
     ]
-    tests = {"spatial": {**scores(0.28, split="test"), "val/R@10": 0.30}}
-    made = summary(records, {"spatial": 20, "clip": 10}, tests, {"cca": {"val": {"R@10": 0.1}, "test": {}}})
-    ResultsFolder(tmp_path).write_summary(made)
-    read = ResultsFolder(tmp_path).read_summary()
+    made = summary(records, {"spatial": 20, "clip": 10}, (), {"cca": ({"R@10": 0.1}, {})})
+    read = read_back(tmp_path, made)
     spatial = read["families"]["spatial"]
     assert spatial["trials"] == {"budget": 20, "complete": 2, "pruned": 1, "failed": 0, "running": 1}
     assert spatial["best"]["trial"] == 1 and spatial["best"]["params"] == {"loss.neighbor_alpha_scale": 2.0}
     assert spatial["best"]["val"] == {"R@10": 0.30, "chance_R@10": 0.05}
-    assert spatial["best"]["test"] == {"R@10": 0.28, "chance_R@10": 0.05}
-    assert read["families"]["clip"]["best"]["test"] == {}
-    assert read["baselines"] == {"cca": {"val": {"R@10": 0.1}, "test": {}}}
+    assert spatial["best"]["test"] == {} and spatial["confirm"] is None and spatial["test_intervals"] == {}
+    assert read["baselines"] == {
+        "cca": {"val": {"R@10": 0.1}, "test": {}, "params": {}, "test_intervals": {}}
+    }
+    assert read["comparisons"] == [] and read["confirmation"] is None
     assert (read["status"], read["metric"], read["mode"], read["seconds"]) == (
         "complete",
         "val/R@10",
         "max",
-        61.3,
+        65.3,
     )
     assert read["versions"] == {"torch": "2.13.0"} and read["verdict"]
+
+
+def test_summary_of_a_confirmation(tmp_path):
+    donors = ("p1", "p1")
+    rows = slide_rows("spatial", AGAIN, donors=donors) + slide_rows("clip", AGAIN[:2], donors=donors)
+    again = confirmed("spatial", AGAIN, val=0.28) + confirmed("clip", AGAIN, failed=(2,))
+    records = [record(metrics=levels("val", 0.3)), record("clip", metrics=levels("val", 0.3))]
+    read = read_back(tmp_path, summary(records, {"spatial": 1, "clip": 1}, rows, {}, again, seeds=3))
+    assert read["confirmation"] == {
+        "seeds": 3,
+        "slides": 2,
+        "clusters": 1,
+        "donors_known": True,
+        "seconds": 67.5,
+    }
+    spatial, clip = read["families"]["spatial"], read["families"]["clip"]
+    assert spatial["best"]["val"]["R@10"] == 0.3
+    assert spatial["best"]["test"]["R@10"] == pytest.approx(np.mean(AGAIN))
+    assert spatial["test_intervals"]["R@10"]["value"] == pytest.approx(np.mean(AGAIN))
+    assert spatial["test_intervals"]["R@1"]["value"] == pytest.approx(np.mean(AGAIN) / 4)
+    assert spatial["confirm"]["trials"] == [f"spatial-0000-confirm-{i}" for i in range(3)]
+    assert spatial["confirm"]["val"]["R@10"] == pytest.approx(0.28)
+    assert spatial["confirm"]["val_sd"]["R@10"] == pytest.approx(0.01)
+    assert (spatial["confirm"]["seeds"], spatial["confirm"]["failed"]) == (3, [])
+    assert clip["confirm"]["seeds"] == 2
+    assert clip["confirm"]["failed"] == [{"name": "clip-0000-confirm-2", "reason": "MemoryError: out"}]
+    (pair,) = read["comparisons"]
+    assert (pair["a"], pair["b"], pair["kind"]) == ("spatial", "clip", "families")
+    assert (pair["seeds"], pair["slides"], pair["clusters"]) == (2, 2, 1)  # the seeds that both have
+    assert pair["metrics"]["R@10"]["difference"] == pytest.approx(0)
+
+
+def test_a_winner_without_confirmation_has_what_its_own_model_got(tmp_path):
+    read = read_back(
+        tmp_path,
+        summary([record(metrics=levels("val", 0.3))], {"spatial": 1}, slide_rows("spatial", [[0.3, 0.5]])),
+    )
+    test = read["families"]["spatial"]["best"]["test"]
+    assert (test["R@10"], test["chance_R@10"], test["lift_R@10"]) == pytest.approx((0.4, 0.1, 4.0))
+    assert read["confirmation"] is None
+
+
+def test_best_of_n_counts_every_trial_of_the_budget():
+    records = [record(number=i, metrics=scores(value)) for i, value in enumerate((0.1, 0.3, 0.2))]
+    records += [record(number=3, metrics=scores(0.15), state="PRUNED")]
+    records += [record(number=4, metrics={}, state="FAIL", error="x")]  # counts as the worst
+    records += [record(number=5, metrics=scores(0.9), state="RUNNING")]
+    curve = summary(records, {"spatial": 6})["families"]["spatial"]["best_of_n"]
+    assert curve["n"] == [1, 2, 3, 4, 5]
+    assert curve["value"][0] == pytest.approx(np.mean([0.1, 0.3, 0.2, 0.15, 0.1]))
+    assert curve["value"][-1] == pytest.approx(0.3)
+    assert len(curve["low"]) == len(curve["high"]) == 5
+    failed = summary([record(state="FAIL", error="x")], {"spatial": 1})["families"]["spatial"]
+    assert failed["best_of_n"] is None
 
 
 def test_summary_json_is_strict_json(tmp_path):
@@ -91,35 +152,3 @@ def test_lift_is_known_only_above_a_chance_level():
         {"R@1": float("nan"), "chance_R@1": 0.1},
     ):
         assert lift(metrics, "R@1") is None
-
-
-# -- the verdict
-
-
-def verdict_of(spatial, clip, cca):
-    records = [record("spatial", metrics=scores(0.3)), record("clip", metrics=scores(0.3))]
-    tests = {f: scores(v, split="test") for f, v in (("spatial", spatial), ("clip", clip)) if v is not None}
-    baselines = {"cca": {"val": {}, "test": scores(cca, split="test")}} if cca is not None else {}
-    return summary(records, {"spatial": 1, "clip": 1}, tests, baselines)["verdict"]
-
-
-def test_the_verdict_gives_every_number_with_chance_and_claims_no_difference():
-    text = verdict_of(0.31, 0.30, 0.35)
-    assert "spatial 0.310 (chance 0.050, lift 6.2x)" in text
-    assert "clip 0.300 (chance 0.050, lift 6.0x)" in text
-    assert "the CCA baseline 0.350 (chance 0.050, lift 7.0x)" in text
-    assert "No claim of a difference: one training seed per family." in text
-    assert "No family beats the CCA baseline" in text
-
-
-def test_the_verdict_names_the_families_above_cca():
-    text = verdict_of(0.31, 0.30, 0.305)
-    assert "Above the CCA baseline: spatial (one seed each" in text
-    assert "No family beats" not in text
-    assert "No family beats the CCA baseline" in verdict_of(0.31, 0.30, 0.31)  # a tie is not a win
-
-
-def test_the_verdict_says_what_was_not_measured():
-    assert "CCA baseline was not run" in verdict_of(0.31, 0.30, None)
-    assert "Without a test result: clip." in verdict_of(0.31, None, 0.1)
-    assert verdict_of(None, None, 0.1).startswith("No verdict")

@@ -1,0 +1,90 @@
+"""Whose tissue each slide is, where the data set says so: slides of one donor are not independent of each other.
+
+donors.csv      columns `slide` and `donor` (further ones are ignored), a row a slide; or, where there is none,
+manifest.json   `donor`: {slide: donor}
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from stclip.data.splits import Splits
+from stclip.errors import DataError, shorten
+from stclip.paths import is_file
+
+DONORS = "donors.csv"
+
+
+def read_donors(dataset_dir: Path, splits: Splits) -> dict[str, str]:
+    """Slide -> donor, for every slide of the splits; empty when the data set does not say.
+
+    Raises DataError: a file that cannot be read, or that lacks a column or a slide, or names two donors of one slide.
+    """
+    slides = (*splits.train, *splits.val, *splits.test)
+    path = dataset_dir / DONORS
+    known = _from_csv(path) if is_file(path) else _from_manifest(dataset_dir / "manifest.json")
+    if not known:
+        return {}
+    missing = [slide for slide in slides if slide not in known]
+    if missing:
+        source = path if is_file(path) else dataset_dir / "manifest.json"
+        raise DataError(
+            f"{source}: names no donor for {len(missing)} of {len(slides)} slides (such as {missing[0]}); give every slide "
+            "one, or remove the donors"
+        )
+    return {slide: known[slide] for slide in slides}
+
+
+def donors_on_both_sides(donors: Mapping[str, str], splits: Splits) -> dict[str, list[str]]:
+    """Donor -> its test slides, for the donors of test slides that also gave a training slide."""
+    trained = {donors[slide] for slide in splits.train if slide in donors}
+    found: dict[str, list[str]] = {}
+    for slide in splits.test:
+        if donors.get(slide) in trained:
+            found.setdefault(donors[slide], []).append(slide)
+    return found
+
+
+def _from_csv(path: Path) -> dict[str, str]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns: Sequence[str] = reader.fieldnames or ()
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read as CSV ({error}); write the columns slide,donor") from None
+    for column in ("slide", "donor"):
+        if column not in columns:
+            got = shorten(", ".join(map(str, columns)), 100) or "nothing"
+            raise DataError(f"{path}: has no column '{column}', got {got}; write the columns slide,donor")
+    found: dict[str, str] = {}
+    for number, row in enumerate(rows, 2):
+        slide, donor = (row["slide"] or "").strip(), (row["donor"] or "").strip()
+        if not slide or not donor:
+            raise DataError(
+                f"{path}: line {number} lacks its slide or its donor; fill it in, or remove the line"
+            )
+        if found.setdefault(slide, donor) != donor:
+            raise DataError(
+                f"{path}: line {number} says that slide '{slide}' is of '{donor}', a line before of '{found[slide]}'; "
+                "leave one of them"
+            )
+    return found
+
+
+def _from_manifest(path: Path) -> dict[str, str]:
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}  # optional, and nothing else of it is needed to train
+    donors = tree.get("donor") if isinstance(tree, dict) else None
+    if donors is None:
+        return {}
+    if not isinstance(donors, dict) or not all(isinstance(d, str) and d for d in donors.values()):
+        raise DataError(
+            f"{path}: `donor` must map each slide to its donor's name, got {shorten(str(donors), 100)}"
+        )
+    return {str(slide): donor for slide, donor in donors.items()}

@@ -1,0 +1,90 @@
+"""Which families differ on the test slides, and which beat the baselines: the statistics of test_slides.csv.
+
+Families are compared on the replicates that both have (the same seeds) and all test slides. Holm's correction is over the
+pairs of families; what is compared with a baseline is a question of its own and is corrected by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from sweeps.seeding import derived_seed
+from sweeps.slide_table import Kind, SlideRow, SlideValues, clusters_of, slide_values
+from sweeps.stats import Comparison, compare, holm, interval
+
+RECALLS = ("R@1", "R@5", "R@10")
+
+
+def intervals_of(rows: Sequence[SlideRow], kind: Kind, who: str, seed: int) -> dict[str, Any]:
+    """`R@K` -> {value, low, high} of a family or baseline; empty without a row of it. `seed`: of the sweep."""
+    found = {}
+    for metric in RECALLS:
+        own = slide_values(rows, kind, who, metric)
+        if own.values.size:
+            estimate = interval(own.values, clusters_of(rows, own.slides), derived_seed(seed, "interval"))
+            found[metric] = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+    return found
+
+
+def compare_all(
+    rows: Sequence[SlideRow], families: Sequence[str], baselines: Sequence[str], seed: int
+) -> list[dict[str, Any]]:
+    """Every pair of families, then every family with every baseline, as summary.json holds them (`sweeps.summary`)."""
+    pairs: list[tuple[Kind, str, str]] = [("family", a, b) for a, b in combinations(families, 2)]
+    against: list[tuple[Kind, str, str]] = [("baseline", a, b) for b in baselines for a in families]
+    found = []
+    for group in (pairs, *([pair for pair in against if pair[2] == b] for b in baselines)):
+        entries = [entry for kind, a, b in group if (entry := _entry(rows, kind, a, b, seed)) is not None]
+        for metric in RECALLS:
+            corrected = holm([entry["metrics"][metric]["p"] for entry in entries])
+            for entry, p in zip(entries, corrected, strict=True):
+                entry["metrics"][metric]["p_holm"] = p
+        found += entries
+    return found
+
+
+def _entry(rows: Sequence[SlideRow], kind: Kind, a: str, b: str, seed: int) -> dict[str, Any] | None:
+    """One comparison; None when the two have no replicate or slide in common."""
+    metrics: dict[str, Any] = {}
+    one: Comparison | None = None
+    for metric in RECALLS:
+        first, second = slide_values(rows, "family", a, metric), slide_values(rows, kind, b, metric)
+        paired = _paired(first, second)
+        if paired is None:
+            return None
+        one = compare(*paired, clusters_of(rows, first.slides), derived_seed(seed, "compare"))
+        metrics[metric] = {
+            "difference": one.difference.value,
+            "low": one.difference.low,
+            "high": one.difference.high,
+            "p": one.p,
+            "detectable": one.detectable,
+        }
+    assert one is not None
+    return {
+        "a": a,
+        "b": b,
+        "kind": "families" if kind == "family" else "baseline",
+        "seeds": one.seeds,
+        "slides": one.slides,
+        "clusters": one.clusters,
+        "metrics": metrics,
+    }
+
+
+def _paired(first: SlideValues, second: SlideValues) -> tuple[np.ndarray, np.ndarray] | None:
+    """Both on the replicates they share. What has no seeds has one row, which stands against each of the other's."""
+    if not first.values.size or not second.values.size or first.slides != second.slides:
+        return None
+    if len(second.replicates) == 1 and len(first.replicates) > 1:
+        return first.values, second.values
+    common = [r for r in first.replicates if r in second.replicates]
+    if not common:
+        return None
+    rows_a = [first.replicates.index(r) for r in common]
+    rows_b = [second.replicates.index(r) for r in common]
+    return first.values[rows_a], second.values[rows_b]

@@ -1,0 +1,153 @@
+"""One phase of a sweep, the search or the confirmation: its trials run on Ray, watched, written down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from stclip.data.store import SpotStore
+from sweeps.cluster import ClusterInfo, TrialResources
+from sweeps.failures import is_no_space, repeated_reason
+from sweeps.mirror import Mirror
+from sweeps.plan import SweepPlan
+from sweeps.ray_messages import ray_messages
+from sweeps.records import TrialRecord
+from sweeps.results import ResultsFolder
+from sweeps.run_log import RunLog
+from sweeps.snapshots import on_change, snapshots, throttled
+from sweeps.stopping import StopSwitch
+from sweeps.view import LiveView
+
+if TYPE_CHECKING:
+    from sweeps.search import FamilySearch
+
+CSV_SECONDS = 2.0  # trials.csv is rewritten at most this often while the sweep runs
+METRICS_SECONDS = 1.0  # the same of what Prometheus reads; Ray itself exports every ten seconds
+NO_ROOM = "no space left to write results"
+
+
+@dataclass(frozen=True)
+class Sweeping:
+    """What every stage of one run of the driver works with."""
+
+    plan: SweepPlan
+    folder: ResultsFolder
+    store: SpotStore
+    runs: RunLog
+    console: Console
+    quiet: bool
+    mirror: Mirror | None  # of results at an address
+
+
+@dataclass(frozen=True)
+class RunningRay:
+    """The Ray that a run of the driver has, and what a trial gets of it."""
+
+    cluster: ClusterInfo
+    resources: TrialResources
+    run: int  # number of this run of the driver
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What differs between the search and the confirmation."""
+
+    plan: SweepPlan  # its space has the phase's families and number of trials
+    search: FamilySearch
+    table: str  # the file of its trials
+    heading: str  # what the view says it is; "" for the search
+    is_search: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the phases of a sweep ended."""
+
+    records: list[TrialRecord]  # of the search
+    confirmed: list[TrialRecord]  # of the confirmation; none where there was none
+    reason: str | None  # why it ended before its budget; None: it did not
+    broken: bool  # a fault was the reason
+
+    @property
+    def status(self) -> str:
+        """complete, interrupted (by a person or the clock) or stopped (by a fault)."""
+        return "complete" if self.reason is None else "stopped" if self.broken else "interrupted"
+
+
+def run_phase(
+    job: Sweeping, phase: Phase, ray_now: RunningRay, switch: StopSwitch, last: Callable[[], bool]
+) -> None:
+    """All trials of a phase; when it stops early the switch says why. Ray is shut down after the `last` one, and after a
+    fault."""
+    import ray
+
+    from sweeps.tuning import run_tuner
+
+    plan, search = phase.plan, phase.search
+    view = LiveView(
+        snapshots(plan, search.snapshot, means=not phase.is_search),
+        results=plan.place,
+        dashboard=ray_now.cluster.dashboard,
+        metric=plan.space.metric,
+        time_budget=plan.time_budget if phase.is_search else None,
+        quiet=job.quiet,
+        heading=phase.heading,
+    )
+    switch.on_stop = view.note
+
+    def say(line: str) -> None:
+        if switch.reason is None:  # processes that a stop cuts off die loudly
+            view.say(line)
+
+    parameters = [key for family in plan.space.families.values() for key in family.parameters]
+
+    def write_table() -> None:
+        job.folder.write_trials_csv(search.snapshot(), parameters, phase.table)
+
+    on_step = _on_step(job, phase, switch, write_table)
+    try:
+        with view, ray_messages(say):
+            ended = False
+            try:
+                run_tuner(plan, search, switch, ray_now.resources, plan.storage, ray_now.run, on_step)
+                ended = True
+            finally:
+                if not ended or last():
+                    ray.shutdown()
+    except Exception as error:
+        if not is_no_space(error):
+            raise
+        switch.break_off(NO_ROOM)
+    write_table()
+
+
+def _on_step(
+    job: Sweeping, phase: Phase, switch: StopSwitch, write_table: Callable[[], None]
+) -> Callable[[], None]:
+    """What is done after each step of Tune's loop, most of it now and then only."""
+    from sweeps.metrics import SweepMetrics
+
+    plan, search, space = phase.plan, phase.search, phase.plan.space
+    tell = job.mirror.soon if job.mirror else lambda: None
+    works = [
+        throttled(write_table, CSV_SECONDS),
+        throttled(on_change(search.snapshot, tell), METRICS_SECONDS),
+    ]
+    if phase.is_search:
+        spots = len(job.store.spots("train"))
+        metrics = SweepMetrics(
+            plan.name, tuple(space.families), spots, space.metric, space.mode, search.snapshot()
+        )
+        works.append(throttled(lambda: metrics.update(search.snapshot()), METRICS_SECONDS))
+
+    def on_step() -> None:
+        for work in works:
+            work()
+        reason = repeated_reason(search.ended())
+        if reason is not None:
+            switch.break_off(reason)
+
+    return on_step

@@ -1,0 +1,188 @@
+"""The verdict in words, made from the numbers of a summary and nothing else.
+
+A family is said to retrieve better only where the interval of the paired difference excludes 0 and Holm's p is below
+0.05. All else is "no difference shown", with what the sweep could have shown.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+LEVEL = 0.05
+Tree = Mapping[str, Any]
+
+
+def verdict(summary: Tree) -> str:
+    """Plain sentences about the test slides, by the recall that the winners were chosen by (else R@10)."""
+    name = recall_of(summary)
+    tested = [
+        f for f, entry in summary["families"].items() if _value(entry.get("test_intervals"), name) is not None
+    ]
+    if not tested:
+        return _unread(summary, name)
+    families = [c for c in summary["comparisons"] if c["kind"] == "families"]
+    sentences = [difference_sentence(c, name) for c in families]
+    if summary["confirmation"] is None:
+        sentences = ["No claim of a difference: one training seed per family (--confirm-seeds 0)."]
+    elif not sentences:
+        sentences = [_why_no_pair(summary, tested)]
+    sentences += [_levels(summary, tested, name), _against(summary, "cca", "the CCA baseline", name)]
+    sentences.append(_against_untrained(summary, name))
+    missing = [f for f in summary["families"] if f not in tested]
+    if missing:
+        sentences.append(f"Without a test result: {', '.join(missing)}.")
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def recall_of(summary: Tree) -> str:
+    """`R@10` of `val/R@10`: what the verdict speaks of."""
+    name = str(summary["metric"]).rpartition("/")[2]
+    return name if name in ("R@1", "R@5", "R@10") else "R@10"
+
+
+def is_shown(metric: Tree) -> bool:
+    """Whether a comparison's metric shows a difference: its interval excludes 0, and Holm's p is below 0.05."""
+    low, high, p = metric["low"], metric["high"], metric["p_holm"]
+    return None not in (low, high, p) and (low > 0 or high < 0) and p < LEVEL
+
+
+def difference_sentence(comparison: Tree, name: str) -> str:
+    """One pair of families: who retrieves better, or that no difference was shown and what could have been."""
+    found = comparison["metrics"][name]
+    a, b = comparison["a"], comparison["b"]
+    if is_shown(found):
+        first, second, sign = (a, b, 1) if found["difference"] > 0 else (b, a, -1)
+        return (
+            f"{first} retrieves better than {second} on the test slides: {_numbers(comparison, name, sign)}."
+        )
+    if found["low"] is None:
+        return (
+            f"No claim about {a} and {b}: with {_size(comparison)} there is nothing to take an interval from."
+        )
+    text = f"No difference shown between {a} and {b} on the test slides: {_numbers(comparison, name, 1)}"
+    if found["detectable"] is None:
+        return f"{text}."
+    return f"{text}; the sweep could have shown {found['detectable']:.3f} or more."
+
+
+def _numbers(comparison: Tree, name: str, sign: int) -> str:
+    found = comparison["metrics"][name]
+    low, high = sorted((sign * found["low"], sign * found["high"]))
+    p = "" if found["p_holm"] is None else f", p = {p_text(found['p_holm'])}"
+    return (
+        f"{name} {signed(sign * found['difference'])} [{signed(low, plus=False)}, {signed(high, plus=False)}]{p}, "
+        f"{_size(comparison)}"
+    )
+
+
+def signed(value: float, plus: bool = True) -> str:
+    """`+0.031`, with a hyphen for minus; three decimals."""
+    text = f"{value:+.3f}" if plus else f"{value:.3f}"
+    return text.replace("-0.000", "0.000").replace("+0.000", "0.000")
+
+
+def p_text(p: float) -> str:
+    """`0.004`; `0.0004` below a thousandth, so that it never reads as 0."""
+    return f"{p:.3f}" if p >= 0.001 else f"{p:.1g}"
+
+
+def _size(comparison: Tree) -> str:
+    def many(count: int, word: str) -> str:
+        return f"{count} {word}{'' if count == 1 else 's'}"
+
+    text = f"{many(comparison['seeds'], 'seed')} x {many(comparison['slides'], 'slide')}"
+    if comparison["clusters"] < comparison["slides"]:
+        text += f" of {many(comparison['clusters'], 'donor')}"
+    if comparison["clusters"] == 1:
+        unit = "slides" if comparison["slides"] == 1 else "donors"
+        text += f" (so the interval covers other seeds, not other {unit})"
+    return text
+
+
+def _levels(summary: Tree, tested: Sequence[str], name: str) -> str:
+    parts = [f"{f} {_estimate(summary['families'][f]['test_intervals'][name])}" for f in tested]
+    for baseline, words in (("cca", "the CCA baseline"), ("untrained", "an untrained model")):
+        found = (summary["baselines"].get(baseline) or {}).get("test_intervals") or {}
+        if name in found:
+            parts.append(f"{words} {found[name]['value']:.3f}")
+    chance = next((_value_of_chance(summary["families"][f], name) for f in tested), None)
+    if chance is not None:
+        parts.append(f"chance {chance:.3f}")
+    return f"Test {name}: {', '.join(parts)}."
+
+
+def _estimate(found: Tree) -> str:
+    if found["low"] is None:
+        return f"{found['value']:.3f}"
+    return f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+
+
+def _against(summary: Tree, baseline: str, words: str, name: str) -> str:
+    """Which families beat a baseline, which it beats, and of which nothing is shown."""
+    pairs = [c for c in summary["comparisons"] if c["kind"] == "baseline" and c["b"] == baseline]
+    if not pairs:
+        return (
+            f"{words[0].upper()}{words[1:]} was not run, so nothing is said about whether the training pays."
+        )
+    if summary["confirmation"] is None:
+        above = [c["a"] for c in pairs if c["metrics"][name]["difference"] > 0]
+        if not above:
+            return f"No family is above {words}, a closed form that takes about a second."
+        return f"Above {words}: {', '.join(above)} (one seed each, so not a proven lead)."
+    better = [c for c in pairs if is_shown(c["metrics"][name]) and c["metrics"][name]["difference"] > 0]
+    worse = [c for c in pairs if is_shown(c["metrics"][name]) and c["metrics"][name]["difference"] < 0]
+    sentences = []
+    if better:
+        shown = "; ".join(f"{c['a']} {_numbers(c, name, 1)}" for c in better)
+        sentences.append(f"Better than {words}: {shown}.")
+    else:
+        sentences.append(f"No family is shown to beat {words}, a closed form that takes about a second.")
+    if worse:
+        sentences.append(
+            f"{words[0].upper()}{words[1:]} is better than {', '.join(c['a'] for c in worse)}: "
+            f"{'; '.join(_numbers(c, name, -1) for c in worse)}."
+        )
+    return " ".join(sentences)
+
+
+def _against_untrained(summary: Tree, name: str) -> str:
+    """Only where training gained nothing that can be shown."""
+    pairs = [c for c in summary["comparisons"] if c["kind"] == "baseline" and c["b"] == "untrained"]
+    lost = [
+        c["a"] for c in pairs if not (is_shown(c["metrics"][name]) and c["metrics"][name]["difference"] > 0)
+    ]
+    if not lost or summary["confirmation"] is None:
+        return ""
+    return f"Not shown to be better than without any training: {', '.join(lost)}."
+
+
+def _unread(summary: Tree, name: str) -> str:
+    """Nothing was read on the test slides: why, and what val says so far."""
+    best = {f: e["best"]["val"].get(name) for f, e in summary["families"].items() if e["best"]}
+    known = {f: value for f, value in best.items() if value is not None and math.isfinite(value)}
+    if not known:
+        return "No verdict: no family has a winner."
+    if summary["status"] == "complete":
+        return "No verdict: no winner was read on the test slides; see the failures."
+    so_far = ", ".join(f"{f} {value:.3f}" for f, value in known.items())
+    return (
+        "No verdict yet: the sweep ended before its confirmation, so the test slides have not been read. "
+        f"Best val {name} so far, which flatters: {so_far}."
+    )
+
+
+def _why_no_pair(summary: Tree, tested: Sequence[str]) -> str:
+    if len(summary["families"]) == 1:
+        return ""
+    return f"No comparison: only {', '.join(tested)} could be read on the test slides."
+
+
+def _value(intervals: Tree | None, name: str) -> float | None:
+    found = (intervals or {}).get(name)
+    return None if found is None else found["value"]
+
+
+def _value_of_chance(entry: Tree, name: str) -> float | None:
+    return (entry["best"] or {}).get("test", {}).get(f"chance_{name}")

@@ -1,0 +1,144 @@
+"""The confirmation: the winners again, with fresh and paired seeds, in studies of their own. No Ray process is started."""
+
+import json
+
+import optuna
+import pytest
+from optuna.storages import InMemoryStorage
+from ray.tune.search import Searcher
+
+from sweeps.confirm import ConfirmSearch, confirm_seed, confirmed_space
+from sweeps.records import best_record, recorded_names
+from sweeps.search import FamilySearch
+from sweeps.space import EarlyStopping
+from sweeps.studies import training_seed
+from tests.sweeps.searches import METRIC, make_space, run, train
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+SPACE = make_space(trials=3, rule=EarlyStopping(first_rung=1, factor=2))
+FOUND = json.dumps({"metrics": {"test/R@10": 0.5}, "slides": {"E1": {"spots": 28, "R@10": 0.5}}})
+
+
+def searched(storage):
+    search = FamilySearch(SPACE, storage, seed=0)
+    run(search)
+    return {family: best_record(search.snapshot(), family, METRIC, "max") for family in ("spatial", "clip")}
+
+
+def confirm(storage, winners, seeds=2):
+    return ConfirmSearch(SPACE, winners, seeds, storage, seed=0)
+
+
+def finish(search, trial_id, config):
+    train(search, trial_id, config, epochs=3)
+    search.tested(trial_id, FOUND)
+    search.on_trial_complete(trial_id, {"done": True})
+
+
+def run_all(search):
+    suggested = []
+    while (config := search.suggest(f"t{len(suggested)}")) != Searcher.FINISHED:
+        finish(search, f"t{len(suggested)}", config)
+        suggested.append(config)
+    return suggested
+
+
+def test_every_winner_again_with_paired_seeds_that_no_search_trial_had():
+    storage = InMemoryStorage()
+    winners = searched(storage)
+    search = confirm(storage, winners)
+    suggested = run_all(search)
+    names = [f"{winners[f].name}-confirm-{i}" for i in range(2) for f in ("spatial", "clip")]
+    assert [s["name"] for s in suggested] == names
+    assert all(s["params"] == winners[s["family"]].params and s["test"] for s in suggested)
+    assert [s["seed"] for s in suggested] == [confirm_seed(0, 0)] * 2 + [confirm_seed(0, 1)] * 2
+    assert not {confirm_seed(0, i) for i in range(50)} & {training_seed(0, i) for i in range(1000)}
+    records = search.snapshot()
+    assert {r.state for r in records} == {"COMPLETE"}
+    assert records[0].test_slides == {"E1": {"spots": 28, "R@10": 0.5}}
+    assert records[0].metrics["test/R@10"] == 0.5
+    assert set(names) < recorded_names(storage) and len(recorded_names(storage)) == 10
+
+
+def test_the_searchs_own_studies_are_as_they_were():
+    storage = InMemoryStorage()
+    winners = searched(storage)
+    before = [optuna.load_study(study_name=f, storage=storage).trials for f in ("spatial", "clip")]
+    run_all(confirm(storage, winners))
+    assert [optuna.load_study(study_name=f, storage=storage).trials for f in ("spatial", "clip")] == before
+
+
+def test_all_are_of_full_length():
+    winners = searched(InMemoryStorage())
+    space = confirmed_space(SPACE, winners, 7)
+    assert (space.trials, space.early_stopping, space.epochs) == (7, None, SPACE.epochs)
+    only = confirmed_space(SPACE, {"clip": winners["clip"]}, 7)
+    assert list(only.families) == ["clip"]
+
+
+def test_it_goes_on_where_it_was_cut_off():
+    storage = InMemoryStorage()
+    winners = searched(storage)
+    first = confirm(storage, winners)
+    finish(first, "a", first.suggest("a"))
+    cut = first.suggest("b")
+    train(first, "b", cut, epochs=3)  # trained, but the test slides were not read any more
+    first.interrupt("b")
+    again = confirm(storage, winners)
+    (adopted,) = again.adopt()
+    assert adopted.name == cut["name"]
+    suggested = again.suggest("c")
+    assert (suggested["name"], suggested["epochs"], suggested["seed"]) == (cut["name"], 3, cut["seed"])
+    finish(again, "c", suggested)
+    run_all(again)
+    assert len(again.snapshot()) == 4 and {r.state for r in again.snapshot()} == {"COMPLETE"}
+
+
+def test_one_whose_end_was_not_written_down_is_ended():
+    storage = InMemoryStorage()
+    winners = searched(storage)
+    first = confirm(storage, winners)
+    config = first.suggest("a")
+    train(first, "a", config, epochs=3)
+    first.tested("a", FOUND)
+    again = confirm(storage, winners)
+    assert again.adopt() == []
+    assert [r.state for r in again.snapshot()] == ["COMPLETE"]
+
+
+def test_more_seeds_keep_those_there_are():
+    storage = InMemoryStorage()
+    winners = searched(storage)
+    run_all(confirm(storage, winners))
+    more = confirm(storage, winners, seeds=3)
+    more.adopt()
+    assert [s["seed"] for s in run_all(more)] == [confirm_seed(0, 2)] * 2
+
+
+def test_another_winner_has_a_confirmation_of_its_own():
+    storage = InMemoryStorage()
+    winners = searched(storage)
+    run_all(confirm(storage, winners))
+    other = next(
+        r for r in FamilySearch(SPACE, storage, 0).snapshot() if r.family == "clip" and r != winners["clip"]
+    )
+    search = confirm(storage, {**winners, "clip": other})
+    assert [s["name"] for s in run_all(search)] == [f"{other.name}-confirm-{i}" for i in range(2)]
+
+
+def test_one_that_did_not_read_the_test_slides_has_failed():
+    storage = InMemoryStorage()
+    search = confirm(storage, searched(storage))
+    train(search, "a", search.suggest("a"), epochs=3)
+    search.on_trial_complete("a", {"done": True})
+    (record,) = search.snapshot()
+    assert (record.state, record.error) == ("FAIL", "ended before it had read the test slides")
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_one_that_ended_early_has_failed(epochs):
+    storage = InMemoryStorage()
+    search = confirm(storage, searched(storage))
+    train(search, "a", search.suggest("a"), epochs)
+    search.on_trial_complete("a", {"done": True})
+    assert search.snapshot()[0].error == f"ended after {epochs} of 3 epochs without an error"

@@ -1,0 +1,70 @@
+"""test_slides.csv: written and read back, and taken apart for the statistics."""
+
+import numpy as np
+import pytest
+
+from stclip.errors import InputError
+from sweeps.slide_table import clusters_of, model_rows, read_slide_rows, slide_values, write_slide_rows
+from tests.sweeps.made_up import slide_rows
+
+VALUES = [[0.30, 0.40, 0.38], [0.32, 0.41, 0.36]]
+
+
+def test_the_table_is_read_back_as_it_was_written(tmp_path):
+    rows = slide_rows("spatial", VALUES, donors=("p,1", 'p"2', "p,1")) + slide_rows(
+        "cca", VALUES[:1], "baseline"
+    )
+    write_slide_rows(tmp_path / "t.csv", rows)
+    assert read_slide_rows(tmp_path / "t.csv") == rows
+    assert read_slide_rows(tmp_path / "absent.csv") == []
+
+
+@pytest.mark.parametrize("text", ["a,b\n1,2\n", "kind,who\nfamily\n"])
+def test_a_file_that_is_no_such_table(tmp_path, text):
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(
+        InputError, match=r"t\.csv: is not as a sweep writes it .*write it again with --resume"
+    ):
+        read_slide_rows(tmp_path / "t.csv")
+
+
+def test_a_models_rows_are_its_slides():
+    found = {
+        "spots": 54,
+        "R@1": 0.1,
+        "R@5": 0.3,
+        "R@10": 0.5,
+        "chance_R@1": 0.02,
+        "chance_R@5": 0.1,
+        "chance_R@10": 0.2,
+    }
+    rows = model_rows("family", "clip", "c", 1, 7, {"A": {**found, "median_rank": 3.0}}, {"A": "p1"})
+    (row,) = rows
+    assert (row.who, row.replicate, row.seed, row.slide, row.donor, row.spots) == (
+        "clip",
+        1,
+        7,
+        "A",
+        "p1",
+        54,
+    )
+    assert row.metrics["R@5"] == 0.3
+
+
+def test_values_are_replicates_by_slides():
+    rows = slide_rows("spatial", VALUES) + slide_rows("spatial", [[0.9, 0.9, 0.9]], "baseline")
+    found = slide_values(rows, "family", "spatial", "R@10")
+    assert (
+        found.values.tolist() == VALUES and found.replicates == (0, 1) and found.slides == ("E0", "E1", "E2")
+    )
+    assert slide_values(rows, "baseline", "spatial", "R@10").values.tolist() == [[0.9, 0.9, 0.9]]
+    assert slide_values(rows, "family", "clip", "R@10").values.size == 0
+    with pytest.raises(ValueError, match="spatial has no R@10 of replicate 1 on slide E2"):
+        slide_values(rows[:5], "family", "spatial", "R@10")
+
+
+def test_slides_of_one_donor_are_one_cluster():
+    rows = slide_rows("spatial", VALUES, donors=("p1", "p2", "p1"))
+    assert clusters_of(rows, ("E0", "E1", "E2")).tolist() == [0, 1, 0]
+    assert clusters_of(slide_rows("spatial", VALUES), ("E2", "E0")).tolist() == [0, 1]
+    assert clusters_of(rows, ("E0",)).dtype == np.int64

@@ -1,0 +1,176 @@
+"""The verdict: made from a summary's numbers, and never more than they show."""
+
+from __future__ import annotations
+
+import pytest
+
+from sweeps.verdict import difference_sentence, is_shown, p_text, recall_of, signed, verdict
+
+
+def entry(val=0.4, test=0.6, low=0.55, high=0.65):
+    intervals = {} if test is None else {"R@10": {"value": test, "low": low, "high": high}}
+    best = {"val": {"R@10": val}, "test": {"chance_R@10": 0.125}}
+    return {"best": best, "test_intervals": intervals}
+
+
+def pair(a="spatial", b="clip", difference=0.031, low=0.012, high=0.049, p=0.004, kind="families", **other):
+    found = {"difference": difference, "low": low, "high": high, "p": p, "p_holm": p, "detectable": 0.05}
+    return {
+        "a": a,
+        "b": b,
+        "kind": kind,
+        "seeds": 5,
+        "slides": 10,
+        "clusters": 10,
+        "metrics": {"R@10": found},
+    } | other
+
+
+def of(families=None, comparisons=(), confirmed=True, baselines=(), status="complete", metric="val/R@10"):
+    value = {"R@10": {"value": 0.5, "low": 0.4, "high": 0.6}}
+    return verdict(
+        {
+            "metric": metric,
+            "status": status,
+            "families": families or {"spatial": entry(), "clip": entry(test=0.57)},
+            "comparisons": list(comparisons),
+            "confirmation": {"seeds": 5} if confirmed else None,
+            "baselines": {name: {"test_intervals": value} for name in baselines},
+        }
+    )
+
+
+def against(baseline, difference, shown=True, a="spatial"):
+    half = 0.01 if shown else 1.0
+    return pair(
+        a, baseline, difference, difference - half, difference + half, 0.01 if shown else 0.5, "baseline"
+    )
+
+
+def test_a_shown_difference_names_the_better_family_with_its_numbers():
+    text = of(comparisons=[pair()])
+    assert text.startswith(
+        "spatial retrieves better than clip on the test slides: R@10 +0.031 [0.012, 0.049], p = 0.004, 5 seeds x 10 slides."
+    )
+
+
+def test_the_better_family_comes_first_whatever_the_order_of_the_pair():
+    text = difference_sentence(pair(difference=-0.031, low=-0.049, high=-0.012), "R@10")
+    assert text.startswith(
+        "clip retrieves better than spatial on the test slides: R@10 +0.031 [0.012, 0.049]"
+    )
+
+
+@pytest.mark.parametrize(
+    "doubt",
+    [
+        {"low": -0.001},  # the interval includes 0
+        {"low": 0.0},
+        {"p": 0.05},  # the permutation test disagrees
+        {"p": None},
+        {"difference": -0.02, "low": -0.05, "high": 0.0},
+    ],
+)
+def test_no_winner_is_named_while_there_is_doubt(doubt):
+    text = difference_sentence(pair(**doubt), "R@10")
+    assert text.startswith("No difference shown between spatial and clip on the test slides: R@10 ")
+    assert "better" not in text
+    assert text.endswith("5 seeds x 10 slides; the sweep could have shown 0.050 or more.")
+
+
+def test_a_difference_that_holm_takes_back_is_not_shown():
+    one = pair()
+    one["metrics"]["R@10"]["p_holm"] = 0.06
+    assert not is_shown(one["metrics"]["R@10"]) and "No difference shown" in difference_sentence(one, "R@10")
+
+
+def test_what_cannot_have_an_interval_is_no_claim():
+    one = pair(low=None, high=None, p=None, seeds=1, slides=1, clusters=1)
+    assert difference_sentence(one, "R@10").startswith(
+        "No claim about spatial and clip: with 1 seed x 1 slide"
+    )
+
+
+def test_donors_are_counted_where_they_are_fewer_than_slides():
+    assert "5 seeds x 10 slides of 4 donors" in difference_sentence(pair(clusters=4), "R@10")
+    text = difference_sentence(pair(clusters=1), "R@10")
+    assert "10 slides of 1 donor (so the interval covers other seeds, not other donors)" in text
+
+
+def test_every_level_has_its_interval_and_chance():
+    text = of(comparisons=[pair()], baselines=("cca", "untrained"))
+    assert (
+        "Test R@10: spatial 0.600 [0.550, 0.650], clip 0.570 [0.550, 0.650], the CCA baseline 0.500, "
+        "an untrained model 0.500, chance 0.125." in text
+    )
+
+
+def test_all_pairs_of_three_families_are_spoken_of():
+    families = {name: entry() for name in ("a", "b", "c")}
+    pairs = [
+        pair("a", "b"),
+        pair("a", "c", low=-0.01),
+        pair("b", "c", difference=-0.03, low=-0.05, high=-0.01),
+    ]
+    text = of(families, pairs)
+    assert "a retrieves better than b" in text and "No difference shown between a and c" in text
+    assert "c retrieves better than b" in text
+
+
+def test_who_beats_cca_and_who_does_not():
+    text = of(comparisons=[pair(), against("cca", 0.02), against("cca", -0.05, a="clip")])
+    assert "Better than the CCA baseline: spatial R@10 +0.020 [0.010, 0.030], p = 0.010" in text
+    assert "The CCA baseline is better than clip: R@10 +0.050 [0.040, 0.060]" in text
+    text = of(comparisons=[pair(), against("cca", 0.02, shown=False), against("cca", 0.0, False, "clip")])
+    assert "No family is shown to beat the CCA baseline" in text
+    assert "The CCA baseline was not run" in of(comparisons=[pair()])
+
+
+def test_training_that_gained_nothing_is_said():
+    lost = [against("untrained", 0.3), against("untrained", 0.01, shown=False, a="clip")]
+    assert "Not shown to be better than without any training: clip." in of(comparisons=[pair(), *lost])
+    assert "without any training" not in of(comparisons=[pair(), lost[0]])
+
+
+def test_one_seed_without_confirmation_claims_nothing():
+    text = of(comparisons=[pair(), against("cca", 0.02)], confirmed=False)
+    assert text.startswith("No claim of a difference: one training seed per family (--confirm-seeds 0).")
+    assert "retrieves better" not in text
+    assert "Above the CCA baseline: spatial (one seed each, so not a proven lead)." in text
+    assert "No family is above" in of(comparisons=[against("cca", 0.0)], confirmed=False)
+
+
+def test_an_interrupted_sweep_has_no_verdict_yet():
+    text = of({"spatial": entry(test=None), "clip": entry(0.38, None)}, status="interrupted")
+    assert text == (
+        "No verdict yet: the sweep ended before its confirmation, so the test slides have not been read. "
+        "Best val R@10 so far, which flatters: spatial 0.400, clip 0.380."
+    )
+
+
+def test_no_winner_no_verdict():
+    none = {"best": None, "test_intervals": {}}
+    assert of({"spatial": none}) == "No verdict: no family has a winner."
+    assert "no winner was read on the test slides" in of({"spatial": entry(test=None)})
+    text = of({"spatial": entry(), "clip": none})
+    assert text.startswith("No comparison: only spatial could be read on the test slides.")
+    assert text.endswith("Without a test result: clip.")
+
+
+def test_a_single_family_is_no_comparison():
+    assert of({"clip": entry()}).startswith("Test R@10: clip 0.600 [0.550, 0.650], chance 0.125.")
+
+
+def test_the_recall_spoken_of_is_the_one_chosen_by():
+    assert recall_of({"metric": "val/R@5"}) == "R@5"
+    assert recall_of({"metric": "val/median_rank"}) == "R@10"
+
+
+def test_numbers_in_words():
+    assert (signed(0.0312), signed(-0.0312), signed(0.00001), signed(-0.00001)) == (
+        "+0.031",
+        "-0.031",
+        "0.000",
+        "0.000",
+    )
+    assert (p_text(0.0312), p_text(0.00049), p_text(1.0)) == ("0.031", "0.0005", "1.000")
