@@ -253,6 +253,7 @@ def test_each_file_cut_short_is_an_error_that_says_what_to_do_or_a_right_result(
 
 def try_to_resume(folder):
     """The error that the driver would print before it starts Ray; None without one."""
+    from sweeps.records import recorded_names
     from sweeps.resume import check_record
     from sweeps.search import FamilySearch
     from sweeps.study_file import check_study_file, study_storage
@@ -261,7 +262,8 @@ def try_to_resume(folder):
     try:
         plan = plan_to_resume(make_parser().parse_args(["--resume", str(folder)]))
         check_study_file(results.study_db)
-        check_record(results, FamilySearch(plan.space, study_storage(results.study_db), plan.seed).snapshot())
+        FamilySearch(plan.space, study_storage(results.study_db), plan.seed)
+        check_record(results, recorded_names(study_storage(results.study_db)))
     except InputError as error:
         return str(error)
     return None
