@@ -26,7 +26,10 @@ def intervals_of(rows: Sequence[SlideRow], kind: Kind, who: str, seed: int) -> d
         own = slide_values(rows, kind, who, metric)
         if own.values.size:
             estimate = interval(own.values, clusters_of(rows, own.slides), derived_seed(seed, "interval"))
-            found[metric] = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+            # A recall lies in 0..1; with two slides the interval would not.
+            low = None if estimate.low is None else max(0.0, estimate.low)
+            high = None if estimate.high is None else min(1.0, estimate.high)
+            found[metric] = {"value": estimate.value, "low": low, "high": high}
     return found
 
 

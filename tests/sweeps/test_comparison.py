@@ -56,3 +56,8 @@ def test_intervals_of_each_recall():
     assert found["R@10"]["low"] < found["R@10"]["value"] < found["R@10"]["high"]
     assert found["R@10"]["value"] == pytest.approx(np.mean(noisy(0.5, 0)))
     assert intervals_of(ROWS, "family", "absent", seed=0) == {}
+
+
+def test_an_interval_of_a_recall_stays_within_0_and_1():
+    found = intervals_of(slide_rows("a", [[0.02, 0.97]]), "family", "a", seed=0)["R@10"]
+    assert (found["low"], found["high"]) == (0.0, 1.0)
