@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from stclip.config import Experiment
-from stclip.evaluate import read_checkpoint
+from stclip.evaluate import data_and_model
 
 if TYPE_CHECKING:
     import torch
@@ -32,18 +32,12 @@ def embed_split(
 ) -> EmbeddedSplit:
     """Encode a split with the model of a checkpoint.
 
-    Raises DataError when the data set cannot be used, InputError for what is no checkpoint, RuntimeError when its weights
-    are of another model.
+    Raises what `stclip.evaluate.data_and_model` does.
     """
     import torch
 
-    from stclip.data.datamodule import SpotDataModule
-    from stclip.module import SpatialClipModule
-
-    data = SpotDataModule(config)
+    data, module = data_and_model(config, checkpoint)
     store = data.opened()
-    module = SpatialClipModule(config, data.input_dim, len(store.vocabulary))
-    module.load_state_dict(read_checkpoint(checkpoint)["state_dict"])
     device = _device(config)
     encoder = module.encoder.to(device).eval()
     image, genes = [], []

@@ -11,7 +11,9 @@ from stclip.config import Experiment
 from stclip.errors import InputError
 
 if TYPE_CHECKING:
+    from stclip.data.datamodule import SpotDataModule
     from stclip.data.store import SpotStore
+    from stclip.module import SpatialClipModule
     from stclip.retrieval import SlideRecall
 
 
@@ -69,16 +71,10 @@ def evaluate(config: Experiment, checkpoint: Path | None, split: Literal["val", 
     """
     import lightning.pytorch as pl
 
-    from stclip.data.datamodule import SpotDataModule
-    from stclip.module import SpatialClipModule
     from stclip.run_callbacks import quiet_lightning
 
     quiet_lightning()
-    data = SpotDataModule(config)
-    store = data.opened()
-    module = SpatialClipModule(config, data.input_dim, len(store.vocabulary))
-    if checkpoint is not None:
-        module.load_state_dict(read_checkpoint(checkpoint)["state_dict"])
+    data, module = data_and_model(config, checkpoint)
     trainer = pl.Trainer(
         accelerator=config.trainer.accelerator,
         devices=1,
@@ -89,7 +85,24 @@ def evaluate(config: Experiment, checkpoint: Path | None, split: Literal["val", 
     )
     run = trainer.test if split == "test" else trainer.validate
     run(module, dataloaders=data.eval_batches(split), verbose=False)
-    return Evaluation(dict(module.metrics), by_slide(module.slides, store))
+    return Evaluation(dict(module.metrics), by_slide(module.slides, data.opened()))
+
+
+def data_and_model(config: Experiment, checkpoint: Path | None) -> tuple[SpotDataModule, SpatialClipModule]:
+    """A configuration's opened data, and its model with the weights of a checkpoint, or as `config.seed` starts it.
+
+    Raises DataError when the data set cannot be used, InputError for what is no checkpoint, RuntimeError when its weights
+    are of another model.
+    """
+    from stclip.data.datamodule import SpotDataModule
+    from stclip.module import SpatialClipModule
+
+    data = SpotDataModule(config)
+    store = data.opened()
+    module = SpatialClipModule(config, data.input_dim, len(store.vocabulary))
+    if checkpoint is not None:
+        module.load_state_dict(read_checkpoint(checkpoint)["state_dict"])
+    return data, module
 
 
 def by_slide(slides: Sequence[SlideRecall], store: SpotStore) -> dict[str, dict[str, float]]:

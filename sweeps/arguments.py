@@ -31,8 +31,9 @@ examples:
   python sweeps/run.py --space spatial --debug --set loss.neighbor_alpha_scale=0.5
       One SpatialLoss trial in this very process: breakpoints work, exceptions arrive whole.
 
-exit status: 0 every family has a winner (single trials may have failed; the report counts them), 1 some family has
-none or a fault stopped the sweep, 2 bad input (nothing was run), 130 stopped at once by a second Ctrl-C.
+exit status: 0 every family has a winner, confirmed where that was asked for (single trials may have failed; the report
+counts them), 1 some family has none or a fault stopped the sweep, 2 bad input (nothing was run), 130 stopped at once by a
+second Ctrl-C.
 """
 
 

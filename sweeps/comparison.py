@@ -15,8 +15,7 @@ import numpy as np
 from sweeps.seeding import derived_seed
 from sweeps.slide_table import Kind, SlideRow, SlideValues, clusters_of, slide_values
 from sweeps.stats import Comparison, compare, holm, interval
-
-RECALLS = ("R@1", "R@5", "R@10")
+from sweeps.words import RECALLS
 
 
 def intervals_of(rows: Sequence[SlideRow], kind: Kind, who: str, seed: int) -> dict[str, Any]:

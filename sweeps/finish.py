@@ -15,7 +15,7 @@ from stclip.errors import InputError
 from stclip.train import CHECKPOINT, CONFIG
 from sweeps.checkpoints import copy_whole, is_checkpoint_of, is_whole, newest_checkpoint
 from sweeps.plan import SweepPlan
-from sweeps.records import TrialRecord
+from sweeps.records import TrialRecord, mean_metrics
 from sweeps.results import ResultsFolder
 from sweeps.slide_table import SlideRow, model_rows
 from sweeps.summary import BaselineFound
@@ -132,9 +132,3 @@ def run_baselines(
             rows += model_rows("baseline", UNTRAINED, "", replicate, seed, found.slides, donors)
     untrained = BaselineFound(mean_metrics(vals), mean_metrics(tests), {})
     return Baselines({CCA: BaselineFound(cca.val, cca.test, cca.params), UNTRAINED: untrained}, rows)
-
-
-def mean_metrics(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The mean of each metric that all have."""
-    names = set.intersection(*map(set, found)) if found else set()
-    return {name: sum(metrics[name] for metrics in found) / len(found) for name in sorted(names)}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -31,6 +31,7 @@ from sweeps.stopping import InterruptHandler, StopSwitch
 from sweeps.study_file import check_study_file, study_storage
 from sweeps.table import final_table
 from sweeps.versions import collect_versions
+from sweeps.words import many
 
 if TYPE_CHECKING:
     from sweeps.search import FamilySearch
@@ -120,7 +121,12 @@ def _run_once(job: Sweeping, switch: StopSwitch, interrupts: InterruptHandler, n
     if job.mirror is not None:
         job.mirror.push()  # what the table speaks of is there when it is shown
     job.console.print(final_table(summary, _places(job.plan.place, status)))
-    return 0 if all(entry["best"] for entry in summary["families"].values()) and not switch.broken else 1
+    return 0 if all(map(_is_well, summary["families"].values())) and not switch.broken else 1
+
+
+def _is_well(entry: Mapping[str, Any]) -> bool:
+    """A family of a summary has a winner, and at least one of the trainings that were to confirm it came to its end."""
+    return entry["best"] is not None and (entry["confirm"] is None or entry["confirm"]["seeds"] > 0)
 
 
 def _run_phases(job: Sweeping, search: FamilySearch, switch: StopSwitch, ray_now: RunningRay) -> Outcome:
@@ -135,7 +141,7 @@ def _run_phases(job: Sweeping, search: FamilySearch, switch: StopSwitch, ray_now
         ended = switch.reason is None or switch.out_of_time
         return find_winners(plan, search.snapshot()) if ended and plan.confirm_seeds else {}
 
-    phase = Phase(plan, search, "trials.csv", "", is_search=True)
+    phase = Phase(plan, search, "trials.csv", "")
     run_phase(job, phase, ray_now, switch, last=lambda: not winners())
     found, reason = winners(), switch.reason
     if not found:
@@ -145,8 +151,8 @@ def _run_phases(job: Sweeping, search: FamilySearch, switch: StopSwitch, ray_now
         plan.space, found, plan.confirm_seeds, study_storage(job.folder.study_db), plan.seed
     )
     confirm.adopt()
-    heading = f"confirming: each family's best again with {plan.confirm_seeds} fresh seeds"
-    again = Phase(confirm_plan(plan, found), confirm, "confirm.csv", heading, is_search=False)
+    heading = f"confirming: each family's best again with {many(plan.confirm_seeds, 'fresh seed')}"
+    again = Phase(confirm_plan(plan, found), confirm, "confirm.csv", heading)
     run_phase(job, again, ray_now, switch, last=lambda: True)
     return Outcome(search.snapshot(), confirm.snapshot(), reason or switch.reason, switch.broken)
 

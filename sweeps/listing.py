@@ -17,7 +17,7 @@ from sweeps.plan import SweepPlan
 from sweeps.ready import check_ready
 from sweeps.resume import check_same_data
 from sweeps.space import SPACES, SearchSpace, load_space
-from sweeps.words import duration, value_text
+from sweeps.words import duration, many, value_text
 
 
 def list_names() -> str:
@@ -124,7 +124,8 @@ def _confirm_line(plan: SweepPlan) -> str:
     if not plan.confirm_seeds:
         return "confirmation: off; each winner is read on the test slides as the search left it"
     number = plan.confirm_seeds * len(plan.space.families)
-    return f"confirmation: each family's best again with {plan.confirm_seeds} fresh seeds, {number} trials, on the test slides"
+    seeds, trials = many(plan.confirm_seeds, "fresh seed"), many(number, "trial")
+    return f"confirmation: each family's best again with {seeds}, {trials}, read on the test slides"
 
 
 def _data_line(plan: SweepPlan, store: SpotStore | None) -> str:

@@ -59,7 +59,6 @@ class Phase:
     search: FamilySearch
     table: str  # the file of its trials
     heading: str  # what the view says it is; "" for the search
-    is_search: bool
 
 
 @dataclass(frozen=True)
@@ -88,11 +87,11 @@ def run_phase(
 
     plan, search = phase.plan, phase.search
     view = LiveView(
-        snapshots(plan, search.snapshot, means=not phase.is_search),
+        snapshots(plan, search.snapshot, means=search.reads_test),
         results=plan.place,
         dashboard=ray_now.cluster.dashboard,
         metric=plan.space.metric,
-        time_budget=plan.time_budget if phase.is_search else None,
+        time_budget=None if search.reads_test else plan.time_budget,
         quiet=job.quiet,
         heading=phase.heading,
     )
@@ -136,7 +135,7 @@ def _on_step(
         throttled(write_table, CSV_SECONDS),
         throttled(on_change(search.snapshot, tell), METRICS_SECONDS),
     ]
-    if phase.is_search:
+    if not search.reads_test:
         spots = len(job.store.spots("train"))
         metrics = SweepMetrics(
             plan.name, tuple(space.families), spots, space.metric, space.mode, search.snapshot()

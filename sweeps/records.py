@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -82,6 +83,12 @@ def record_of(family: str, trial: FrozenTrial) -> TrialRecord:
         seed=attrs.get("seed"),
         test_slides=dict(attrs.get("test_slides", {})),
     )
+
+
+def mean_metrics(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean of each metric that all of them have; none of none."""
+    names = [name for name in found[0] if all(name in one for one in found)] if found else []
+    return {name: statistics.fmean(one[name] for one in found) for name in names}
 
 
 def best_record(

@@ -18,10 +18,10 @@ from stclip.remote import is_address
 from sweeps.mirror import Mirror
 from sweeps.results import ResultsFolder
 from sweeps.summary import lift
-from sweeps.table import RECALLS, baseline_title, chance_of
+from sweeps.table import baseline_title, chance_of
 from sweeps.verdict import p_text, signed
 from sweeps.warnings_found import find_warnings
-from sweeps.words import duration, number, printable, value_text
+from sweeps.words import RECALLS, duration, number, printable, value_text
 
 Tree = Mapping[str, Any]
 _MARKDOWN = re.compile(r"([\\`*\[\]|~#]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")  # _ within a word is no markup
@@ -42,7 +42,7 @@ def report_text(sweep: Tree, rows: Sequence[Mapping[str, str]], summary: Tree, f
     name = sweep.get("name") or folder.path.name
     status = f"{summary['status']} after {duration(summary['seconds'] or 0)}"
     chosen = f"winners chosen by {summary['metric']} ({summary['mode']})"
-    warnings = summary["warnings"] if "warnings" in summary else find_warnings(sweep, rows, summary)
+    warnings = find_warnings(sweep, rows, summary)
     interruptions, comparisons = _interruptions(summary), _comparisons(summary)
     sections = [
         f"# Sweep {md(name)}\n\n{md(status)}; {md(chosen)}.",

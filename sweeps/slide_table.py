@@ -21,9 +21,10 @@ import numpy as np
 
 from stclip.errors import InputError
 from sweeps.results import write_atomic
+from sweeps.words import RECALLS
 
 Kind = Literal["family", "baseline"]
-METRICS = ("R@1", "R@5", "R@10", "chance_R@1", "chance_R@5", "chance_R@10", "median_rank")
+METRICS = (*RECALLS, *(f"chance_{name}" for name in RECALLS), "median_rank")
 COLUMNS = ("kind", "who", "name", "replicate", "seed", "slide", "donor", "spots", *METRICS)
 
 

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from sweeps.plan import SweepPlan
-from sweeps.records import TrialRecord, best_record
+from sweeps.records import TrialRecord, best_record, mean_metrics
 from sweeps.view import FamilyStatus, Snapshot
+from sweeps.words import many
 
 
 def throttled(work: Callable[[], None], seconds: float) -> Callable[[], None]:
@@ -73,7 +74,5 @@ def _status(plan: SweepPlan, family: str, records: list[TrialRecord], means: boo
 
 def _mean(records: list[TrialRecord]) -> TrialRecord:
     """The mean of repeats, under the name `mean of 3 seeds`."""
-    names = set.intersection(*(set(r.metrics) for r in records))
-    metrics = {name: sum(r.metrics[name] for r in records) / len(records) for name in names}
-    word = "seed" if len(records) == 1 else "seeds"
-    return replace(records[0], name=f"mean of {len(records)} {word}", metrics=metrics)
+    metrics = mean_metrics([r.metrics for r in records])
+    return replace(records[0], name=f"mean of {many(len(records), 'seed')}", metrics=metrics)

@@ -27,9 +27,10 @@ from typing import Any, Literal
 
 from sweeps.best_of_n import best_curve
 from sweeps.comparison import compare_all, intervals_of
-from sweeps.records import TrialRecord, best_record
-from sweeps.slide_table import METRICS, SlideRow, clusters_of
+from sweeps.records import TrialRecord, best_record, mean_metrics
+from sweeps.slide_table import SlideRow, clusters_of
 from sweeps.verdict import verdict
+from sweeps.words import RECALLS
 
 Metrics = Mapping[str, float]
 STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
@@ -131,23 +132,22 @@ def _test_means(found: Found, family: str, again: Sequence[TrialRecord]) -> dict
     """The mean over the confirmation's seeds; of an unconfirmed winner what stands in the table."""
     tested = [_of_split(r.metrics, "test") for r in again if r.state == "COMPLETE"]
     if tested:
-        return {name: statistics.fmean(t[name] for t in tested) for name in tested[0]}
-    own = [row for row in found.rows if (row.kind, row.who) == ("family", family)]
-    means = {name: statistics.fmean(row.metrics[name] for row in own) for name in METRICS if own}
-    ratios = {f"lift_{name}": r for name in ("R@1", "R@5", "R@10") if (r := lift(means, name)) is not None}
+        return mean_metrics(tested)
+    means = mean_metrics([r.metrics for r in found.rows if (r.kind, r.who) == ("family", family)])
+    ratios = {f"lift_{name}": r for name in RECALLS if (r := lift(means, name)) is not None}
     return means | ratios
 
 
 def _confirm(again: Sequence[TrialRecord]) -> dict[str, Any]:
     done = [r for r in again if r.state == "COMPLETE"]
     vals = [_of_split(r.metrics, "val") for r in done]
-    names = [name for name in (vals[0] if vals else {}) if all(name in val for val in vals)]
+    means = mean_metrics(vals)
     return {
         "trials": [r.name for r in again],
         "seeds": len(done),
         "failed": [{"name": r.name, "reason": last_line(r.error or "")} for r in again if r.state == "FAIL"],
-        "val": {name: statistics.fmean(val[name] for val in vals) for name in names},
-        "val_sd": {name: statistics.stdev(val[name] for val in vals) for name in names if len(vals) > 1},
+        "val": means,
+        "val_sd": {name: statistics.stdev(val[name] for val in vals) for name in means if len(vals) > 1},
     }
 
 

@@ -11,9 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeps.summary import lift
-from sweeps.words import duration, number, printable, settings
-
-RECALLS = ("R@1", "R@5", "R@10")
+from sweeps.words import RECALLS, duration, number, printable, settings
 
 
 def final_table(summary: Mapping[str, Any], places: Sequence[tuple[str, str]]) -> RenderableType:

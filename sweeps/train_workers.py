@@ -19,7 +19,6 @@ without end for room that is not there.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import sys
@@ -49,6 +48,7 @@ from sweeps.trial import (
     tested_text,
 )
 from sweeps.trial_folder import trial_folder
+from sweeps.trial_line import TrialLine
 from sweeps.trial_log import epoch_line
 
 if TYPE_CHECKING:
@@ -68,39 +68,6 @@ ENVIRONMENT = {
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # one process less; a lost node is a lost worker, and Tune restarts
     "TUNE_FUNCTION_THREAD_TIMEOUT_S": str(STOP_SECONDS),
 }
-
-# An epoch's metrics, and the content of its checkpoint: its folder is on rank 0's node, the Tune actor perhaps on another.
-Report = tuple[dict[str, float], bytes | None]
-
-
-class TrialLine:
-    """Carries reports to the Tune actor and its answers back. A Ray actor of its own, since a Tune actor takes no calls."""
-
-    def __init__(self) -> None:
-        self._reports: asyncio.Queue[Report] = asyncio.Queue()
-        self._answers: asyncio.Queue[bool] = asyncio.Queue()
-        self._tested = ""
-
-    async def report(self, report: Report) -> bool:
-        """Hand over a report and wait: does the trial go on?"""
-        await self._reports.put(report)
-        return await self._answers.get()
-
-    async def next_report(self) -> Report:
-        """The next report, as soon as there is one."""
-        return await self._reports.get()
-
-    async def answer(self, go_on: bool) -> None:
-        """Let the workers go on, or end them after this epoch."""
-        await self._answers.put(go_on)
-
-    async def keep(self, tested: str) -> None:
-        """Hand over what was found on the test slides."""
-        self._tested = tested
-
-    async def tested(self) -> str:
-        """What was found on the test slides; "" when they were not read."""
-        return self._tested
 
 
 def train_on_workers(resources: TrialResources) -> Training:

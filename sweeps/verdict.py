@@ -10,6 +10,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sweeps.words import RECALLS, many
+
 LEVEL = 0.05
 Tree = Mapping[str, Any]
 
@@ -39,7 +41,7 @@ def verdict(summary: Tree) -> str:
 def recall_of(summary: Tree) -> str:
     """`R@10` of `val/R@10`: what the verdict speaks of."""
     name = str(summary["metric"]).rpartition("/")[2]
-    return name if name in ("R@1", "R@5", "R@10") else "R@10"
+    return name if name in RECALLS else "R@10"
 
 
 def is_shown(metric: Tree) -> bool:
@@ -89,9 +91,6 @@ def p_text(p: float) -> str:
 
 
 def _size(comparison: Tree) -> str:
-    def many(count: int, word: str) -> str:
-        return f"{count} {word}{'' if count == 1 else 's'}"
-
     text = f"{many(comparison['seeds'], 'seed')} x {many(comparison['slides'], 'slide')}"
     if comparison["clusters"] < comparison["slides"]:
         text += f" of {many(comparison['clusters'], 'donor')}"
@@ -168,7 +167,7 @@ def _unread(summary: Tree, name: str) -> str:
         return "No verdict: no winner was read on the test slides; see the failures."
     so_far = ", ".join(f"{f} {value:.3f}" for f, value in known.items())
     return (
-        "No verdict yet: the sweep ended before its confirmation, so the test slides have not been read. "
+        "No verdict yet: the sweep ended before its search was over, so the test slides have not been read. "
         f"Best val {name} so far, which flatters: {so_far}."
     )
 

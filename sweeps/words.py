@@ -9,6 +9,8 @@ from typing import Any
 from stclip.errors import printable
 from sweeps.results import config_columns
 
+RECALLS = ("R@1", "R@5", "R@10")  # what is reported, and compared
+
 
 def number(value: float | None) -> str:
     """Three decimals (a recall, a chance level); `-` for what is not known."""
@@ -25,9 +27,14 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def many(count: int, word: str) -> str:
+    """`1 seed`, `5 seeds`."""
+    return f"{count} {word}{'' if count == 1 else 's'}"
+
+
 def epochs(count: int) -> str:
     """`1 epoch`, `12 epochs`."""
-    return f"{count} epoch{'' if count == 1 else 's'}"
+    return many(count, "epoch")
 
 
 def settings(params: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from stclip.data.splits import Splits
@@ -36,16 +36,6 @@ def read_donors(dataset_dir: Path, splits: Splits) -> dict[str, str]:
             "one, or remove the donors"
         )
     return {slide: known[slide] for slide in slides}
-
-
-def donors_on_both_sides(donors: Mapping[str, str], splits: Splits) -> dict[str, list[str]]:
-    """Donor -> its test slides, for the donors of test slides that also gave a training slide."""
-    trained = {donors[slide] for slide in splits.train if slide in donors}
-    found: dict[str, list[str]] = {}
-    for slide in splits.test:
-        if donors.get(slide) in trained:
-            found.setdefault(donors[slide], []).append(slide)
-    return found
 
 
 def _from_csv(path: Path) -> dict[str, str]:

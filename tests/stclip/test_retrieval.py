@@ -9,7 +9,15 @@ import torch.nn.functional as F
 
 from stclip import ranking
 from stclip.errors import ConfigError
-from stclip.retrieval import RecallAtK, chance_recall, gallery_recall, partner_ranks, slide_recall
+from stclip.retrieval import (
+    RecallAtK,
+    chance_recall,
+    gallery_recall,
+    mean_over_slides,
+    partner_ranks,
+    slide_metrics,
+    slide_recall,
+)
 
 
 def features(spots, dim=8, seed=0, noise=0.7):
@@ -142,6 +150,19 @@ def test_a_slide_of_one_spot_scores_one_with_chance_one():
         (2, 3, [0, 2, 3]),
     ]
     assert both[0].recall[1] == (1.0, 1.0)
+
+
+def test_a_slides_row_has_the_means_of_both_directions():
+    image, gene = features(40, noise=1.5)
+    slide_ids = torch.arange(40) // 20
+    slides = slide_recall(image, gene, slide_ids, (1, 5))
+    rows = [slide_metrics(slide) for slide in slides]
+    assert [row["spots"] for row in rows] == [20, 20] and rows[0]["chance_R@5"] == 0.25
+    whole = mean_over_slides(slides)
+    for name in ("R@1", "R@5", "chance_R@1", "median_rank"):
+        assert sum(row[name] for row in rows) / 2 == pytest.approx(whole[name])
+    with pytest.raises(ValueError, match="the mean over slides needs one slide or more, got none"):
+        mean_over_slides([])
 
 
 def test_a_gallery_smaller_than_k_is_found_whole():

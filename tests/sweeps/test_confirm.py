@@ -1,17 +1,19 @@
 """The confirmation: the winners again, with fresh and paired seeds, in studies of their own. No Ray process is started."""
 
 import json
+from dataclasses import replace
 
 import optuna
 import pytest
 from optuna.storages import InMemoryStorage
 from ray.tune.search import Searcher
 
-from sweeps.confirm import ConfirmSearch, confirm_seed, confirmed_space
+from sweeps.confirm import ConfirmSearch, confirm_seconds, confirm_seed, confirmed_space
 from sweeps.records import best_record, recorded_names
 from sweeps.search import FamilySearch
 from sweeps.space import EarlyStopping
 from sweeps.studies import training_seed
+from tests.sweeps.made_up import record
 from tests.sweeps.searches import METRIC, make_space, run, train
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -142,3 +144,19 @@ def test_one_that_ended_early_has_failed(epochs):
     train(search, "a", search.suggest("a"), epochs)
     search.on_trial_complete("a", {"done": True})
     assert search.snapshot()[0].error == f"ended after {epochs} of 3 epochs without an error"
+
+
+class Plan:
+    def __init__(self, time_budget, confirm_seeds=5):
+        self.space, self.time_budget, self.confirm_seeds = SPACE, time_budget, confirm_seeds
+
+
+def test_the_search_leaves_the_confirmation_its_time():
+    records = [replace(record(), epochs=2, seconds=8.0), replace(record(number=1), epochs=3, seconds=6.0)]
+    # 4 and 2 s an epoch, so 9 s for a trial of 3; 10 trials, 2 at once, are 5 rounds; 10 s to start
+    assert confirm_seconds(Plan(1000.0), records, at_once=2) == pytest.approx(10 + 5 * 9)
+    assert confirm_seconds(Plan(60.0), records, at_once=2) == 30  # at most half
+    assert confirm_seconds(Plan(1000.0), records, at_once=4) == pytest.approx(10 + 3 * 9)
+    assert confirm_seconds(Plan(1000.0), [replace(record(), epochs=0, seconds=0.0)], 2) == 0
+    assert confirm_seconds(Plan(1000.0, confirm_seeds=0), records, 2) == 0
+    assert confirm_seconds(Plan(None), records, 2) == 0

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 
 import pytest
@@ -90,6 +91,28 @@ def test_a_null_sweep_shows_no_difference(runner):
     ended = runner.run(space, "null", "--confirm-seeds", "5")
     assert ended.code == 0
     assert ended.summary()["verdict"].startswith("No difference shown between one and two")
+
+
+def test_a_patient_on_both_sides_is_warned_about(runner, shared_tiny_dataset):
+    data = shutil.copytree(shared_tiny_dataset, runner.folder / "d", ignore=shutil.ignore_patterns(".store"))
+    donors = {"T1": "p1", "T2": "p2", "T3": "p3", "T4": "p4", "V1": "p5", "E1": "p1"}
+    (data / "donors.csv").write_text("slide,donor\n" + "".join(f"{s},{d}\n" for s, d in donors.items()))
+    space = runner.space("donors", {"one": CLIP}, trials=1, epochs=1)
+    ended = runner.run(space, "donors", "--confirm-seeds", "2", "--data", str(data))
+    assert {row["donor"] for row in rows_of(ended.folder / "test_slides.csv")} == {"p1"}
+    assert any(
+        "1 of 1 test slides are of donors that also gave" in text for text in ended.summary()["warnings"]
+    )
+    assert "E1 \\(p1\\)" in ended.report() or "E1 (p1)" in ended.report()
+
+
+def test_a_time_budget_leaves_room_for_the_confirmation(runner):
+    space = runner.space("timed", {"spatial": SPATIAL, "clip": CLIP}, trials=5000, epochs=2)
+    ended = runner.run(space, "timed", "--confirm-seeds", "2", "--time-budget", "25s")
+    summary = ended.summary()
+    assert (summary["status"], summary["stopped_because"]) == ("interrupted", "the time budget is used up")
+    assert all(entry["confirm"]["seeds"] == 2 for entry in summary["families"].values())
+    assert "seeds x 1 slide" in summary["verdict"] and ended.code == 0
 
 
 def test_a_confirmation_that_is_cut_off_goes_on(runner):

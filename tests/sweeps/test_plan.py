@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import time
 from dataclasses import replace
 
@@ -10,14 +11,15 @@ import yaml
 
 from stclip.config import PROJECT_ROOT
 from stclip.data.store import open_store
-from stclip.errors import ConfigError, InputError
+from stclip.errors import ConfigError, DataError, InputError
 from stclip.registry import LOSSES
 from sweeps import listing
 from sweeps.arguments import make_parser
 from sweeps.cluster import Node
-from sweeps.describe import describe_sweep
+from sweeps.describe import describe_data, describe_sweep
 from sweeps.listing import dry_run, list_names
 from sweeps.plan import make_plan
+from sweeps.ready import make_ready
 from sweeps.records import TrialRecord
 from sweeps.results import plain
 from sweeps.run import main
@@ -215,6 +217,18 @@ def test_a_snapshot_counts_states_and_reports_each_end_once(plan_of):
     assert snapshot().events == []
 
 
+def test_repeats_of_one_configuration_show_their_mean(plan_of):
+    records = [record("spatial", 0, "COMPLETE", 0.5), record("spatial", 1, "COMPLETE", 0.7)]
+    records += [record("spatial", 2, "RUNNING", 0.9), record("clip", 0, "RUNNING", 0.4)]
+    spatial, clip = snapshots(plan_of(), lambda: records, means=True)().families.values()
+    assert (spatial.best.name, clip.best) == ("mean of 2 seeds", None)
+    assert spatial.best.metrics == {"val/R@10": pytest.approx(0.6)}
+    assert (
+        snapshots(plan_of(), lambda: records[:1], means=True)().families["spatial"].best.name
+        == "mean of 1 seed"
+    )
+
+
 def test_csv_is_written_at_most_every_so_often(monkeypatch):
     now = [50.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
@@ -255,7 +269,27 @@ def test_a_dry_run_counts_everything_and_writes_nothing(plan_of, tmp_path, share
     assert "  loss.neighbor_alpha_scale: 0 to 2" in text
     assert "  model.temperature: 0.01 to 1 (log)" in text
     assert "train 4 slides / 117 spots, val 1 slides / 25 spots, test 1 slides / 28 spots, 24 genes" in text
+    assert (
+        "confirmation: each family's best again with 5 fresh seeds, 10 trials, read on the test slides"
+        in text
+    )
     assert f"results: {tmp_path / 'results' / 'n'}" in text
+    assert "confirmation: off" in dry_run(plan_of("--confirm-seeds", "0"))
+    assert "with 1 fresh seed, 2 trials" in dry_run(plan_of("--confirm-seeds", "1"))
+
+
+def test_donors_are_described_and_checked_before_anything_runs(plan_of, tmp_path, shared_tiny_dataset):
+    dataset = shutil.copytree(shared_tiny_dataset, tmp_path / "d", ignore=shutil.ignore_patterns(".store"))
+    plan = plan_of("--data", str(dataset))
+    donors = {slide: f"p{number // 2}" for number, slide in enumerate(("T1", "T2", "T3", "T4", "V1", "E1"))}
+    (dataset / "donors.csv").write_text("slide,donor\n" + "".join(f"{s},{d}\n" for s, d in donors.items()))
+    data = describe_data(plan, open_store(plan.middles()["clip"].data))
+    assert data["donors"]["train"] == {"T1": "p0", "T2": "p0", "T3": "p1", "T4": "p1"}
+    assert (data["donors"]["val"], data["donors"]["test"]) == ({"V1": "p2"}, {"E1": "p2"})
+    (dataset / "donors.csv").write_text("slide,donor\nT1,p0\n")
+    for check in (dry_run, lambda plan: make_ready(plan, quiet=True)):
+        with pytest.raises(DataError, match=r"donors\.csv: names no donor for 5 of 6 slides"):
+            check(plan)
 
 
 def test_a_dry_run_finds_what_would_stop_the_sweep(plan_of, tmp_path, monkeypatch):

@@ -295,6 +295,10 @@ def test_flags_that_contradict_sweep_yaml_are_listed(unbroken, space):
     assert "--seed 4, there 3" in refused("--seed", "4")
     text = refused("--seed", "4", "--epochs", "9", "--trials", "2")
     assert "--epochs 9, there 6" in text and "--trials 2, there 8 (it may grow, not shrink)" in text
+    more = plan_to_resume(
+        make_parser().parse_args(["--resume", str(unbroken.folder), "--confirm-seeds", "7"])
+    )
+    assert more.confirm_seeds == 7  # there 0
     assert "--set optimizer.lr=0.5" in refused("--set", "optimizer.lr=0.5")
     assert "there searched" in refused("--set", "model.temperature=0.1")
     plan = plan_to_resume(

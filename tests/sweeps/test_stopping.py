@@ -55,6 +55,29 @@ def test_the_time_budget_counts_from_the_switchs_making_and_is_said_once(monkeyp
     assert said == ["the time budget is used up"]
 
 
+def test_a_phase_ends_early_enough_for_the_next_which_has_the_rest(monkeypatch):
+    said = Reasons()
+    with clock(monkeypatch) as now:
+        switch = StopSwitch(100.0, said)
+        kept = [30.0]
+        switch.reserve = lambda: kept[0]
+        now[0] += 69.9
+        assert not switch.stop_all()
+        kept[0] = 31.0  # asked anew each time
+        assert switch.stop_all() and switch.out_of_time
+        switch.go_on()
+        assert switch.reason is None and not switch.stop_all()
+        now[0] += 30.1
+        assert switch.stop_all() and switch.out_of_time
+    assert said == ["the time budget is used up"] * 2
+
+
+def test_only_the_clock_is_out_of_time():
+    switch = StopSwitch(None, Reasons())
+    switch.stop("interrupted")
+    assert not switch.out_of_time
+
+
 def test_a_request_before_the_budget_ends_is_the_reason_that_counts(monkeypatch):
     said = Reasons()
     with clock(monkeypatch) as now:

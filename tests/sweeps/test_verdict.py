@@ -143,7 +143,7 @@ def test_one_seed_without_confirmation_claims_nothing():
 def test_an_interrupted_sweep_has_no_verdict_yet():
     text = of({"spatial": entry(test=None), "clip": entry(0.38, None)}, status="interrupted")
     assert text == (
-        "No verdict yet: the sweep ended before its confirmation, so the test slides have not been read. "
+        "No verdict yet: the sweep ended before its search was over, so the test slides have not been read. "
         "Best val R@10 so far, which flatters: spatial 0.400, clip 0.380."
     )
 

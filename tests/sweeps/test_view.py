@@ -7,6 +7,7 @@ import logging
 import os
 import pty
 import threading
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -60,6 +61,21 @@ def picture(snapshot, width=80, console=None, **options):
     view = LiveView(lambda: snapshot, results="results/a", console=console, **options)
     console.print(view.picture(snapshot))
     return out.getvalue().splitlines()
+
+
+def test_a_confirmation_is_headed_and_speaks_of_means():
+    mean = replace(record(number=0), name="mean of 2 seeds", metrics={"val/R@10": 0.3})
+    snap = Snapshot({"spatial": FamilyStatus(5, 2, 0, 0, 1, mean)}, [record(number=1)])
+    view, out = plain_view(lambda: snap, heading="confirming: again with 5 fresh seeds", dashboard="open x")
+    with view:
+        pass
+    text = out.getvalue()
+    assert "confirming: again with 5 fresh seeds" in text and "mean of 2 seeds: 0.300" in text
+    assert "best so far" not in text and "dashboard" not in text  # said before the search
+    lines = picture(snap, heading="confirming: again with 5 fresh seeds")
+    assert lines[0].startswith("confirming: again") and any(
+        line.startswith("spatial: mean of 2 seeds") for line in lines
+    )
 
 
 # -- the live picture

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from stclip.data.donors import donors_on_both_sides, read_donors
+from stclip.data.donors import read_donors
 from stclip.data.splits import Splits
 from stclip.errors import DataError
 
@@ -82,9 +82,3 @@ def test_a_manifest_with_other_donors_is_an_error(tmp_path, donors):
     manifest_of(tmp_path, donors)
     with pytest.raises(DataError, match="`donor` must map each slide to its donor's name, got"):
         read_donors(tmp_path, SPLITS)
-
-
-def test_donors_on_both_sides():
-    assert donors_on_both_sides(WHOLE, SPLITS) == {"p1": ["D"]}
-    assert donors_on_both_sides({}, SPLITS) == {}
-    assert donors_on_both_sides({**WHOLE, "A": "p5"}, SPLITS) == {}

@@ -103,6 +103,7 @@ def test_two_addresses_with_one_name_do_not_mix(tiny_dataset: Path, tmp_path: Pa
 
 def test_only_the_layout_is_copied_and_only_what_changed(tiny_dataset: Path) -> None:
     (tiny_dataset / "notes.txt").write_text("mine")
+    (tiny_dataset / "donors.csv").write_text("slide,donor\nT1,p1\n")
     (tiny_dataset / "T1" / "notes.txt").write_text("mine")
     (tiny_dataset / "X1").mkdir()
     shutil.copy(tiny_dataset / "T1" / "T1_000000.tar", tiny_dataset / "X1" / "X1_000000.tar")  # in no split
@@ -110,7 +111,7 @@ def test_only_the_layout_is_copied_and_only_what_changed(tiny_dataset: Path) -> 
     calls: list[tuple[int, int]] = []
     folder = fetch_dataset(address, lambda done, total: calls.append((done, total)))
     shards = {f"{p.parent.name}/{p.name}" for p in tiny_dataset.glob("[TVE]*/*.tar")}
-    tops = {"train_samples.txt", "val_samples.txt", "test_samples.txt", "manifest.json"}
+    tops = {"train_samples.txt", "val_samples.txt", "test_samples.txt", "manifest.json", "donors.csv"}
     here = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
     assert here == shards | tops | {fetch.INDEX}
     assert calls[-1] == (len(shards), len(shards))

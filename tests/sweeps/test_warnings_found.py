@@ -1,0 +1,123 @@
+"""What a reader of the numbers is warned about, computed from a results folder's files."""
+
+from __future__ import annotations
+
+import pytest
+
+from sweeps.warnings_found import edge_of, find_warnings
+from tests.sweeps import made_up
+from tests.sweeps.made_up import levels, slide_rows
+from tests.sweeps.results_folders import SWEEP, folder_of, many, record
+
+
+def warnings_of(path, records, **options):
+    folder = folder_of(path, records, **options)
+    return find_warnings(folder.read_sweep(), folder.read_trials(), folder.read_summary())
+
+
+def test_low_neighbour_coverage_is_warned_about_in_spatial_loss_trials_only(tmp_path):
+    low = {**levels("val", 0.3), "train/neighbor_coverage": 0.0002}
+    high = {**levels("val", 0.3), "train/neighbor_coverage": 0.4}
+    records = [record(number=0, metrics=high), *(record(number=i, metrics=low) for i in (1, 2, 3))]
+    clip = [record("clip", i, metrics=low) for i in range(4)]
+    (text,) = warnings_of(tmp_path / "a", records + clip)
+    assert text.startswith(
+        "Neighbour coverage was below 0.05 in 3 of 4 trials with SpatialLoss (lowest 0.0002, first soft-0001)"
+    )
+    assert "the neighbour term had nothing to act on; try data.batching: neighborhood" in text
+    assert warnings_of(tmp_path / "b", many(metrics=high)) == []
+
+
+def test_a_best_value_at_the_edge_of_its_range_is_warned_about(tmp_path):
+    (text,) = warnings_of(tmp_path / "a", many(params={"model.temperature": 0.95, "data.batching": "random"}))
+    assert text == (
+        "The best model.temperature of soft, 0.95, is at the upper end of its range (0.01 to 1): "
+        "a better value may lie outside; widen the range."
+    )
+    (text,) = warnings_of(tmp_path / "b", many(params={"loss.neighbor_alpha_scale": 0.01}))
+    assert "lower end of its range (0 to 2): 0 switches it off" in text
+    assert warnings_of(tmp_path / "c", many(params={"model.temperature": 0.5})) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "log", "side"),
+    [
+        (0.02, 0.0, 1.0, False, "lower"),
+        (0.021, 0.0, 1.0, False, None),
+        (0.981, 0.0, 1.0, False, "upper"),
+        (0.979, 0.0, 1.0, False, None),
+        (1.09, 1.0, 100.0, True, "lower"),  # 100 ** 0.02 = 1.096
+        (1.11, 1.0, 100.0, True, None),
+        (91.5, 1.0, 100.0, True, "upper"),  # 100 ** 0.98 = 91.2
+        (91.0, 1.0, 100.0, True, None),
+        (True, 0, 1, False, None),
+        ("random", None, None, False, None),
+        (0.5, None, None, False, None),
+    ],
+)
+def test_the_edge_is_two_percent_of_the_range(value, low, high, log, side):
+    assert edge_of(value, {"low": low, "high": high, "log": log}) == side
+
+
+def test_a_winner_among_few_trials_is_warned_about(tmp_path):
+    records = [record(number=i) for i in range(4)] + [record("clip", 0)]
+    records += [record("clip", i, "PRUNED") for i in range(1, 4)]
+    (text,) = warnings_of(tmp_path / "a", records)
+    assert text == "The winner of clip was chosen among 1 complete trial (fewer than 4); raise --trials."
+
+
+def test_a_small_gallery_is_warned_about(tmp_path):
+    small = levels("val", 0.5, chance_1=1 / 29)
+    records = [record(number=i, metrics=small) for i in range(4)]
+    (text,) = warnings_of(tmp_path / "a", records + [record("clip", i, metrics=small) for i in range(4)])
+    assert text.startswith("The smallest gallery has 29 spots (val), under 30")
+    edge = levels("val", 0.5, chance_1=1 / 31)
+    fine = [record(f, i, metrics=edge) for f in ("soft", "clip") for i in range(4)]
+    assert warnings_of(tmp_path / "b", fine) == []
+    data = {"val": {"slides": 5, "smallest_gallery": 31}, "test": {"slides": 10, "smallest_gallery": 12}}
+    (text,) = warnings_of(tmp_path / "c", fine, sweep={**SWEEP, "data": data})
+    assert text.startswith("The smallest gallery has 12 spots (test), under 30")
+
+
+def test_unequal_numbers_of_trials_are_warned_about(tmp_path):
+    (text,) = warnings_of(tmp_path / "a", [*many(), record("clip", 4, "FAIL", error="x")])
+    assert (
+        text == "The families did not have the same number of trials (soft 4, clip 5); go on with --resume."
+    )
+
+
+def test_trials_within_noise_of_each_other_are_warned_about(tmp_path):
+    def with_spread(step):
+        vals = [levels("val", 0.3 + step * i) for i in range(6)]
+        return [record(f, i, metrics=val) for f in ("soft", "clip") for i, val in enumerate(vals)]
+
+    values = [[0.35], [0.36], [0.34]]
+    again = made_up.confirmed("soft", values, val_step=0.01)  # a standard deviation of 0.01 from seed to seed
+    options = {"rows": slide_rows("soft", values), "confirmed": again, "seeds": 3}
+    (text,) = warnings_of(tmp_path / "a", with_spread(0.002), **options)
+    assert text.startswith(
+        "All 6 complete trials of soft are within noise of each other: val/R@10 differs by 0.004"
+    )
+    assert "and by 0.010 from seed to seed" in text
+    assert warnings_of(tmp_path / "b", with_spread(0.1), **options) == []
+
+
+def test_a_confirmation_that_lost_seeds_is_warned_about(tmp_path):
+    values = [[0.35, 0.3], [0.36, 0.3], [0.34, 0.3]]
+    vals = [levels("val", 0.1 * i) for i in range(1, 6)]
+    records = [record(f, i, metrics=val) for f in ("soft", "clip") for i, val in enumerate(vals)]
+    again = made_up.confirmed("soft", values, val_step=0.001, failed=(1,))
+    (text,) = warnings_of(tmp_path / "a", records, rows=slide_rows("soft", values), confirmed=again, seeds=3)
+    assert text == "The confirmation of soft has 2 of 3 seeds (soft-0000-confirm-1: MemoryError: out)."
+    (text,) = warnings_of(
+        tmp_path / "b", records, rows=slide_rows("soft", values), confirmed=again[::2], seeds=3
+    )
+    assert text == "The confirmation of soft has 2 of 3 seeds; go on with --resume."
+
+
+def test_a_test_slide_whose_donor_was_trained_on_is_warned_about(tmp_path):
+    donors = {"train": {"A": "p1", "B": "p2"}, "val": {"C": "p1"}, "test": {"D": "p2", "E": "p3"}}
+    (text,) = warnings_of(tmp_path / "a", many(), sweep={**SWEEP, "data": {"donors": donors}})
+    assert text.startswith("1 of 2 test slides are of donors that also gave a training slide (D (p2)): ")
+    donors["test"]["D"] = "p4"
+    assert warnings_of(tmp_path / "b", many(), sweep={**SWEEP, "data": {"donors": donors}}) == []
