@@ -12,7 +12,8 @@ import pytest
 import sweeps.launch
 import sweeps.run
 from sweeps.describe import describe_data
-from sweeps.report import report_text
+from sweeps.report_markdown import markdown_text
+from sweeps.report_sections import report_of
 from sweeps.results import ResultsFolder
 from tests.sweeps.command_lines import files_below
 
@@ -164,7 +165,7 @@ def test_skipped_spots_are_in_the_sweeps_files(commands, monkeypatch):
     assert held["skipped_spots"] == {"T1": 1}
     summary = {"families": {}, "baselines": {}, "status": "complete", "seconds": 1, "metric": "val/R@10", "mode": "max",
                "verdict": "none"}  # fmt: skip
-    text = report_text({"data": held}, [], summary, ResultsFolder(commands.folder / "results"))
+    text = markdown_text(report_of({"data": held}, [], summary, ResultsFolder(commands.folder / "results")))
     assert "Broken spots were left out (data.on_bad_spot: skip), 1 in all (T1: 1)." in text
     assert "skipped_spots (T1 1)" in text
 

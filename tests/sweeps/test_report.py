@@ -11,7 +11,8 @@ import pytest
 
 from stclip.errors import InputError
 from sweeps import report
-from sweeps.report import main, md, write_report
+from sweeps.report import main, write_report
+from sweeps.report_markdown import md
 from sweeps.results import ResultsFolder
 from tests.sweeps import made_up
 from tests.sweeps.made_up import levels, slide_rows

@@ -1,0 +1,250 @@
+"""What a report says, as plain blocks of text and tables from the results folder's files alone; how it looks is for others.
+
+The blocks are plain text: whoever writes them down escapes them (`sweeps.report_markdown`, `sweeps.report_html`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sweeps.results import ResultsFolder
+from sweeps.summary import lift
+from sweeps.table import baseline_title, chance_of
+from sweeps.verdict import p_text, signed
+from sweeps.warnings_found import find_warnings
+from sweeps.words import RECALLS, duration, number, value_text
+
+Tree = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Table:
+    """`rows` have as many cells as `head`."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Bullets:
+    """A list of sentences."""
+
+    lines: Sequence[str]
+
+
+Block = str | Table | Bullets  # a string is a paragraph
+
+
+@dataclass(frozen=True)
+class Section:
+    """A title and what stands under it."""
+
+    title: str
+    blocks: Sequence[Block]
+
+
+@dataclass(frozen=True)
+class Report:
+    """The whole of it: `title` and `status` come first."""
+
+    title: str
+    status: str
+    sections: Sequence[Section]
+
+
+def report_of(sweep: Tree, rows: Sequence[Mapping[str, str]], summary: Tree, folder: ResultsFolder) -> Report:
+    """`sweep`: sweep.yaml. `rows`: trials.csv. `summary`: summary.json. `folder`: to list which files are there."""
+    status = f"{summary['status']} after {duration(summary['seconds'] or 0)}"
+    warnings = find_warnings(sweep, rows, summary)
+    sections = [
+        Section("Verdict", [str(summary["verdict"])]),
+        Section("Families", _families(summary)),
+        Section("Comparisons on the test slides", _comparisons(summary)),
+        Section("Best parameters", _parameters(summary)),
+        Section("Warnings", [Bullets(warnings) if warnings else "None."]),
+        Section("Failures", _failures(rows) or ["No trial failed."]),
+        Section("Interruptions", _interruptions(summary)),
+        Section("What was run", _what_was_run(sweep, summary)),
+        Section("Files", _files(folder, summary)),
+    ]
+    return Report(
+        f"Sweep {sweep.get('name') or folder.path.name}",
+        f"{status}; winners chosen by {summary['metric']} ({summary['mode']}).",
+        [section for section in sections if section.blocks],
+    )
+
+
+def _families(summary: Tree) -> list[Block]:
+    scores = [
+        "val R@10 (search)",
+        "val R@10 (confirmed)",
+        *(f"test {name} (95 %)" for name in RECALLS),
+        "lift R@10",
+    ]
+    head = ["family", "complete", "pruned", "failed", "budget", *scores]
+    rows = []
+    for family, entry in summary["families"].items():
+        trials = entry["trials"]
+        counts = [str(trials[key]) for key in ("complete", "pruned", "failed", "budget")]
+        rows.append([family, *counts, *_scores(entry["best"] or {}, entry)])
+    for name, entry in summary["baselines"].items():
+        if name != "chance":
+            rows.append([baseline_title(name), "", "", "", "", *_scores(entry, entry)])
+    rows.append(["chance", "", "", "", "", *_scores(chance_of(summary), {})])
+    reasons = [
+        f"{family} has no winner: {entry['reason']}."
+        for family, entry in summary["families"].items()
+        if entry["best"] is None
+    ]
+    note = (
+        "R@K: the share of spots whose partner is among the first K of the whole slide, both directions, "
+        "mean over slides. Chance: the same for a random ranking. Lift: R@K over chance. "
+        f"{_how_sure(summary)}"
+    )
+    return [Table(head, rows), *([Bullets(reasons)] if reasons else []), note]
+
+
+def _how_sure(summary: Tree) -> str:
+    """Where the test numbers and their intervals come from."""
+    about = summary.get("confirmation")
+    if about is None:
+        return "One training seed per family; intervals, where there are any, cover the slides only."
+    donors = f" of {about['clusters']} donors" if about["donors_known"] else ""
+    return (
+        f"Test: the mean over {about['seeds']} trainings of each family's best configuration with fresh seeds (the same for "
+        f"every family) and {about['slides']} slides{donors}; 95 % intervals by a bootstrap over both."
+    )
+
+
+def _scores(metrics: Tree, entry: Tree) -> list[str]:
+    """Of a family's `best`, or a baseline; `entry` has its intervals and what the confirmation found on val."""
+    val, test = metrics.get("val") or {}, metrics.get("test") or {}
+    confirmed = ((entry.get("confirm") or {}).get("val") or {}).get("R@10")
+    intervals = entry.get("test_intervals") or {}
+    ratio = lift(test, "R@10")
+    return [
+        number(val.get("R@10")),
+        number(confirmed),
+        *(f"{number(test.get(name))}{_brackets(intervals.get(name))}" for name in RECALLS),
+        "-" if ratio is None else f"{ratio:.1f}x",
+    ]
+
+
+def _brackets(found: Tree | None) -> str:
+    if found is None or found["low"] is None:
+        return ""
+    return f" ({found['low']:.3f} to {found['high']:.3f})"
+
+
+def _comparisons(summary: Tree) -> list[Block]:
+    """Every comparison by every recall."""
+    head = ["a", "b", "metric", "a - b (95 %)", "p", "p (Holm)", "could have shown", "seeds x slides"]
+    body = []
+    for one in summary.get("comparisons") or []:
+        for name, found in one["metrics"].items():
+            difference = f"{signed(found['difference'])}{_brackets(found)}"
+            ps = ["-" if found[key] is None else p_text(found[key]) for key in ("p", "p_holm")]
+            size = f"{one['seeds']} x {one['slides']}"
+            if one["clusters"] < one["slides"]:
+                size += f" ({one['clusters']} donors)"
+            body.append([one["a"], one["b"], name, difference, *ps, number(found["detectable"]), size])
+    if not body:
+        return []
+    note = (
+        "Differences are paired by seed and slide. p: sign-flip permutation test; Holm's correction is over the pairs of "
+        "families, and by itself for each baseline. Could have shown: the smallest true difference found with 80 % power."
+    )
+    return [Table(head, body), note]
+
+
+def _parameters(summary: Tree) -> list[Block]:
+    lines = []
+    for family, entry in summary["families"].items():
+        best = entry["best"]
+        if best is None:
+            lines.append(f"{family}: no winner.")
+            continue
+        pairs = ", ".join(f"{key} = {value_text(value)}" for key, value in best["params"].items())
+        took = f"{best['epochs']} epochs in {duration(best['seconds'] or 0)}, seed {best['seed']}"
+        lines.append(f"{family} ({best['name']}, {took}): {pairs or 'nothing was searched'}")
+    return [Bullets(lines)] if lines else []
+
+
+def _failures(rows: Sequence[Mapping[str, str]]) -> list[Block]:
+    failed = [row for row in rows if row["state"] == "FAIL"]
+    counts = Counter((row["family"], row.get("error") or "no reason recorded") for row in failed)
+    if not counts:
+        return []
+    body = [
+        [family, str(times), _cut(error), _first(failed, family, error)]
+        for (family, error), times in counts.most_common()
+    ]
+    return [Table(("family", "trials", "reason", "first"), body)]
+
+
+def _first(failed: Sequence[Mapping[str, str]], family: str, error: str) -> str:
+    same = (r for r in failed if r["family"] == family and (r.get("error") or "no reason recorded") == error)
+    return next(same)["name"]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
+def _interruptions(summary: Tree) -> list[Block]:
+    """The only place that tells a sweep that was resumed from one that ran in one go."""
+    lines = [
+        f"{one['ended']}: {one['how']}; went on at {one['resumed']}"
+        for one in summary.get("interruptions") or []
+    ]
+    if summary.get("stopped_because"):
+        lines.append(f"stopped before its budget was used up: {summary['stopped_because']}")
+    return [Bullets(lines)] if lines else []
+
+
+def _what_was_run(sweep: Tree, summary: Tree) -> list[Block]:
+    space = sweep.get("space") or {}
+    lines = []
+    if sweep.get("command"):
+        lines.append(f"Command: {sweep['command']}")
+    if sweep.get("started"):
+        lines.append(f"Started: {sweep['started']}; wall time {duration(summary['seconds'] or 0)}")
+    if space.get("name"):
+        lines.append(f"Space: {space['name']} ({space.get('about') or 'no description'})")
+    for title, key in (("Budget", "budget"), ("Data", "data")):
+        if isinstance(sweep.get(key), Mapping):
+            lines.append(f"{title}: {_pairs(sweep[key])}")
+    if sweep.get("seed") is not None:
+        lines.append(f"Seed: {sweep['seed']}")
+    lines.append(f"Versions: {_pairs(summary.get('versions') or sweep.get('versions') or {})}")
+    return [Bullets(lines)] if lines else []
+
+
+def _pairs(tree: Tree) -> str:
+    known = {key: value for key, value in tree.items() if value is not None and value != {}}
+    words = (
+        f"{key} ({_pairs(value)})" if isinstance(value, Mapping) else f"{key} {value}"
+        for key, value in known.items()
+    )
+    return ", ".join(words) or "not recorded"
+
+
+def _files(folder: ResultsFolder, summary: Tree) -> list[Block]:
+    about = {
+        folder.sweep_yaml: "everything resolved: space, base experiment, budget, seed, versions, data",
+        folder.trials_csv: "a row per trial of the search",
+        folder.confirm_csv: "a row per trial of the confirmation",
+        folder.test_slides_csv: "what every model and baseline got on every test slide",
+        folder.retrieval_json: "one model's ranks on the test slides, and examples",
+        folder.summary_json: "the same as this report, for programs",
+        folder.study_db: "one Optuna study a family (optuna-dashboard opens it)",
+    }
+    winners = [family for family, entry in summary["families"].items() if entry["best"]]
+    best = {
+        folder.best_dir(family): f"config.yaml and checkpoint of the winner of {family}" for family in winners
+    }
+    there = {path: text for path, text in (about | best).items() if path.exists()}
+    return [Bullets([f"{path.relative_to(folder.path)}: {text}" for path, text in there.items()])]
