@@ -26,6 +26,7 @@ class Browser:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._count = 0
+        self.events: list[dict[str, Any]] = []  # what the page did since `watch`
 
     async def __aenter__(self) -> Browser:
         self._process = subprocess.Popen(
@@ -66,6 +67,8 @@ class Browser:
         await self._socket.send_json({"id": self._count, "method": method, "params": arguments})
         while True:  # events come in between
             answer = json.loads((await self._socket.receive(timeout=PATIENCE)).data)
+            if "method" in answer:
+                self.events.append(answer)
             if answer.get("id") == self._count:
                 if "error" in answer:
                     raise RuntimeError(f"{method}: {answer['error']['message']}")
@@ -74,6 +77,33 @@ class Browser:
     async def cookie(self, url: str, name: str, value: str) -> None:
         """Set a cookie for the pages of a server."""
         await self._ask("Network.setCookie", url=url, name=name, value=value)
+
+    async def watch(self) -> None:
+        """Collect requests, exceptions and console lines in `events` from now on."""
+        for part in ("Network", "Runtime", "Log", "Page"):
+            await self._ask(f"{part}.enable")
+
+    async def look(self, width: int, height: int = HEIGHT, dark: bool = False) -> None:
+        """Show pages at this width, light or dark."""
+        scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+        await self._ask("Emulation.setEmulatedMedia", features=scheme)
+        await self._ask(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+
+    async def value(self, expression: str) -> Any:
+        """What a JavaScript expression comes to on the page."""
+        found = await self._ask("Runtime.evaluate", expression=expression, returnByValue=True)
+        return found["result"].get("value")
+
+    async def pdf(self, path: Path) -> None:
+        """Write the page as it would be printed."""
+        answer = await self._ask("Page.printToPDF", printBackground=True)
+        path.write_bytes(base64.b64decode(answer["data"]))
 
     async def text(self) -> str:
         """What the page shows."""

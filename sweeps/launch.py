@@ -161,7 +161,7 @@ def _places(place: str, status: str) -> list[tuple[str, str]]:
     copied = ", once it is copied" if is_address(place) else ""
     places = [
         ("results", place),
-        ("report", f"{place}/report.md"),
+        ("report", f"{place}/report.html"),
         ("trials", f"{place}/trials.csv"),
         ("models", f"{place}/best"),
         ("study", f"{place}/study.db (opens in optuna-dashboard{copied})"),

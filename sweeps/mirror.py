@@ -1,6 +1,6 @@
 """Results at an address: the driver works in a folder of its own on its disk, and the record of the sweep is kept there too.
 
-    <address>/sweep.yaml, study.db, runs/, trials.csv, summary.json, report.md, best/    the record, copied by the driver
+    <address>/sweep.yaml, study.db, runs/, trials.csv, summary.json, report.*, best/    the record, copied by the driver
     <address>/ray/, <address>/trials/                                                    written there by the trials' nodes
 
 The address is the truth: `--resume` begins with what is there, on any machine, and the driver's own folder goes away with
@@ -31,6 +31,7 @@ _LAST = (
     "trials.csv",
     "summary.json",
     "report.md",
+    "report.html",
     "runs/",
 )  # speak of what the other files hold, so they follow them
 

@@ -1,4 +1,4 @@
-"""report.md from a results folder's files alone: `python sweeps/report.py results/NAME` writes it again."""
+"""report.md and report.html from a results folder's files alone: `python sweeps/report.py results/NAME` writes them again."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from stclip.errors import InputError
 from stclip.one_line_parser import OneLineParser
 from stclip.remote import is_address
 from sweeps.mirror import Mirror
+from sweeps.report_html import html_text
 from sweeps.report_markdown import markdown_text
 from sweeps.report_sections import report_of
 from sweeps.results import ResultsFolder
@@ -19,13 +20,14 @@ from sweeps.words import printable
 
 
 def write_report(folder: ResultsFolder) -> Path:
-    """Write report.md from sweep.yaml, trials.csv and summary.json, and return its path.
+    """Write report.md and report.html from the folder's files, and return the path of report.html.
 
     Raises InputError when sweep.yaml or summary.json is missing or broken.
     """
-    report = report_of(folder.read_sweep(), folder.read_trials(), folder.read_summary(), folder)
-    folder.write_report(markdown_text(report))
-    return folder.report_md
+    sweep, rows, summary = folder.read_sweep(), folder.read_trials(), folder.read_summary()
+    report = report_of(sweep, rows, summary, folder)
+    folder.write_report(markdown_text(report), html_text(report, summary, folder))
+    return folder.report_html
 
 
 def _written(folder: ResultsFolder) -> Path:
@@ -50,14 +52,15 @@ def _rewrite(place: str) -> str:
         mirror.fetch()
         with mirror.named():
             report = _written(ResultsFolder(Path(folder) / "sweep"))
-        mirror.replace(report.name)
+        for name in ("report.md", report.name):
+            mirror.replace(name)
     return f"{place}/{report.name}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Rebuild one report; 0 when written, 2 when the folder cannot be used."""
     parser = OneLineParser(
-        description="Write report.md of a sweep again, from the files in its results folder."
+        description="Write report.md and report.html of a sweep again, from the files in its results folder."
     )
     parser.add_argument("results", help="the sweep's folder or address, such as results/spatial")
     try:

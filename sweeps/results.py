@@ -8,7 +8,7 @@ confirm.csv    a row per trial of the confirmation (see `sweeps.confirm`)
 test_slides.csv  what every confirmed model and baseline got on every test slide (see `sweeps.slide_table`)
 retrieval.json   one model's ranks on the test slides, and examples with their tiles (see `sweeps.examples`)
 summary.json   the families' winners, the baselines and the verdict (see `sweeps.summary`)
-report.md      written from the files above (see `sweeps.report`)
+report.md, report.html  written from the files above (see `sweeps.report`)
 study.db       one Optuna study a family
 best/<family>/ the winner's config.yaml and checkpoint
 ray/0001/      Ray's own files of the first run, with the trials' newest checkpoints
@@ -186,9 +186,10 @@ class ResultsFolder:
         """Replace retrieval.json (made by `sweeps.examples.retrieval_of`); empty where the test slides were not read."""
         write_atomic(self.retrieval_json, json.dumps(plain(found), allow_nan=False) + "\n")
 
-    def write_report(self, text: str) -> None:
-        """Replace report.md."""
-        write_atomic(self.report_md, text)
+    def write_report(self, markdown: str, page: str) -> None:
+        """Replace report.md and report.html."""
+        write_atomic(self.report_md, markdown)
+        write_atomic(self.report_html, page)
 
     def read_sweep(self) -> dict[str, Any]:
         """What sweep.yaml holds, for a report. Raises InputError when the folder holds no sweep."""

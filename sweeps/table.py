@@ -19,7 +19,7 @@ def final_table(summary: Mapping[str, Any], places: Sequence[tuple[str, str]]) -
 
     Args:
         summary: the content of summary.json.
-        places: (what, where) lines for the end, such as ("report", "results/a/report.md").
+        places: (what, where) lines for the end, such as ("report", "results/a/report.html").
     """
     parts: list[RenderableType] = [_head(summary), Text(""), _numbers(summary), Text("")]
     parts += [_best_line(family, entry) for family, entry in summary["families"].items()]

@@ -118,8 +118,9 @@ def test_the_report_is_rebuilt_at_the_address(driver, address, capsys):
     mirror.push()
     assert "report.md" not in there(address)
     assert report.main([f"{address}/"]) == 0
-    assert capsys.readouterr().out == f"{address}/report.md\n"
+    assert capsys.readouterr().out == f"{address}/report.html\n"
     assert there(address)["report.md"].startswith(b"# ")
+    assert there(address)["report.html"].startswith(b"<!doctype html>")
     assert report.main([f"{address}-none"]) == 2
     assert capsys.readouterr().err == f"error: {address}-none: not a sweep's results: it has no sweep.yaml\n"
 

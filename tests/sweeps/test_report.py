@@ -20,7 +20,9 @@ from tests.sweeps.results_folders import SWEEP, folder_of, many, record
 
 
 def report_of(path, records, **options):
-    return write_report(folder_of(path, records, **options)).read_text()
+    folder = folder_of(path, records, **options)
+    write_report(folder)
+    return folder.report_md.read_text()
 
 
 def section(text, title):
@@ -43,7 +45,8 @@ def test_the_report_has_every_section_and_number(tmp_path):
     baselines = {"cca": (levels("val", 0.3), levels("test", 0.41))}
     records = many(params={"model.temperature": 0.0712345})
     folder = folder_of(tmp_path / "a", records, rows=rows, baselines=baselines, confirmed=confirmed, seeds=2)
-    text, summary = write_report(folder).read_text(), folder.read_summary()
+    write_report(folder)
+    text, summary = folder.report_md.read_text(), folder.read_summary()
     assert text.startswith("# Sweep a\n\ncomplete after 1 min 05 s; winners chosen by val/R@10 (max).\n")
     assert section(text, "Verdict").split("\n\n")[1].strip() == md(summary["verdict"])
     table = section(text, "Families")
@@ -143,7 +146,9 @@ def test_the_script_rebuilds_the_report_without_ray(tmp_path):
     folder = folder_of(tmp_path / "a", many())
     write_report(folder)
     first = folder.report_md.read_text()
+    page = folder.report_html.read_text()
     folder.report_md.unlink()
+    folder.report_html.unlink()
     code = (
         "import runpy, sys; sys.argv = sys.argv[1:]\n"
         "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
@@ -152,7 +157,8 @@ def test_the_script_rebuilds_the_report_without_ray(tmp_path):
     command = [sys.executable, "-c", code, report.__file__, str(folder.path)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines() == [str(folder.report_md), "set()"]
+    assert done.stdout.splitlines() == [str(folder.report_html), "set()"]
+    assert folder.report_html.read_text() == page
     assert folder.report_md.read_text() == first
 
 

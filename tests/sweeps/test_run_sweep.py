@@ -75,6 +75,7 @@ def test_a_sweep_with_winners_exits_with_0_and_leaves_its_folder_and_no_process(
         "trials.csv",
         "summary.json",
         "report.md",
+        "report.html",
         "study.db",
         "best",
         "ray",

@@ -1,0 +1,114 @@
+"""Plotly figures of a report from study.db: what each family's search tried, by Optuna's own plots, and learning curves."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from sweeps.figures import COLOURS, GREY, Shown, safe
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.storages import BaseStorage
+    from plotly.graph_objects import Figure
+
+_TAGS = re.compile(r"<(?!/?(?:br|b|i|extra)>)")  # those that plotly and Optuna write themselves are kept
+
+
+def open_studies(path: str, families: Sequence[str]) -> dict[str, Study]:
+    """Family -> its study in an SQLite file, which is only read. Those that are not there are left out."""
+    import optuna
+    from optuna.storages import RDBStorage
+
+    storage: BaseStorage = RDBStorage(
+        f"sqlite:///{path}", skip_compatibility_check=True, skip_table_creation=True
+    )
+    known = {one.study_name for one in optuna.get_all_study_summaries(storage, include_best_trial=False)}
+    return {name: optuna.load_study(study_name=name, storage=storage) for name in families if name in known}
+
+
+def study_figures(family: str, study: Study, metric: str) -> list[Shown]:
+    """Learning curves, then as many of Optuna's plots as the family's trials and parameters allow."""
+    import optuna.visualization as optuna_plots
+
+    trials = study.get_trials(deepcopy=False, states=None)
+    parameters = sorted({name for trial in trials for name in trial.params})
+    complete = [trial for trial in trials if trial.state.name == "COMPLETE"]
+    found = [_learning_curves(family, trials, metric)]
+    if len(complete) >= 2 and len(parameters) > 1:
+        importances = partial(optuna_plots.plot_param_importances, study)
+        coordinates = partial(optuna_plots.plot_parallel_coordinate, study, target_name=metric)
+        found.append(_optuna(f"{family}: importance of the parameters", importances))
+        found.append(_optuna(f"{family}: parallel coordinates", coordinates))
+    if len(complete) >= 2:
+        slices = [
+            (name, partial(optuna_plots.plot_slice, study, [name], target_name=metric)) for name in parameters
+        ]
+        found += [_optuna(f"{family}: {name}", plot) for name, plot in slices]
+    return [shown for shown in found if shown is not None]
+
+
+def _optuna(title: str, plot: Callable[[], Figure]) -> Shown | None:
+    """One of Optuna's plots without its own title and width; None where Optuna finds the trials too few or too alike."""
+    from plotly.graph_objects import Figure
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a plot that is experimental, or leaves out pruned trials
+            drawn = plot()
+    except (ValueError, RuntimeError):
+        return None
+    figure = Figure(_escaped(drawn.to_plotly_json()))
+    figure.update_layout(
+        title=None, template=None, width=None, height=340, margin={"l": 40, "r": 40, "t": 40, "b": 80}
+    )
+    return Shown(title, f"Optuna's plot: {title}.", figure)
+
+
+def _learning_curves(family: str, trials: Sequence[Any], metric: str) -> Shown | None:
+    """A line a trial; those that were not trained to their end are pale."""
+    from plotly.graph_objects import Figure, Scatter
+
+    figure = Figure()
+    for state, colour, opacity in (
+        ("PRUNED", GREY, 0.35),
+        ("FAIL", GREY, 0.35),
+        ("COMPLETE", COLOURS[0], 0.8),
+    ):
+        first = True
+        for trial in trials:
+            if trial.state.name != state or not trial.intermediate_values:
+                continue
+            steps = sorted(trial.intermediate_values)
+            name = safe(trial.user_attrs.get("name", trial.number))
+            figure.add_trace(Scatter(
+                x=steps, y=[trial.intermediate_values[step] for step in steps], mode="lines+markers", opacity=opacity,
+                line={"color": colour, "width": 1.5}, marker={"size": 4}, name=state.lower(), legendgroup=state, showlegend=first,
+                hovertemplate=f"{name}, epoch %{{x}}: %{{y:.3f}}<extra></extra>",
+            ))  # fmt: skip
+            first = False
+    if not figure.data:
+        return None
+    figure.update_layout(
+        height=340, margin={"l": 10, "r": 10, "t": 20, "b": 50}, legend={"orientation": "h", "y": -0.25},
+        xaxis={"title": "epoch"}, yaxis={"title": safe(metric), "automargin": True},
+    )  # fmt: skip
+    title = f"{family}: learning curves"
+    return Shown(
+        title,
+        f"{metric} of each trial of {family} by epoch; trials that were stopped early are pale.",
+        figure,
+    )
+
+
+def _escaped(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {key: _escaped(value) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [_escaped(value) for value in tree]
+    if hasattr(tree, "to_plotly_json"):
+        return _escaped(tree.to_plotly_json())
+    return _TAGS.sub("&lt;", tree) if isinstance(tree, str) else tree

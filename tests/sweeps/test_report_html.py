@@ -1,0 +1,149 @@
+"""report.html: one file that says what report.md says, draws what the folder holds, and asks no network for anything."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import shutil
+import sys
+from pathlib import Path
+
+import optuna
+import pytest
+from PIL import Image
+
+from sweeps.report import write_report
+from tests.sweeps import made_up
+from tests.sweeps.made_up import levels, slide_rows
+from tests.sweeps.results_folders import SWEEP, folder_of, many, record
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+from devtools import Browser
+
+HOSTILE = "</script><script>document.title='taken'</script><img src=x onerror=alert(1)>"
+
+
+def tile():
+    out = io.BytesIO()
+    Image.new("RGB", (8, 8), "purple").save(out, "PNG")
+    return base64.b64encode(out.getvalue()).decode()
+
+
+def retrieval(slide):
+    spot = {"spot": "E0_1", "tile": tile(), "genes": ["KRT19", HOSTILE], "rank": 2.0}
+    top = [{"spot": "E0_2", "genes": ["CDH1"], "tile": tile(), "hit": hit} for hit in (False, True)]
+    found = {"slide": slide, "gallery": 100}
+    found |= {way: [{**spot, "top": top}] for way in ("image_to_gene", "gene_to_image")}
+    one = {"slide": slide, "donor": None, "x": [1.0, 2.0, 3.0], "y": [1.0, 2.0, 2.0]}
+    one |= {"image_to_gene": [1.0, 2.0, 30.0], "gene_to_image": [2.0, 1.5, 3.0]}
+    return {"family": "soft", "trial": "soft-0000-confirm-0", "seed": 500, "maps": [one], "examples": found}
+
+
+def add_studies(path):
+    for family in ("soft", "clip"):
+        study = optuna.create_study(study_name=family, storage=f"sqlite:///{path}", direction="maximize")
+        for number in range(4):
+            trial = study.ask()
+            low = trial.suggest_float("model.temperature", 0.01, 1.0, log=True)
+            trial.suggest_float("loss.neighbor_alpha_scale", 0.0, 2.0)
+            trial.report(low, 1)
+            trial.report(low, 2)
+            pruned = number == 3
+            study.tell(trial, None if pruned else low, optuna.trial.TrialState.PRUNED if pruned else None)
+
+
+def full_folder(path):
+    again = {"soft": [[0.35, 0.37], [0.36, 0.40]], "clip": [[0.33, 0.35], [0.34, 0.36]]}
+    rows = [row for family, values in again.items() for row in slide_rows(family, values)]
+    rows += slide_rows("cca", [[0.40, 0.42]], "baseline")
+    confirmed = [one for family, values in again.items() for one in made_up.confirmed(family, values)]
+    baselines = {"cca": (levels("val", 0.3), levels("test", 0.41))}
+    failed = record(number=9, state="FAIL", metrics={}, error=f"DataError: {HOSTILE}")
+    folder = folder_of(
+        path, [*many(), failed], {**SWEEP, "name": HOSTILE}, rows, baselines, confirmed, seeds=2
+    )
+    from sweeps.slide_table import write_slide_rows
+
+    write_slide_rows(folder.test_slides_csv, rows)
+    folder.write_retrieval(retrieval(HOSTILE))
+    add_studies(folder.study_db)
+    return folder
+
+
+def test_a_page_says_what_the_markdown_says_and_hostile_names_stay_text(tmp_path):
+    folder = full_folder(tmp_path / "a")
+    page = write_report(folder).read_text()
+    summary = folder.read_summary()
+    for text in (summary["verdict"].split(";")[0], "soft-0000-confirm-0", "KRT19", "fingerprint 0123abcd"):
+        assert text.replace("'", "&#39;") in page
+    assert "<script>document.title" not in page and "<img src=x" not in page
+    assert page.count("</script>") == page.count("<script") - page.split("<body>")[0].count("<script")
+    assert page.count('class="plot"') == 2 + 2 * 5 + 1
+    order = [
+        "Verdict",
+        "Warnings",
+        "Families",
+        "Test slides",
+        "The search",
+        "Retrieval",
+        "Failures",
+        "What was run",
+    ]
+    places = [page.index(f"<h2>{title}") for title in order]
+    assert places == sorted(places)
+    assert write_report(folder).read_text() == page
+
+
+@pytest.mark.parametrize("broken", ["", "not a database"])
+def test_what_is_not_there_is_said_in_a_sentence(tmp_path, broken):
+    folder = folder_of(tmp_path / "a", many())
+    if broken:
+        folder.study_db.write_text(broken)
+        folder.retrieval_json.write_text("{")
+    page = write_report(folder).read_text()
+    assert ("study.db cannot be read" if broken else "holds no study.db") in page
+    assert "The folder holds no retrieval.json with examples" in page
+    assert folder.study_db.exists() == bool(broken)  # reading makes no file
+
+
+async def look_at(page, home):
+    """What a phone and a desk see: for each the events, and [figures drawn, width of the page, figures without a picture]."""
+    found = {}
+    async with Browser(home) as browser:
+        await browser.watch()
+        for width in (390, 1280):
+            await browser.look(width, dark=width == 390)
+            browser.events.clear()
+            await browser.open(page.as_uri(), "What was run")
+            for _ in range(200):
+                if await browser.value("document.documentElement.dataset.drawn"):
+                    break
+                await asyncio.sleep(0.1)
+            facts = await browser.value(
+                "[Number(document.documentElement.dataset.drawn), document.documentElement.scrollWidth,"
+                " [...document.querySelectorAll('.plot')].filter(box => !box.querySelector('.main-svg')).length, document.title]"
+            )
+            found[width] = (list(browser.events), facts)
+    return found
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium (apt-get install chromium)")
+def test_a_browser_draws_all_of_it_without_a_network(tmp_path):
+    folder = full_folder(tmp_path / "a")
+    page = write_report(folder)
+    for width, (events, facts) in asyncio.run(look_at(page, tmp_path / "chromium")).items():
+        faults = [
+            one
+            for one in events
+            if one["method"] in ("Runtime.exceptionThrown", "Log.entryAdded", "Runtime.consoleAPICalled")
+        ]
+        assert faults == []
+        asked = [
+            one["params"]["request"]["url"] for one in events if one["method"] == "Network.requestWillBeSent"
+        ]
+        assert asked[0] == page.as_uri() and all(url.startswith(("data:", "blob:")) for url in asked[1:])
+        drawn, wide, empty, title = facts
+        assert (drawn, empty) == (13, 0)
+        assert wide <= width
+        assert title.startswith("Sweep </script>")
