@@ -85,7 +85,7 @@ def slides_figure(rows: Sequence[SlideRow], families: Sequence[str]) -> Shown | 
     labels = [safe(f"{slide} ({donors[slide]})" if donors.get(slide) else slide) for slide in place]
     figure.update_layout(
         height=170 + ROW * len(slides), margin={"l": 10, "r": 10, "t": 60, "b": 50},
-        legend={"orientation": "h", "y": -60 / (ROW * len(slides)), "yanchor": "top"},
+        legend={"orientation": "h", "y": -75 / (ROW * len(slides)), "yanchor": "top"},
         xaxis={"title": "test R@10", "rangemode": "tozero"},
         yaxis={"tickvals": list(place.values()), "ticktext": labels, "automargin": True, "range": [-0.6, len(slides) - 0.4]},
         updatemenus=[{"type": "buttons", "direction": "right", "x": 0, "y": 1, "xanchor": "left", "yanchor": "bottom",

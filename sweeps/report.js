@@ -10,18 +10,18 @@
     return { ink: night ? "#e6e8eb" : "#1d2329", grid, paper: "rgba(0,0,0,0)" };
   }
 
-  function styled(layout, printing) {
+  function styled(layout, printing, narrow) {
     const { ink, grid, paper } = colours(printing);
     const made = { ...layout, paper_bgcolor: paper, plot_bgcolor: paper, font: { color: ink, size: 12 }, autosize: true };
     const axes = new Set(["xaxis", "yaxis", ...Object.keys(layout).filter((key) => /^[xy]axis\d*$/.test(key))]);
     for (const axis of axes) made[axis] = { automargin: true, ...layout[axis], gridcolor: grid, zerolinecolor: grid, linecolor: grid };
-    if (printing) made.width = 640;
+    if (printing) made.width = narrow ? 310 : 640; // pixels of a page with its margins
     return made;
   }
 
   function draw(box, printing) {
     const figure = JSON.parse(box.nextElementSibling.textContent);
-    return Plotly.react(box, figure.data, styled(figure.layout, printing), { responsive: true, displayModeBar: false });
+    return Plotly.react(box, figure.data, styled(figure.layout, printing, box.closest(".grid") !== null), { responsive: true, displayModeBar: false });
   }
 
   const all = (printing) => Promise.all(figures.map((box) => draw(box, printing)));

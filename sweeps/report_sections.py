@@ -15,7 +15,7 @@ from sweeps.summary import lift
 from sweeps.table import baseline_title, chance_of
 from sweeps.verdict import p_text, signed
 from sweeps.warnings_found import find_warnings
-from sweeps.words import RECALLS, duration, number, value_text
+from sweeps.words import RECALLS, duration, many, number, value_text
 
 Tree = Mapping[str, Any]
 
@@ -63,6 +63,8 @@ def report_of(sweep: Tree, rows: Sequence[Mapping[str, str]], summary: Tree, fol
         Section("Verdict", [str(summary["verdict"])]),
         Section("Families", _families(summary)),
         Section("Comparisons on the test slides", _comparisons(summary)),
+        Section("What was compared", _compared(sweep)),
+        Section("Best of n trials", _best_of_n(summary)),
         Section("Best parameters", _parameters(summary)),
         Section("Warnings", [Bullets(warnings) if warnings else "None."]),
         Section("Failures", _failures(rows) or ["No trial failed."]),
@@ -158,6 +160,59 @@ def _comparisons(summary: Tree) -> list[Block]:
         "families, and by itself for each baseline. Could have shown: the smallest true difference found with 80 % power."
     )
     return [Table(head, body), note]
+
+
+def _compared(sweep: Tree) -> list[Block]:
+    """Each family's loss and what was searched; all else is the same for all."""
+    families = (sweep.get("space") or {}).get("families") or {}
+    rows = [
+        [
+            family,
+            str(((facts or {}).get("loss") or {}).get("name") or "-"),
+            _ranges((facts or {}).get("parameters") or {}),
+        ]
+        for family, facts in families.items()
+    ]
+    if not rows:
+        return []
+    note = (
+        "Every family had the same data, the same number of trials and epochs, and settings of its own to start from; "
+        "what is not listed here is the same for all, or stands with the family in sweep.yaml."
+    )
+    return [Table(("family", "loss", "searched"), rows), note]
+
+
+def _ranges(parameters: Tree) -> str:
+    """`model.temperature 0.025 to 0.5 (log)`, by parameter."""
+    words = []
+    for key, one in parameters.items():
+        if one.get("values"):
+            words.append(f"{key} {' or '.join(map(value_text, one['values']))}")
+        else:
+            scale = " (log)" if one.get("log") else ""
+            words.append(f"{key} {value_text(one.get('low'))} to {value_text(one.get('high'))}{scale}")
+    return "; ".join(words) or "nothing"
+
+
+def _best_of_n(summary: Tree) -> list[Block]:
+    """The expected best value of 1, 2, 4, 8, ... trials."""
+    curves = {f: e["best_of_n"] for f, e in summary["families"].items() if e.get("best_of_n")}
+    if not curves:
+        return []
+    most = max(len(curve["n"]) for curve in curves.values())
+    sizes = [2**power for power in range(most.bit_length()) if 2**power < most] + [most]
+    rows = [[family, *(_curve_cell(curve, n) for n in sizes)] for family, curve in curves.items()]
+    note = (
+        f"The best {summary['metric']} that so many trials find on average (95 %); a trial that was stopped early counts "
+        "with what it had reached."
+    )
+    return [Table(["family", *(many(n, "trial") for n in sizes)], rows), note]
+
+
+def _curve_cell(curve: Tree, n: int) -> str:
+    if n > len(curve["n"]):
+        return "-"
+    return f"{curve['value'][n - 1]:.3f} ({curve['low'][n - 1]:.3f} to {curve['high'][n - 1]:.3f})"
 
 
 def _parameters(summary: Tree) -> list[Block]:

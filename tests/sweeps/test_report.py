@@ -71,6 +71,16 @@ def test_the_report_has_every_section_and_number(tmp_path):
     found = summary["comparisons"][0]["metrics"]["R@10"]
     assert f"| soft | clip | R@10 | +0.025 ({found['low']:.3f} to {found['high']:.3f}) | " in pairs
     assert "| 2 x 2 |" in pairs
+    compared = section(text, "What was compared")
+    assert (
+        "| soft | spatial | loss.neighbor_alpha_scale 0 to 2; model.temperature 0.01 to 1 (log); "
+        "data.batching random or neighborhood |" in compared
+    )
+    assert "| clip | clip | nothing |" in compared
+    assert (
+        "| family | 1 trial | 2 trials | 4 trials |\n| --- | --- | --- | --- |\n| soft | 0.300 (0.300 to 0.300) |"
+        in text
+    )
     assert "- soft (soft-0000, 20 epochs in 11 s, seed 100): model.temperature = 0.07123" in text
     assert section(text, "Warnings").endswith("None.\n")
     assert "No trial failed." in section(text, "Failures")
