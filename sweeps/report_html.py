@@ -20,12 +20,8 @@ from sweeps.results import ResultsFolder
 from sweeps.slide_table import read_slide_rows
 from sweeps.study_figures import open_studies, study_figures
 
-FIRST = (
-    "Verdict",
-    "Warnings",
-    "Families",
-    "Comparisons on the test slides",
-)  # before the figures; the rest follows them
+# Before the figures; the rest follows them.
+FIRST = ("Verdict", "Warnings", "Families", "Comparisons on the test slides", "What was compared")
 TEMPLATE = "report.html.jinja"
 SCRIPT = "report.js"
 
