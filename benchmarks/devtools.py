@@ -84,9 +84,12 @@ class Browser:
             await self._ask(f"{part}.enable")
 
     async def look(self, width: int, height: int = HEIGHT, dark: bool = False) -> None:
-        """Show pages at this width, light or dark."""
+        """Show pages in a window of this many pixels, light or dark."""
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         await self._ask("Emulation.setEmulatedMedia", features=scheme)
+        await self._size(width, height)
+
+    async def _size(self, width: int, height: int) -> None:
         await self._ask(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -107,8 +110,7 @@ class Browser:
 
     async def text(self) -> str:
         """What the page shows."""
-        found = await self._ask("Runtime.evaluate", expression="document.body ? document.body.innerText : ''")
-        return str(found["result"].get("value", ""))
+        return str(await self.value("document.body ? document.body.innerText : ''") or "")
 
     async def open(self, url: str, expected: str) -> None:
         """Open a page and wait until it shows a text. Raises TimeoutError."""
@@ -133,13 +135,7 @@ class Browser:
         self, path: Path, width: int = WIDTH, height: int = HEIGHT, settle: float = 2.0
     ) -> None:
         """Write the page as a PNG of `width` x `height` pixels, `settle` seconds later, when it has stopped moving."""
-        await self._ask(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=height,
-            deviceScaleFactor=1,
-            mobile=False,
-        )
+        await self._size(width, height)
         await asyncio.sleep(settle)
         answer = await self._ask("Page.captureScreenshot", format="png")
         image = Image.open(io.BytesIO(base64.b64decode(answer["data"]))).convert("RGB")

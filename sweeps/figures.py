@@ -17,17 +17,10 @@ from sweeps.table import baseline_title
 from sweeps.words import RECALLS, printable
 
 if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
+    from plotly.graph_objects import Figure, Scatter
 
 COLOURS = ("#3b82c4", "#e07b39", "#2a9d8f", "#c05aa0", "#9a8f2a", "#7a6fd0")  # seen on white and on black
-SYMBOLS = (
-    "circle",
-    "diamond",
-    "square",
-    "triangle-up",
-    "cross",
-    "star",
-)  # the same families, in print without colour
+SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "star")  # for print without colour
 GREY = "#8a8a8a"
 ROW = 34  # pixels of a slide
 
@@ -47,54 +40,95 @@ def safe(text: Any) -> str:
 
 
 def slides_figure(rows: Sequence[SlideRow], families: Sequence[str]) -> Shown | None:
-    """Test recall by slide: a dot a training seed, families beside each other, the baselines and the chance level."""
-    from plotly.graph_objects import Figure, Scatter
+    """Test recall by slide: a dot a training seed, families beside each other, the CCA baseline and the chance level.
 
-    slides = list(dict.fromkeys(row.slide for row in rows if row.kind == "family"))
+    Args:
+        rows: test_slides.csv. families: their order, which gives them their colours.
+    """
+    from plotly.graph_objects import Figure
+
+    tested = [row for row in rows if row.kind == "family"]
+    slides = list(dict.fromkeys(row.slide for row in tested))
     if not slides:
         return None
     place = {slide: number for number, slide in enumerate(reversed(slides))}
-    donors = {row.slide: row.donor for row in rows}
-    figure, levels = Figure(), []
-    for number, who in enumerate(families):
-        own = [row for row in rows if (row.kind, row.who) == ("family", who)]
-        shift = 0.5 * ((number + 0.5) / len(families) - 0.5)
-        figure.add_trace(Scatter(
-            x=[row.metrics["R@10"] for row in own], y=[place[row.slide] - shift for row in own], name=safe(who), mode="markers",
-            marker={"color": COLOURS[number % 6], "symbol": SYMBOLS[number % 6], "size": 8, "opacity": 0.75},
-            text=[safe(f"{row.slide}, {row.name}, seed {row.seed}") for row in own],
-            hovertemplate="%{text}: %{x:.3f}<extra></extra>",
-        ))  # fmt: skip
-        levels.append([[row.metrics[name] for row in own] for name in RECALLS])
+    groups = [_family_dots([r for r in tested if r.who == who], place, families, who) for who in families]
     cca = [row for row in rows if (row.kind, row.who) == ("baseline", "cca") and row.slide in place]
-    chance = list({row.slide: row for row in rows if row.slide in place}.values())
-    for title, own, prefix, symbol in (
-        (baseline_title("cca"), cca, "", "x-thin"),
-        ("chance", chance, "chance_", "line-ns"),
-    ):
-        figure.add_trace(Scatter(
-            x=[row.metrics[f"{prefix}R@10"] for row in own], y=[place[row.slide] for row in own], name=title, mode="markers",
-            marker={"symbol": symbol, "size": 14 if prefix else 9, "line": {"width": 2, "color": GREY}},
-            text=[safe(row.slide) for row in own], hovertemplate=f"{title}, %{{text}}: %{{x:.3f}}<extra></extra>",
-        ))  # fmt: skip
-        levels.append([[row.metrics[f"{prefix}{name}"] for row in own] for name in RECALLS])
+    groups.append(_marks(baseline_title("cca"), cca, place, "", "x-thin"))
+    groups.append(_marks("chance", list({r.slide: r for r in tested}.values()), place, "chance_", "line-ns"))
+    figure = Figure([trace for trace, _ in groups])
+    figure.update_layout(
+        **_slides_layout(place, {row.slide: row.donor for row in tested}, [x for _, x in groups])
+    )
+    who = ", ".join(families)
+    alt = f"Test R@10 of {who} on {len(slides)} slides: a dot a slide and seed, beside the CCA baseline and chance."
+    return Shown("Test R@K by slide", alt, figure)
+
+
+def _family_dots(
+    own: Sequence[SlideRow], place: Mapping[str, int], families: Sequence[str], who: str
+) -> tuple[Scatter, list[list[float]]]:
+    """The dots, and their places along the axis for each of RECALLS."""
+    from plotly.graph_objects import Scatter
+
+    number = families.index(who)
+    colour, symbol = style_of(number)
+    shift = 0.5 * ((number + 0.5) / len(families) - 0.5)  # of the half of a slide's row that dots may take
+    dots = Scatter(
+        x=[row.metrics["R@10"] for row in own],
+        y=[place[row.slide] - shift for row in own],
+        name=safe(who),
+        mode="markers",
+        marker={"color": colour, "symbol": symbol, "size": 8, "opacity": 0.75},
+        text=[safe(f"{row.slide}, {row.name}, seed {row.seed}") for row in own],
+        hovertemplate="%{text}: %{x:.3f}<extra></extra>",
+    )
+    return dots, [[row.metrics[name] for row in own] for name in RECALLS]
+
+
+def _marks(
+    title: str, own: Sequence[SlideRow], place: Mapping[str, int], prefix: str, symbol: str
+) -> tuple[Scatter, list[list[float]]]:
+    """What the families are held against, a grey mark a slide; `prefix`: of the metric's name."""
+    from plotly.graph_objects import Scatter
+
+    marks = Scatter(
+        x=[row.metrics[f"{prefix}R@10"] for row in own],
+        y=[place[row.slide] for row in own],
+        name=title,
+        mode="markers",
+        marker={"symbol": symbol, "size": 12, "line": {"width": 2, "color": GREY}},
+        text=[safe(row.slide) for row in own],
+        hovertemplate=f"{title}, %{{text}}: %{{x:.3f}}<extra></extra>",
+    )
+    return marks, [[row.metrics[f"{prefix}{name}"] for row in own] for name in RECALLS]
+
+
+def _slides_layout(
+    place: Mapping[str, int], donors: Mapping[str, str], levels: Sequence[Sequence[Sequence[float]]]
+) -> dict[str, Any]:
+    """A row a slide, and a button a recall that moves the dots; `levels`: for each trace what `_family_dots` gives."""
+    height = ROW * len(place)
     buttons = [
         {"label": name, "method": "update", "args": [{"x": [one[k] for one in levels]}, {"xaxis.title.text": f"test {name}"}]}
         for k, name in enumerate(RECALLS)
     ]  # fmt: skip
-    labels = [safe(f"{slide} ({donors[slide]})" if donors.get(slide) else slide) for slide in place]
-    figure.update_layout(
-        height=170 + ROW * len(slides), margin={"l": 10, "r": 10, "t": 60, "b": 50},
-        legend={"orientation": "h", "y": -75 / (ROW * len(slides)), "yanchor": "top"},
-        xaxis={"title": "test R@10", "rangemode": "tozero"},
-        yaxis={"tickvals": list(place.values()), "ticktext": labels, "automargin": True, "range": [-0.6, len(slides) - 0.4]},
-        updatemenus=[{"type": "buttons", "direction": "right", "x": 0, "y": 1, "xanchor": "left", "yanchor": "bottom",
-                      "active": 2, "buttons": buttons, "pad": {"b": 8},
-                      "font": {"color": "#1d2329"}, "bgcolor": "#f5f7f9"}],
-    )  # fmt: skip
-    who = ", ".join(families)
-    alt = f"Test R@10 of {who} on {len(slides)} slides: a dot a slide and seed, beside the CCA baseline and chance."
-    return Shown("Test R@K by slide", alt, figure)
+    labels = [safe(f"{slide} ({donors[slide]})" if donors[slide] else slide) for slide in place]
+    return {
+        "height": height + 170,
+        "margin": {"l": 10, "r": 10, "t": 60, "b": 50},
+        "legend": {"orientation": "h", "y": -75 / height, "yanchor": "top"},
+        "xaxis": {"title": "test R@10", "rangemode": "tozero"},
+        "yaxis": {"tickvals": list(place.values()), "ticktext": labels, "range": [-0.6, len(place) - 0.4]},
+        "updatemenus": [{"type": "buttons", "direction": "right", "x": 0, "y": 1, "xanchor": "left", "yanchor": "bottom",
+                         "active": len(RECALLS) - 1, "buttons": buttons, "pad": {"b": 8},
+                         "font": {"color": "#1d2329"}, "bgcolor": "#f5f7f9"}],
+    }  # fmt: skip
+
+
+def style_of(number: int) -> tuple[str, str]:
+    """Colour and symbol of the family with this place in the sweep's order."""
+    return COLOURS[number % len(COLOURS)], SYMBOLS[number % len(SYMBOLS)]
 
 
 def best_of_n_figure(families: Mapping[str, Any], metric: str) -> Shown | None:
@@ -106,12 +140,10 @@ def best_of_n_figure(families: Mapping[str, Any], metric: str) -> Shown | None:
         curve = entry.get("best_of_n")
         if curve is None:
             continue
-        colour, group = COLOURS[number % 6], safe(family)
-        n = list(curve["n"])
+        (colour, _), group, n = style_of(number), safe(family), list(curve["n"])
         figure.add_trace(Scatter(
             x=n + n[::-1], y=[*curve["low"], *curve["high"][::-1]], fill="toself", fillcolor=colour, opacity=0.18,
-            line={"width": 0},
-            legendgroup=group, showlegend=False, hoverinfo="skip", mode="lines",
+            line={"width": 0}, legendgroup=group, showlegend=False, hoverinfo="skip", mode="lines",
         ))  # fmt: skip
         figure.add_trace(
             Scatter(
@@ -130,18 +162,18 @@ def best_of_n_figure(families: Mapping[str, Any], metric: str) -> Shown | None:
 
 
 def map_figure(one: Mapping[str, Any]) -> Shown:
-    """A test slide with every spot in the colour of its true partner's rank, from tiles to genes."""
+    """A test slide with every spot in the colour of its true partner's rank, from tiles to genes; `one`: of `maps` in
+    retrieval.json (see `sweeps.examples`)."""
     from plotly.graph_objects import Figure, Scatter
 
     ranks = one["image_to_gene"]
     ticks = [tick for tick in (1, 3, 10, 30, 100, 300, 1000, 3000, 10000) if tick <= max(ranks)]
-    hover = [
-        f"rank {tile:g} of {len(ranks)} from tile to genes, {genes:g} back"
-        for tile, genes in zip(ranks, one["gene_to_image"], strict=True)
-    ]
+    both = list(zip(ranks, one["gene_to_image"], strict=True))
     figure = Figure(Scatter(
-        x=one["x"], y=one["y"], mode="markers", text=hover, hovertemplate="%{text}<extra></extra>",
-        marker={"color": _logs(ranks), "colorscale": "Viridis", "reversescale": True, "cmin": 0, "size": 7,
+        x=one["x"], y=one["y"], mode="markers", customdata=both,
+        hovertemplate=f"rank %{{customdata[0]}} of {len(ranks)} from tile to genes, %{{customdata[1]}} back<extra></extra>",
+        marker={"color": _logs(ranks), "colorscale": "Viridis", "reversescale": True, "cmin": 0,
+                "size": min(8.0, max(2.0, 200 / math.sqrt(len(ranks)))),  # pixels: neighbours hardly touch
                 "colorbar": {"title": "rank", "thickness": 10, "tickvals": _logs(ticks), "ticktext": [str(t) for t in ticks]}},
     ))  # fmt: skip
     figure.update_layout(

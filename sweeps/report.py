@@ -38,8 +38,9 @@ def _written(folder: ResultsFolder) -> Path:
         raise
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise InputError(
-            f"{folder.path}: its sweep.yaml, trials.csv or summary.json is not as a sweep writes it ({type(error).__name__}: "
-            f"{printable(str(error))[:200]}); write them again by: python sweeps/run.py --resume {shlex.quote(str(folder.path))}"
+            f"{folder.path}: its sweep.yaml, trials.csv, summary.json or retrieval.json is not as a sweep writes it "
+            f"({type(error).__name__}: {printable(str(error))[:200]}); "
+            f"write them again by: python sweeps/run.py --resume {shlex.quote(str(folder.path))}"
         ) from error
 
 

@@ -11,17 +11,19 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stclip.errors import printable
 from sweeps.figures import Shown, best_of_n_figure, map_figure, slides_figure
-from sweeps.report_sections import Block, Bullets, Report, Table
+from sweeps.report_blocks import Block, Bullets, Report, Table
 from sweeps.results import ResultsFolder
 from sweeps.slide_table import read_slide_rows
 from sweeps.study_figures import open_studies, study_figures
 
-# Before the figures; the rest follows them.
-FIRST = ("Verdict", "Warnings", "Families", "Comparisons on the test slides", "What was compared")
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+HERE = Path(__file__).parent
 TEMPLATE = "report.html.jinja"
 SCRIPT = "report.js"
 
@@ -29,14 +31,40 @@ SCRIPT = "report.js"
 def html_text(report: Report, summary: Mapping[str, Any], folder: ResultsFolder) -> str:
     """The content of report.html. What the folder does not hold is said in a sentence in its place.
 
-    Raises InputError when test_slides.csv cannot be read.
+    Raises InputError when test_slides.csv cannot be read; KeyError, TypeError or ValueError when retrieval.json or
+    summary.json lacks what a sweep writes there.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from jinja2 import UndefinedError
     from plotly.offline import get_plotlyjs
 
-    here = Path(__file__).parent
+    retrieval = _retrieval(folder)
+    tested = [
+        slides_figure(read_slide_rows(folder.test_slides_csv), list(summary["families"])),
+        best_of_n_figure(summary["families"], summary["metric"]),
+    ]
+    searched, without = _searched(folder, summary)
+    own = (HERE / SCRIPT).read_text(encoding="utf-8")
+    scripts = [get_plotlyjs().replace("</script", "<\\/script"), own]
+    try:
+        return _template().render(
+            report=report,
+            tested=[_drawn(shown) for shown in tested if shown],
+            searched={family: [_drawn(shown) for shown in figures] for family, figures in searched.items()},
+            without=without,
+            retrieval=retrieval,
+            maps=[_drawn(map_figure(one)) for one in retrieval.get("maps") or []],
+            scripts=scripts,
+            policy=" ".join(f"'{_digest(script)}'" for script in scripts),
+        )
+    except UndefinedError as error:
+        raise KeyError(str(error)) from None
+
+
+def _template() -> Template:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     environment = Environment(
-        loader=FileSystemLoader(here),
+        loader=FileSystemLoader(HERE),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -44,34 +72,16 @@ def html_text(report: Report, summary: Mapping[str, Any], folder: ResultsFolder)
     )
     environment.filters["shown"] = lambda value: printable(str(value))
     environment.globals["kind"] = _kind
-    by_title = {section.title: section for section in report.sections}
-    retrieval = _retrieval(folder)
-    tested = [slides_figure(read_slide_rows(folder.test_slides_csv), list(summary["families"]))]
-    tested.append(best_of_n_figure(summary["families"], summary["metric"]))
-    searched, without = _searched(folder, summary)
-    scripts = [get_plotlyjs().replace("</script", "<\\/script"), (here / SCRIPT).read_text(encoding="utf-8")]
-    return environment.get_template(TEMPLATE).render(
-        report=report,
-        first=[by_title[title] for title in FIRST if title in by_title],
-        rest=[section for section in report.sections if section.title not in FIRST],
-        tested=[one for one in map(_page_figure, tested) if one],
-        searched={family: [_page_figure(shown) for shown in figures] for family, figures in searched.items()},
-        without=without,
-        retrieval=retrieval,
-        maps=[_page_figure(map_figure(one)) for one in retrieval.get("maps") or []],
-        scripts=scripts,
-        policy=" ".join(f"'{_digest(script)}'" for script in scripts),
-    )
+    return environment.get_template(TEMPLATE)
 
 
-def _page_figure(shown: Shown | None) -> dict[str, Any] | None:
-    if shown is None:
-        return None
-    figure = shown.figure.to_plotly_json()
+def _drawn(shown: Shown | str) -> dict[str, Any]:
+    """A figure as the page draws it, in the page's colours and not in those of plotly's default template."""
+    if isinstance(shown, str):
+        return {"missing": shown}
+    figure = json.loads(shown.figure.to_json())
     figure["layout"].pop("template", None)
-    drawn = json.loads(shown.figure.__class__(figure).to_json())
-    drawn["layout"].pop("template", None)
-    return {"title": shown.title, "alt": shown.alt, "figure": drawn}
+    return {"title": shown.title, "alt": shown.alt, "figure": figure}
 
 
 def _retrieval(folder: ResultsFolder) -> dict[str, Any]:
@@ -83,7 +93,9 @@ def _retrieval(folder: ResultsFolder) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _searched(folder: ResultsFolder, summary: Mapping[str, Any]) -> tuple[dict[str, Sequence[Shown]], str]:
+def _searched(
+    folder: ResultsFolder, summary: Mapping[str, Any]
+) -> tuple[dict[str, Sequence[Shown | str]], str]:
     """Family -> figures of its search, and why there are none where that is so."""
     if not folder.study_db.is_file():
         return {}, "The folder holds no study.db, so the search cannot be drawn."
@@ -91,7 +103,7 @@ def _searched(folder: ResultsFolder, summary: Mapping[str, Any]) -> tuple[dict[s
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        studies = open_studies(str(folder.study_db), list(summary["families"]))
+        studies = open_studies(folder.study_db, list(summary["families"]))
         return {name: study_figures(name, study, summary["metric"]) for name, study in studies.items()}, ""
     except (OptunaError, SQLAlchemyError, KeyError, ValueError) as error:
         return {}, f"study.db cannot be read ({type(error).__name__}), so the search cannot be drawn."

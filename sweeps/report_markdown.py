@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from sweeps.report_sections import Block, Bullets, Report, Table
+from sweeps.report_blocks import Block, Bullets, Report, Table
 from sweeps.words import printable
 
 _MARKDOWN = re.compile(r"([\\`*\[\]|~#]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")  # _ within a word is no markup
@@ -16,7 +16,7 @@ _MARKDOWN = re.compile(r"([\\`*\[\]|~#]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")  #
 def markdown_text(report: Report) -> str:
     """The content of report.md."""
     parts = [f"# {md(report.title)}", md(report.status)]
-    for section in report.sections:
+    for section in (*report.found, *report.ran):
         parts += [f"## {section.title}", *map(_block, section.blocks)]
     return "\n\n".join(parts) + "\n"
 

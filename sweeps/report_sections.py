@@ -1,15 +1,12 @@
-"""What a report says, as plain blocks of text and tables from the results folder's files alone; how it looks is for others.
-
-The blocks are plain text: whoever writes them down escapes them (`sweeps.report_markdown`, `sweeps.report_html`).
-"""
+"""What a report says, from the results folder's files alone; how it looks is for others."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from sweeps.report_blocks import Block, Bullets, Report, Section, Table
 from sweeps.results import ResultsFolder
 from sweeps.summary import lift
 from sweeps.table import baseline_title, chance_of
@@ -20,63 +17,36 @@ from sweeps.words import RECALLS, duration, many, number, value_text
 Tree = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Table:
-    """`rows` have as many cells as `head`."""
-
-    head: Sequence[str]
-    rows: Sequence[Sequence[str]]
-
-
-@dataclass(frozen=True)
-class Bullets:
-    """A list of sentences."""
-
-    lines: Sequence[str]
-
-
-Block = str | Table | Bullets  # a string is a paragraph
-
-
-@dataclass(frozen=True)
-class Section:
-    """A title and what stands under it."""
-
-    title: str
-    blocks: Sequence[Block]
-
-
-@dataclass(frozen=True)
-class Report:
-    """The whole of it: `title` and `status` come first."""
-
-    title: str
-    status: str
-    sections: Sequence[Section]
-
-
 def report_of(sweep: Tree, rows: Sequence[Mapping[str, str]], summary: Tree, folder: ResultsFolder) -> Report:
-    """`sweep`: sweep.yaml. `rows`: trials.csv. `summary`: summary.json. `folder`: to list which files are there."""
+    """`sweep`: sweep.yaml. `rows`: trials.csv. `summary`: summary.json. `folder`: to list which files are there.
+
+    Raises KeyError, TypeError, AttributeError or ValueError for files that are not as a sweep writes them.
+    """
     status = f"{summary['status']} after {duration(summary['seconds'] or 0)}"
     warnings = find_warnings(sweep, rows, summary)
-    sections = [
-        Section("Verdict", [str(summary["verdict"])]),
-        Section("Families", _families(summary)),
-        Section("Comparisons on the test slides", _comparisons(summary)),
-        Section("What was compared", _compared(sweep)),
-        Section("Best of n trials", _best_of_n(summary)),
-        Section("Best parameters", _parameters(summary)),
-        Section("Warnings", [Bullets(warnings) if warnings else "None."]),
-        Section("Failures", _failures(rows) or ["No trial failed."]),
-        Section("Interruptions", _interruptions(summary)),
-        Section("What was run", _what_was_run(sweep, summary)),
-        Section("Files", _files(folder, summary)),
-    ]
     return Report(
-        f"Sweep {sweep.get('name') or folder.path.name}",
-        f"{status}; winners chosen by {summary['metric']} ({summary['mode']}).",
-        [section for section in sections if section.blocks],
+        title=f"Sweep {sweep.get('name') or folder.path.name}",
+        status=f"{status}; winners chosen by {summary['metric']} ({summary['mode']}).",
+        found=_filled(
+            Section("Verdict", [str(summary["verdict"])]),
+            Section("Warnings", [Bullets(warnings) if warnings else "None."]),
+            Section("Families", _families(summary)),
+            Section("Comparisons on the test slides", _comparisons(summary)),
+            Section("What was compared", _compared(sweep)),
+            Section("Best parameters", _parameters(summary)),
+            Section("Best of n trials", _best_of_n(summary)),
+        ),
+        ran=_filled(
+            Section("Failures", _failures(rows) or ["No trial failed."]),
+            Section("Interruptions", _interruptions(summary)),
+            Section("What was run", _what_was_run(sweep, summary)),
+            Section("Files", _files(folder, summary)),
+        ),
     )
+
+
+def _filled(*sections: Section) -> list[Section]:
+    return [section for section in sections if section.blocks]
 
 
 def _families(summary: Tree) -> list[Block]:
@@ -163,23 +133,42 @@ def _comparisons(summary: Tree) -> list[Block]:
 
 
 def _compared(sweep: Tree) -> list[Block]:
-    """Each family's loss and what was searched; all else is the same for all."""
-    families = (sweep.get("space") or {}).get("families") or {}
-    rows = [
-        [
-            family,
-            str(((facts or {}).get("loss") or {}).get("name") or "-"),
-            _ranges((facts or {}).get("parameters") or {}),
-        ]
-        for family, facts in families.items()
-    ]
+    """What differs between the families, and what each was given."""
+    space = sweep.get("space") or {}
+    rows = [_family_row(family, facts or {}) for family, facts in (space.get("families") or {}).items()]
     if not rows:
         return []
-    note = (
-        "Every family had the same data, the same number of trials and epochs, and settings of its own to start from; "
-        "what is not listed here is the same for all, or stands with the family in sweep.yaml."
-    )
-    return [Table(("family", "loss", "searched"), rows), note]
+    given = f"Planned for every family: {space.get('trials', '-')} trials of up to {space.get('epochs', '-')} epochs. "
+    stopping = space.get("early_stopping")
+    if stopping:
+        given += (
+            f"A trial is stopped early, from epoch {stopping['first_rung']} on, when it is not among the best 1 in "
+            f"{stopping['factor']} of its own family. "
+        )
+    given += "Data, seeds and all settings that are not in this table are the same for all families."
+    return [Table(("family", "loss", "searched", "tried first", "fixed for it alone"), rows), given]
+
+
+def _family_row(family: str, facts: Tree) -> list[str]:
+    first = [_settings(point) for point in facts.get("first") or []]
+    return [
+        family,
+        str((facts.get("loss") or {}).get("name") or "-"),
+        _ranges(facts.get("parameters") or {}),
+        "; ".join(first) or "-",
+        _settings(facts.get("overrides") or {}) or "-",
+    ]
+
+
+def _settings(tree: Tree, above: str = "") -> str:
+    """`model.temperature 0.07, ...` of dotted or nested keys."""
+    words = []
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            words.append(_settings(value, f"{above}{key}."))
+        else:
+            words.append(f"{above}{key} {value_text(value)}")
+    return ", ".join(word for word in words if word)
 
 
 def _ranges(parameters: Tree) -> str:

@@ -6,66 +6,80 @@ import re
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweeps.figures import COLOURS, GREY, Shown, safe
+from sweeps.words import many
 
 if TYPE_CHECKING:
     from optuna import Study
-    from optuna.storages import BaseStorage
     from plotly.graph_objects import Figure
 
 _TAGS = re.compile(r"<(?!/?(?:br|b|i|extra)>)")  # those that plotly and Optuna write themselves are kept
 
 
-def open_studies(path: str, families: Sequence[str]) -> dict[str, Study]:
-    """Family -> its study in an SQLite file, which is only read. Those that are not there are left out."""
+def open_studies(path: Path, families: Sequence[str]) -> dict[str, Study]:
+    """Family -> its study in an SQLite file, which is only read. Those that are not there are left out.
+
+    Raises OptunaError or SQLAlchemyError for a file that holds no studies.
+    """
     import optuna
     from optuna.storages import RDBStorage
 
-    storage: BaseStorage = RDBStorage(
-        f"sqlite:///{path}", skip_compatibility_check=True, skip_table_creation=True
-    )
+    storage = RDBStorage(f"sqlite:///{path}", skip_compatibility_check=True, skip_table_creation=True)
     known = {one.study_name for one in optuna.get_all_study_summaries(storage, include_best_trial=False)}
     return {name: optuna.load_study(study_name=name, storage=storage) for name in families if name in known}
 
 
-def study_figures(family: str, study: Study, metric: str) -> list[Shown]:
-    """Learning curves, then as many of Optuna's plots as the family's trials and parameters allow."""
-    import optuna.visualization as optuna_plots
+def study_figures(family: str, study: Study, metric: str) -> list[Shown | str]:
+    """Learning curves, importances, parallel coordinates and a slice for each parameter; a sentence for what cannot be drawn.
 
-    trials = study.get_trials(deepcopy=False, states=None)
+    Args:
+        family: its name, for titles. study: its search. metric: what the search went by, such as `val/R@10`.
+    """
+    from optuna import visualization
+
+    trials = study.get_trials(deepcopy=False)
+    curves = _learning_curves(family, trials, metric)
+    complete = sum(trial.state.name == "COMPLETE" for trial in trials)
     parameters = sorted({name for trial in trials for name in trial.params})
-    complete = [trial for trial in trials if trial.state.name == "COMPLETE"]
-    found = [_learning_curves(family, trials, metric)]
-    if len(complete) >= 2 and len(parameters) > 1:
-        importances = partial(optuna_plots.plot_param_importances, study)
-        coordinates = partial(optuna_plots.plot_parallel_coordinate, study, target_name=metric)
-        found.append(_optuna(f"{family}: importance of the parameters", importances))
-        found.append(_optuna(f"{family}: parallel coordinates", coordinates))
-    if len(complete) >= 2:
-        slices = [
-            (name, partial(optuna_plots.plot_slice, study, [name], target_name=metric)) for name in parameters
+    found: list[Shown | str] = [curves or f"{family}: no trial reported a value."]
+    if complete < 2:
+        return [
+            *found,
+            f"{family}: with {many(complete, 'complete trial')} there is nothing to compare the parameters by.",
         ]
-        found += [_optuna(f"{family}: {name}", plot) for name, plot in slices]
-    return [shown for shown in found if shown is not None]
+    if len(parameters) > 1:
+        importances = partial(visualization.plot_param_importances, study)
+        words = f"How much of the difference in {metric} between trials of {family} each parameter explains, by fANOVA."
+        found.append(_optuna(f"{family}: importance of the parameters", words, importances))
+        coordinates = partial(visualization.plot_parallel_coordinate, study, target_name=metric)
+        words = f"A line for each complete trial of {family} through its parameters' values, in the colour of its {metric}."
+        found.append(_optuna(f"{family}: parallel coordinates", words, coordinates))
+    for name in parameters:
+        plot = partial(visualization.plot_slice, study, [name], target_name=metric)
+        words = f"{metric} of each complete trial of {family} against {name}."
+        found.append(_optuna(f"{family}: {name}", words, plot))
+    return found
 
 
-def _optuna(title: str, plot: Callable[[], Figure]) -> Shown | None:
-    """One of Optuna's plots without its own title and width; None where Optuna finds the trials too few or too alike."""
+def _optuna(title: str, alt: str, plot: Callable[[], Figure]) -> Shown | str:
+    """One of Optuna's plots, without its own title, width and colours of paper."""
     from plotly.graph_objects import Figure
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a plot that is experimental, or leaves out pruned trials
             drawn = plot()
-    except (ValueError, RuntimeError):
-        return None
+    except (
+        Exception
+    ) as error:  # of whatever kind: the report does without one plot, not the sweep without a report
+        return f"{title}: Optuna cannot draw it ({error})."
     figure = Figure(_escaped(drawn.to_plotly_json()))
-    figure.update_layout(
-        title=None, template=None, width=None, height=340, margin={"l": 40, "r": 40, "t": 40, "b": 80}
-    )
-    return Shown(title, f"Optuna's plot: {title}.", figure)
+    margin = {"l": 40, "r": 40, "t": 40, "b": 80}
+    figure.update_layout(title=None, template=None, width=None, height=340, margin=margin)
+    return Shown(title, alt, figure)
 
 
 def _learning_curves(family: str, trials: Sequence[Any], metric: str) -> Shown | None:

@@ -9,9 +9,14 @@ from tests.sweeps.made_up import levels
 SPACE = {
     "name": "spatial",
     "about": "both losses",
+    "trials": 5,
+    "epochs": 20,
+    "early_stopping": {"first_rung": 4, "factor": 3},
     "families": {
         "soft": {
             "loss": {"name": "spatial"},
+            "overrides": {"data": {"num_neighbors": 4}},
+            "first": [{"model.temperature": 0.07}],
             "parameters": {
                 "loss.neighbor_alpha_scale": {"type": "float", "low": 0.0, "high": 2.0, "log": False},
                 "model.temperature": {"type": "float", "low": 0.01, "high": 1.0, "log": True},

@@ -74,9 +74,13 @@ def test_the_report_has_every_section_and_number(tmp_path):
     compared = section(text, "What was compared")
     assert (
         "| soft | spatial | loss.neighbor_alpha_scale 0 to 2; model.temperature 0.01 to 1 (log); "
-        "data.batching random or neighborhood |" in compared
+        "data.batching random or neighborhood | model.temperature 0.07 | data.num_neighbors 4 |" in compared
     )
-    assert "| clip | clip | nothing |" in compared
+    assert (
+        "Planned for every family: 5 trials of up to 20 epochs. A trial is stopped early, from epoch 4 on"
+        in compared
+    )
+    assert "| clip | clip | nothing | - | - |" in compared
     assert (
         "| family | 1 trial | 2 trials | 4 trials |\n| --- | --- | --- | --- |\n| soft | 0.300 (0.300 to 0.300) |"
         in text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import optuna
 import pytest
 from PIL import Image
 
-from sweeps.report import write_report
+from sweeps.report import main, write_report
 from tests.sweeps import made_up
 from tests.sweeps.made_up import levels, slide_rows
 from tests.sweeps.results_folders import SWEEP, folder_of, many, record
@@ -105,6 +106,40 @@ def test_what_is_not_there_is_said_in_a_sentence(tmp_path, broken):
     assert ("study.db cannot be read" if broken else "holds no study.db") in page
     assert "The folder holds no retrieval.json with examples" in page
     assert folder.study_db.exists() == bool(broken)  # reading makes no file
+
+
+@pytest.mark.parametrize("part", ["examples", "maps"])
+def test_a_retrieval_json_that_lacks_what_is_shown_ends_with_2_and_a_line(tmp_path, capsys, part):
+    folder = full_folder(tmp_path / "a")
+    found = retrieval("E0")
+    found[part] = {"slide": "E0"} if part == "examples" else [{"slide": "E0"}]
+    folder.write_retrieval(found)
+    assert main([str(folder.path)]) == 2
+    assert re.match(
+        rf"error: {folder.path}: its .* or retrieval\.json is not as .*\n$", capsys.readouterr().err
+    )
+
+
+def test_what_optuna_cannot_draw_is_said_in_a_sentence(tmp_path, monkeypatch):
+    folder = folder_of(tmp_path / "a", many())
+    study = optuna.create_study(
+        study_name="soft", storage=f"sqlite:///{folder.study_db}", direction="maximize"
+    )
+
+    def fail(study):
+        raise ZeroDivisionError("nothing <b>varies</b>")
+
+    monkeypatch.setattr(optuna.visualization, "plot_param_importances", fail)
+    for _ in range(3):
+        trial = study.ask({key: optuna.distributions.FloatDistribution(0, 1) for key in "ab"})
+        study.tell(trial, 0.5)
+    one = optuna.create_study(study_name="clip", storage=f"sqlite:///{folder.study_db}", direction="maximize")
+    one.tell(one.ask({"a": optuna.distributions.FloatDistribution(0, 1)}), 0.5)
+    page = write_report(folder).read_text()
+    assert "importance of the parameters: Optuna cannot draw it (nothing &lt;b&gt;varies&lt;/b&gt;)." in page
+    assert "soft: parallel coordinates" in page
+    assert "soft: no trial reported a value." in page
+    assert "clip: with 1 complete trial there is nothing to compare the parameters by." in page
 
 
 async def look_at(page, home):

@@ -93,7 +93,10 @@ def test_the_code_that_is_sent_is_small_complete_and_nothing_else(tmp_path, monk
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert {path.name for path in tmp_path.iterdir()} == {"stclip", "sweeps", "configs"}
     assert sum(path.stat().st_size for path in files) < 5_000_000
-    assert {path.suffix for path in files} <= {".py", ".yaml", ".json", ".md", ".typed"}
+    assert {path.suffix for path in files} <= {".py", ".yaml", ".json", ".md", ".typed", ".jinja", ".js"}
+    assert (tmp_path / "sweeps" / "report.html.jinja").is_file() and (
+        tmp_path / "sweeps" / "report.js"
+    ).is_file()
     listed = subprocess.run(
         [sys.executable, "-m", "sweeps.job"], cwd=tmp_path, env={ARGUMENTS: '["--list"]'}, capture_output=True, text=True
     )  # fmt: skip
