@@ -1,4 +1,4 @@
-"""Pictures of a real sweep for the README: the terminal, Ray's dashboard, optuna-dashboard.
+"""Pictures of a real sweep for the README: the terminal, Ray's dashboard, optuna-dashboard, report.html.
 
     python benchmarks/screenshots.py [ARGUMENTS OF sweeps/run.py ...]      (default: --space smoke --trials 5 --epochs 12)
 
@@ -121,6 +121,8 @@ async def photograph(sweep: Terminal, dashboard: str, token: str, results: Path,
         await browser.open((home / "terminal.html").as_uri(), "elapsed")
         await browser.picture(PICTURES / "terminal.png", height=406)
         await asyncio.to_thread(wait_until, "the sweep's end", lambda: sweep.process.poll() is not None)
+        await browser.open((results / "report.html").as_uri(), "Verdict")
+        await browser.picture(PICTURES / "report.png", width=1100, height=1300)
         [port] = free_ports(1)
         studies = subprocess.Popen(
             [str(Path(sys.executable).with_name("optuna-dashboard")), f"sqlite:///{results / 'study.db'}",
