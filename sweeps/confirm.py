@@ -8,7 +8,8 @@ belongs to one winner: where a larger search finds another, that one gets its ow
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from optuna.storages import BaseStorage
@@ -20,7 +21,7 @@ from sweeps.search import FamilySearch
 from sweeps.seeding import derived_seed
 from sweeps.space import SearchSpace
 
-START_SECONDS = 10.0  # until the confirmation's first processes are up
+START_SECONDS = 10.0  # the least that is kept for the confirmation's first processes to come up
 STUDY_SUFFIX = ".confirm"  # no family's name has a dot in it
 
 
@@ -86,14 +87,40 @@ def find_winners(plan: SweepPlan, records: Sequence[TrialRecord]) -> dict[str, T
     return {family: winner for family, winner in found.items() if winner is not None}
 
 
-def confirm_seconds(plan: SweepPlan, records: Sequence[TrialRecord], at_once: int) -> float:
-    """How long the confirmation may take, by the trials so far: what the search leaves it of a time budget.
+class ConfirmReserve:
+    """What the search leaves its confirmation of a time budget, by the search's own pace and start."""
 
-    At most half the time budget, without any trial to go by nothing.
-    """
-    paces = [r.seconds / r.epochs for r in records if r.epochs and r.seconds]
-    if not paces or not plan.confirm_seeds or plan.time_budget is None:
-        return 0.0
-    rounds = math.ceil(plan.confirm_seeds * len(plan.space.families) / at_once)
-    seconds = START_SECONDS + rounds * plan.space.epochs * sum(paces) / len(paces)
-    return min(seconds, plan.time_budget / 2)
+    def __init__(
+        self,
+        plan: SweepPlan,
+        at_once: int,
+        records: Sequence[TrialRecord],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Made when the search begins, with the `records` of runs before this one. `at_once`: trials that run together."""
+        self._plan = plan
+        self._at_once = at_once
+        self._clock = clock
+        self._began = clock()
+        self._epochs_before = _epochs(records)
+        self._start: float | None = None  # until the first processes were up, once it is known
+
+    def seconds(self, records: Sequence[TrialRecord]) -> float:
+        """How long the confirmation may take, by the trials so far.
+
+        At most half the time budget, without any trial to go by nothing.
+        """
+        plan = self._plan
+        paces = [r.seconds / r.epochs for r in records if r.epochs and r.seconds]
+        if not paces or not plan.confirm_seeds or plan.time_budget is None:
+            return 0.0
+        pace = sum(paces) / len(paces)
+        if self._start is None and _epochs(records) > self._epochs_before:
+            self._start = self._clock() - self._began - pace
+        rounds = math.ceil(plan.confirm_seeds * len(plan.space.families) / self._at_once)
+        seconds = max(START_SECONDS, self._start or 0.0) + rounds * plan.space.epochs * pace
+        return min(seconds, plan.time_budget / 2)
+
+
+def _epochs(records: Sequence[TrialRecord]) -> int:
+    return sum(record.epochs for record in records)

@@ -131,11 +131,11 @@ def _is_well(entry: Mapping[str, Any]) -> bool:
 
 def _run_phases(job: Sweeping, search: FamilySearch, switch: StopSwitch, ray_now: RunningRay) -> Outcome:
     """The search, then the confirmation of its winners, if the search came to its end or its time was used up."""
-    from sweeps.confirm import ConfirmSearch, confirm_plan, confirm_seconds, find_winners
+    from sweeps.confirm import ConfirmReserve, ConfirmSearch, confirm_plan, find_winners
 
     plan = job.plan
-    at_once = ray_now.resources.max_concurrent
-    switch.reserve = lambda: confirm_seconds(plan, search.snapshot(), at_once)
+    reserve = ConfirmReserve(plan, ray_now.resources.max_concurrent, search.snapshot())
+    switch.reserve = lambda: reserve.seconds(search.snapshot())
 
     def winners() -> dict[str, TrialRecord]:
         ended = switch.reason is None or switch.out_of_time
@@ -190,6 +190,10 @@ def _spinner(console: Console | None, text: str) -> AbstractContextManager[objec
 
 def _start(job: Sweeping) -> tuple[ClusterInfo, TrialResources, FamilySearch]:
     """Start Ray and open the studies at the same time, since each takes seconds."""
+    # It silences a warning of its own as it is imported; beside the import of pandas, which restores Python's list of
+    # silenced warnings again and again, that is now and then undone, and the warning would be printed.
+    import requests  # noqa: F401
+
     plan = job.plan
     with ThreadPoolExecutor(1) as beside:
         opening = beside.submit(_open_search, plan, job.folder)

@@ -2,12 +2,13 @@
 
 import csv
 import json
+import math
 import os
 import subprocess
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import optuna
@@ -54,6 +55,7 @@ class Ended:
     err: str
     folder: Path
     left: list[str]
+    seconds: float = math.nan  # that it took, where the runner has seen its start and its end
 
     def rows(self):
         with (self.folder / "trials.csv").open(newline="") as file:
@@ -131,7 +133,11 @@ class Runner:
                      self.results / name, list(left.values()))  # fmt: skip
 
     def run(self, space, name, *arguments, environment=None):
-        return self.end(self.start(space, name, *arguments, environment=environment), name)
+        began = time.monotonic()
+        process = self.start(space, name, *arguments, environment=environment)
+        process.wait(timeout=PATIENCE)
+        seconds = time.monotonic() - began
+        return replace(self.end(process, name), seconds=seconds)
 
     def output(self, name):
         return (self.folder / f"{name}.out").read_text()
