@@ -21,7 +21,7 @@ from sweeps.search import FamilySearch
 from sweeps.seeding import derived_seed
 from sweeps.space import SearchSpace
 
-START_SECONDS = 10.0  # the least that is kept for the confirmation's first processes to come up
+START_SECONDS = 10.0  # the least that starting processes is taken to need
 STUDY_SUFFIX = ".confirm"  # no family's name has a dot in it
 
 
@@ -118,7 +118,9 @@ class ConfirmReserve:
         if self._start is None and _epochs(records) > self._epochs_before:
             self._start = self._clock() - self._began - pace
         rounds = math.ceil(plan.confirm_seeds * len(plan.space.families) / self._at_once)
-        seconds = max(START_SECONDS, self._start or 0.0) + rounds * plan.space.epochs * pace
+        # Twice a start: the search's processes end before those of the confirmation come up, on a machine that may be busier.
+        starts = 2 * max(START_SECONDS, self._start or 0.0)
+        seconds = starts + rounds * plan.space.epochs * pace
         return min(seconds, plan.time_budget / 2)
 
 
