@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stclip.errors import printable
+from stclip.words import many
 from sweeps.results import config_columns
 
 RECALLS = ("R@1", "R@5", "R@10")  # what is reported, and compared
@@ -25,11 +26,6 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-def many(count: int, word: str) -> str:
-    """`1 seed`, `5 seeds`."""
-    return f"{count} {word}{'' if count == 1 else 's'}"
 
 
 def epochs(count: int) -> str:

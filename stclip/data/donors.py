@@ -25,7 +25,7 @@ def read_donors(dataset_dir: Path, splits: Splits) -> dict[str, str]:
     """
     slides = (*splits.train, *splits.val, *splits.test)
     path = dataset_dir / DONORS
-    known = _from_csv(path) if is_file(path) else _from_manifest(dataset_dir / "manifest.json")
+    known = read_csv_donors(path) if is_file(path) else _from_manifest(dataset_dir / "manifest.json")
     if not known:
         return {}
     missing = [slide for slide in slides if slide not in known]
@@ -38,7 +38,8 @@ def read_donors(dataset_dir: Path, splits: Splits) -> dict[str, str]:
     return {slide: known[slide] for slide in slides}
 
 
-def _from_csv(path: Path) -> dict[str, str]:
+def read_csv_donors(path: Path) -> dict[str, str]:
+    """Slide -> donor as a donors.csv has it. Raises DataError: no CSV, a column or a cell is missing, two donors of a slide."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)

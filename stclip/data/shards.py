@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -15,11 +15,20 @@ from stclip.data.spot import MAX_BYTES, PARTS, RawSpot, Spot, decode, one_line
 from stclip.data.tar_members import Member, TarError, regular_members
 from stclip.errors import DataError, shorten
 
+RECORD = "conversion.json"  # in a slide's folder: how it was made
 
-def write_slide(dataset_dir: Path, slide: str, spots: Iterable[Spot], spots_per_shard: int = 5000) -> int:
+
+def write_slide(
+    dataset_dir: Path,
+    slide: str,
+    spots: Iterable[Spot],
+    spots_per_shard: int = 5000,
+    record: Callable[[], Mapping[str, Any]] | None = None,
+) -> int:
     """Write a slide's shards, `<dataset_dir>/<slide>/<slide>_000000.tar` and so on; returns how many spots.
 
-    The bytes depend on the spots alone. The folder appears whole or not at all; an older one is replaced.
+    The bytes depend on the spots alone. The folder appears whole or not at all; an older one is replaced. `record` is called
+    when all spots are written; what it returns is kept as conversion.json beside the shards.
     Raises DataError: a slide or spot name is not a plain file name, a tile is not uint8 [H, W, 3].
     """
     from webdataset.writer import ShardWriter
@@ -44,6 +53,8 @@ def write_slide(dataset_dir: Path, slide: str, spots: Iterable[Spot], spots_per_
             for spot in spots:
                 shards.write(_members(slide, spot))
                 count += 1
+        if record is not None:
+            (partial / RECORD).write_text(json.dumps(record(), indent=2) + "\n", encoding="utf-8")
         _replace_folder(partial, final)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

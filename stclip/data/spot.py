@@ -66,6 +66,16 @@ def decode(raw: RawSpot) -> Spot:
     return Spot(raw.slide, raw.spot, x, y, _decode_sentence(raw), _decode_tile(raw))
 
 
+def decode_text(raw: RawSpot) -> tuple[float, float, str]:
+    """x, y and the gene sentence of a spot, its tile left alone. Raises DataError, as `decode` does."""
+    for part in ("txt", "json"):
+        if part in raw.oversized:
+            raise _bad(raw, part, f"larger than {MAX_BYTES[part] // 2**20} MB")
+        if part not in raw.parts:
+            raise _bad(raw, part, "missing")
+    return (*_decode_place(raw), _decode_sentence(raw))
+
+
 def _bad(raw: RawSpot, part: str, what: str) -> DataError:
     return DataError(f"{raw.shard}: member '{shorten(raw.key, MAX_NAME)}.{part}': {what}; {_SKIP_HINT}")
 

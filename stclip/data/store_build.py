@@ -7,7 +7,7 @@ import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,6 +20,7 @@ from stclip.data.shards import empty_slide, raw_spots
 from stclip.data.splits import SPLITS, Splits
 from stclip.data.spot import RawSpot, Spot, decode
 from stclip.data.store_seal import META, sealed
+from stclip.data.tile_size import resized
 from stclip.errors import DataError
 
 CHUNK = 32  # spots that one task of the thread pool decodes
@@ -123,19 +124,11 @@ def _read_slide(
 
 def _decode_sized(raw: RawSpot, image_size: int) -> Spot | DataError:
     """A fault is returned, not raised: whether it ends the build is the caller's to say."""
-    from PIL import Image
-
     try:
         spot = decode(raw)
     except DataError as error:
         return error
-    height, width = spot.tile.shape[:2]
-    if (height, width) == (image_size, image_size):
-        return spot
-    whole = height % image_size == 0 and width % image_size == 0
-    how = Image.Resampling.BOX if whole else Image.Resampling.BILINEAR
-    resized = Image.fromarray(spot.tile).resize((image_size, image_size), how)
-    return Spot(spot.slide, spot.spot, spot.x, spot.y, spot.sentence, np.asarray(resized))
+    return replace(spot, tile=resized(spot.tile, image_size))
 
 
 def _chunks(spots: Iterable[RawSpot]) -> Iterator[list[RawSpot]]:

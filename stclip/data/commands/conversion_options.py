@@ -1,0 +1,183 @@
+"""What the converters have in common: their options, the choice of slides and genes, what is said at the end."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from stclip.data.commands.parsers import count
+from stclip.data.conversion import Converted, convert, survey
+from stclip.data.convert import ConversionSettings
+from stclip.data.raw_slide import SlideFacts, Source
+from stclip.data.slide_pool import run_slides
+from stclip.data.splits import SPLITS, read_slides, split_file
+from stclip.data.symbols import HUMAN, harmonised
+from stclip.data.variable_genes import slide_variability, variable_genes
+from stclip.errors import DataError, InputError, unknown_name
+from stclip.paths import is_file, is_folder, user_path
+from stclip.progress import ProgressBar
+
+VARIABLE = "hvg:"
+
+
+def add_options(parser: argparse.ArgumentParser, raw_help: str) -> None:
+    """The options of every converter."""
+    defaults = ConversionSettings()
+    parser.add_argument("--raw", type=user_path, required=True, metavar="DIR", help=raw_help)
+    parser.add_argument(
+        "--out", type=user_path, required=True, metavar="DIR",
+        help="the data set's folder, such as data/processed/NAME; made where missing",
+    )  # fmt: skip
+    parser.add_argument(
+        "--slides", type=user_path, metavar="FILE", help="only the slides that this file names, an id a line"
+    )
+    parser.add_argument("--species", metavar="NAME", help=f"only slides of this species, such as '{HUMAN}'")
+    parser.add_argument(
+        "--genes", default="all", metavar="WHICH",
+        help="the genes that sentences are written of: all; hvg:N, the N that vary most on the training slides; or a file "
+        "with a symbol a line (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--split", type=user_path, metavar="DIR",
+        help="the folder of the split files that say which slides train (default: those in --out, where there are some); "
+        "used by hvg:N, and copied to --out",
+    )  # fmt: skip
+    parser.add_argument(
+        "--top",
+        type=count,
+        default=defaults.top,
+        metavar="N",
+        help="genes of a sentence (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--min-genes", type=count, default=defaults.min_genes, metavar="N",
+        help="leave out spots that express fewer of the genes (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--tile-size",
+        type=count,
+        metavar="PX",
+        help="resize tiles to so many pixels a side (default: as they are)",
+    )
+    parser.add_argument(
+        "--jobs", type=count, default=os.cpu_count() or 1, metavar="N",
+        help="slides at a time (default: the number of cores, here %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def run_conversion(source: Source, arguments: argparse.Namespace) -> int:
+    """Convert what the options ask for, and say what came of it. Exit status 1 when a slide could not be used."""
+    if not is_folder(arguments.raw):
+        raise InputError(f"--raw {arguments.raw}: no such folder; give the one that holds the slides")
+    slides = _chosen(source, arguments.slides)
+    facts, errors = survey(source, slides, arguments.species, arguments.tile_size)
+    if not facts and not errors:
+        raise InputError(
+            f"--species '{arguments.species}': none of {len(slides)} slides is of it; check its spelling"
+        )
+    split = arguments.split or (arguments.out if is_file(split_file(arguments.out, "train")) else None)
+    panel = _panel(source, facts, errors, split, arguments)
+    settings = ConversionSettings(arguments.top, arguments.min_genes, arguments.tile_size, panel)
+    with ProgressBar("converting spots", arguments.quiet) as bar:
+        done = convert(source, facts, arguments.out, settings, arguments.jobs, bar.update)
+    if arguments.split is not None and arguments.split.resolve() != arguments.out.resolve():
+        _copy_split(arguments.split, arguments.out)
+    done.errors = {**errors, **done.errors}
+    _say(done, arguments.out)
+    return 1 if done.errors else 0
+
+
+def _chosen(source: Source, file: Path | None) -> Sequence[str]:
+    there = source.slides()
+    if file is None:
+        return there
+    slides = list(dict.fromkeys(_lines(file, "--slides", "one slide id a line")))
+    for slide in slides:
+        if slide not in there:
+            raise InputError(f"--slides {file}: {unknown_name('slide', slide, there)}")
+    return slides
+
+
+def _lines(file: Path, flag: str, what: str) -> list[str]:
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{flag} {file}: cannot be read as text ({error}); give a file with {what}"
+        ) from None
+    found = [word for line in text.splitlines() if (word := line.partition("#")[0].strip())]
+    if not found:
+        raise InputError(f"{flag} {file}: is empty; give a file with {what}")
+    return found
+
+
+def _panel(
+    source: Source,
+    facts: dict[str, SlideFacts],
+    errors: dict[str, str],
+    split: Path | None,
+    arguments: argparse.Namespace,
+) -> tuple[str, ...] | None:
+    """The genes of `--genes`. A slide that cannot be read moves from `facts` to `errors`."""
+    genes: str = arguments.genes
+    if genes == "all":
+        return None
+    if not genes.startswith(VARIABLE):
+        words = _lines(user_path(genes), "--genes", "one gene symbol a line, or give all or hvg:N")
+        species = arguments.species or next((f.species for f in facts.values() if f.species), HUMAN)
+        return tuple(sorted({gene for word in words if (gene := harmonised(word, species))}))
+    number = genes.removeprefix(VARIABLE)
+    if not number.isdecimal() or int(number) < 1:
+        raise InputError(f"--genes must be all, hvg:N with N from 1 up, or a file, got '{genes}'")
+    training = _training(facts, split)
+    with ProgressBar("finding variable genes", arguments.quiet) as bar:
+        bar.update(0, len(training))
+        tasks = {slide: (source, slide, facts[slide].species) for slide in training}
+        found = run_slides(
+            slide_variability, tasks, arguments.jobs, lambda done: bar.update(done, len(training))
+        )
+    for slide in [slide for slide, value in found.items() if isinstance(value, str)]:
+        errors[slide] = found.pop(slide)
+        del facts[slide]
+    return variable_genes(list(found.values()), int(number))
+
+
+def _training(facts: Mapping[str, SlideFacts], split: Path | None) -> list[str]:
+    if split is None:
+        print(
+            "note: genes are chosen on all slides, also those that will test; give the split with --split, or split the data "
+            "set and run this command again",
+            file=sys.stderr,
+        )
+        return list(facts)
+    training = [slide for slide in read_slides(split, "train") if slide in facts]
+    if not training:
+        raise DataError(
+            f"{split_file(split, 'train')}: names none of the slides that are brought in ({', '.join(list(facts)[:3])}, ...); "
+            "give their split"
+        )
+    return training
+
+
+def _copy_split(source: Path, out: Path) -> None:
+    for name in SPLITS:
+        text = "".join(f"{slide}\n" for slide in read_slides(source, name))
+        split_file(out, name).write_text(text, encoding="utf-8")
+
+
+def _say(done: Converted, out: Path) -> None:
+    for error in done.errors.values():
+        print(f"error: {error}", file=sys.stderr)
+    records = done.records.values()
+    spots, near_empty = sum(r.spots for r in records), sum(r.near_empty for r in records)
+    unmatched, merged = sum(r.unmatched for r in records), sum(r.merged for r in records)
+    there = f" ({done.kept} were there already)" if done.kept else ""
+    print(
+        f"{out}: {len(done.records)} slides{there}, {spots} spots; left out: {near_empty} near-empty spots, "
+        f"{unmatched} with counts or a tile only; {merged} columns joined another of the same gene"
+        + (f"; {len(done.errors)} slides could not be used" if done.errors else "")
+    )

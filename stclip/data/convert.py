@@ -1,0 +1,143 @@
+"""One slide of a lab's format to shards_v1: counts to gene sentences, tiles to PNG, a block of spots at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from stclip.data.expression import check_counts, gene_sentences
+from stclip.data.raw_slide import RawSlide, SlideFacts, Source
+from stclip.data.shards import RECORD, write_slide
+from stclip.data.spot import Spot
+from stclip.data.symbols import HUMAN, SymbolMap
+from stclip.data.tile_size import resized
+from stclip.errors import DataError
+
+VERSION = 1  # of the conversion: raised when the same input and settings give other shards
+BLOCK = 256  # spots in memory at once
+
+
+@dataclass(frozen=True)
+class ConversionSettings:
+    """What shards depend on beside the source."""
+
+    top: int = 50  # genes of a sentence
+    min_genes: int = 10  # a spot that expresses fewer genes of the panel is left out
+    tile_size: int | None = None  # pixels; None: as they are
+    panel: tuple[str, ...] | None = None  # harmonised symbols; None: all genes
+
+
+@dataclass
+class SlideRecord:
+    """What a conversion says of a slide; conversion.json."""
+
+    key: str  # equal as long as source and settings are the same
+    facts: dict[str, Any]
+    spots: int = 0  # written
+    near_empty: int = 0  # left out for want of expressed genes
+    unmatched: int = 0  # with counts but no tile, or a tile but no counts
+    genes: int = 0  # of the slide that are in the panel
+    controls: int = 0  # columns that stand for no gene
+    merged: int = 0  # columns that joined another of the same symbol
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+def convert_slide(
+    source: Source,
+    slide: str,
+    facts: SlideFacts,
+    out: Path,
+    settings: ConversionSettings,
+    tell: Callable[[int], None] = lambda spots: None,
+) -> SlideRecord:
+    """Write a slide's shards and its conversion.json into `out`, whole or not at all; `tell` hears of every block of spots.
+
+    Raises DataError, naming the slide, when it cannot be used; OSError when it cannot be written.
+    """
+    record = SlideRecord(record_key(source, slide, facts, settings), asdict(facts), settings=_told(settings))
+    with source.opened(slide) as raw:
+        spots = _spots(raw, slide, facts, settings, record, tell)
+        record.spots = write_slide(out, slide, spots, record=lambda: asdict(record))
+    return record
+
+
+def record_key(source: Source, slide: str, facts: SlideFacts, settings: ConversionSettings) -> str:
+    """A name for what the shards of a slide are made from."""
+    content = [VERSION, asdict(facts), source.stamp(slide), asdict(settings)]
+    return blake2b(json.dumps(content).encode(), digest_size=12).hexdigest()
+
+
+def finished(
+    source: Source, slide: str, facts: SlideFacts, out: Path, settings: ConversionSettings
+) -> SlideRecord | None:
+    """The record of a slide that is there already, made from the same source with the same settings."""
+    record = read_record(out, slide)
+    return record if record and record.key == record_key(source, slide, facts, settings) else None
+
+
+def read_record(out: Path, slide: str) -> SlideRecord | None:
+    """conversion.json of a slide; None where there is none that can be read."""
+    try:
+        return SlideRecord(**json.loads((out / slide / RECORD).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError):
+        return None
+
+
+def slide_sentences(
+    raw: RawSlide, settings: ConversionSettings, species: str | None
+) -> Iterator[tuple[int, list[list[str]]]]:
+    """The first spot of each block and the sentences of the block's spots.
+
+    Raises DataError: counts that are none, all zero, or no gene of the panel.
+    """
+    columns = SymbolMap.of(raw.genes, species or HUMAN)
+    places = columns.places(settings.panel, raw.where)
+    symbols = [columns.symbols[place] for place in places]
+    some = False
+    for start in range(0, len(raw.names), BLOCK):
+        stop = min(start + BLOCK, len(raw.names))
+        counts = raw.counts(start, stop)
+        check_counts(counts, raw.names[start:stop], raw.genes, raw.where)
+        some = some or counts.nnz > 0
+        yield start, gene_sentences(columns.merge(counts)[:, places], symbols, settings.top)
+    if not some:
+        raise DataError(f"{raw.where}: all counts are zero; store raw counts in X, or leave the slide out")
+
+
+def _spots(
+    raw: RawSlide,
+    slide: str,
+    facts: SlideFacts,
+    settings: ConversionSettings,
+    record: SlideRecord,
+    tell: Callable[[int], None],
+) -> Iterator[Spot]:
+    columns = SymbolMap.of(raw.genes, facts.species or HUMAN)
+    record.genes = len(columns.places(settings.panel, raw.where))
+    record.controls, record.merged, record.unmatched = columns.controls, columns.merged, raw.unmatched
+    written = 0
+    for start, sentences in slide_sentences(raw, settings, facts.species):
+        least = settings.min_genes
+        rows = [start + at for at, sentence in enumerate(sentences) if len(sentence) >= least]
+        for row, tile in zip(rows, raw.tiles(rows), strict=True):
+            x, y = map(float, raw.xy[row])
+            sized = resized(tile, settings.tile_size or facts.tile_side)
+            yield Spot(slide, raw.names[row], x, y, " ".join(sentences[row - start]), sized)
+        written += len(rows)
+        record.near_empty += len(sentences) - len(rows)
+        tell(len(sentences))
+    if not written:
+        raise DataError(
+            f"{raw.where}: none of its {len(raw.names)} spots expresses {settings.min_genes} genes of the panel; "
+            "leave the slide out, or lower --min-genes"
+        )
+    record.spots = written
+
+
+def _told(settings: ConversionSettings) -> dict[str, Any]:
+    panel: Sequence[str] | None = settings.panel
+    return {**asdict(settings), "panel": None if panel is None else len(panel)}

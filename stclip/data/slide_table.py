@@ -1,0 +1,129 @@
+"""What is known of each slide of a data set: from its shards, its manifest and its donors; or from a catalogue."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stclip.data.donors import DONORS, read_csv_donors
+from stclip.data.duplicates import Section
+from stclip.data.shards import raw_spots
+from stclip.data.spot import decode_text
+from stclip.errors import DataError, shorten
+from stclip.paths import is_file
+
+
+@dataclass(frozen=True)
+class SlideRow:
+    """One slide; None for what nobody says."""
+
+    slide: str
+    spots: int | None = None
+    donor: str | None = None
+    technology: str | None = None
+    image_size: tuple[int, int] | None = None
+
+
+def read_manifest(dataset_dir: Path) -> dict[str, Any]:
+    """manifest.json; {} where there is none. Raises DataError when it is no JSON object."""
+    path = dataset_dir / "manifest.json"
+    if not is_file(path):
+        return {}
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not valid JSON ({error}); put it right or remove the file") from None
+    if not isinstance(tree, dict):
+        raise DataError(
+            f"{path}: must be a JSON object, got {type(tree).__name__}; put it right or remove it"
+        )
+    return tree
+
+
+def dataset_slides(dataset_dir: Path) -> list[SlideRow]:
+    """Every folder with shards, sorted. Raises DataError when there is none."""
+    names = sorted(
+        {path.parent.name for path in dataset_dir.glob("*/*.tar") if not path.parent.name.startswith(".")}
+    )
+    if not names:
+        raise DataError(
+            f"{dataset_dir}: holds no slide with shards; bring slides in first, see data/README.md"
+        )
+    manifest = read_manifest(dataset_dir)
+    donors = known_donors(dataset_dir, manifest)
+    counted = _mapping(_mapping(manifest, "outputs"), "per_sample_spots")
+    technologies, sizes = _mapping(manifest, "technology"), _mapping(manifest, "image_size")
+    return [
+        SlideRow(
+            slide,
+            spots=counted.get(slide) if isinstance(counted.get(slide), int) else None,
+            donor=donors.get(slide),
+            technology=str(technologies[slide]) if slide in technologies else None,
+            image_size=_size(sizes.get(slide)),
+        )
+        for slide in names
+    ]
+
+
+def catalogue_slides(path: Path) -> list[SlideRow]:
+    """The rows of a csv with the columns `id`, `donor` and, if known, `st_technology`. Raises DataError for another."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns = list(reader.fieldnames or ())
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(
+            f"{path}: cannot be read as CSV ({error}); write the columns id,donor,st_technology"
+        ) from None
+    for column in ("id", "donor"):
+        if column not in columns:
+            got = shorten(", ".join(columns), 100) or "nothing"
+            raise DataError(
+                f"{path}: has no column '{column}', got {got}; write the columns id,donor,st_technology"
+            )
+    found: dict[str, SlideRow] = {}
+    for number, row in enumerate(rows, 2):
+        slide, donor = (row["id"] or "").strip(), (row["donor"] or "").strip()
+        if not slide or not donor or slide in found:
+            wrong = f"names '{slide}' a second time" if slide in found else "lacks its id or its donor"
+            raise DataError(f"{path}: line {number} {wrong}; give every slide one line with both")
+        found[slide] = SlideRow(
+            slide, donor=donor, technology=(row.get("st_technology") or "").strip() or None
+        )
+    return list(found.values())
+
+
+def known_donors(dataset_dir: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Slide -> donor as far as donors.csv, or else the manifest, says."""
+    path = dataset_dir / DONORS
+    if is_file(path):
+        return read_csv_donors(path)
+    return {slide: donor for slide, donor in _mapping(manifest, "donor").items() if isinstance(donor, str)}
+
+
+def read_section(dataset_dir: Path, slide: str) -> Section:
+    """Coordinates and sentences of a slide, without its tiles. Raises DataError for a spot that cannot be read."""
+    spots = [decode_text(raw) for raw in raw_spots(dataset_dir, slide)]
+    return Section(np.array([spot[:2] for spot in spots], dtype=np.float64), [spot[2] for spot in spots])
+
+
+def count_spots(dataset_dir: Path, slide: str) -> int:
+    """How many spots the shards of a slide hold."""
+    return sum(1 for _ in raw_spots(dataset_dir, slide))
+
+
+def _mapping(tree: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = tree.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _size(value: Any) -> tuple[int, int] | None:
+    whole = isinstance(value, list) and len(value) == 2 and all(isinstance(side, int) for side in value)
+    return (value[0], value[1]) if whole else None
