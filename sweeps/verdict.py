@@ -13,6 +13,7 @@ from typing import Any
 from sweeps.words import RECALLS, many
 
 LEVEL = 0.05
+ENOUGH = 6  # trainings on one slide: the least whose p can fall below LEVEL
 Tree = Mapping[str, Any]
 
 
@@ -64,9 +65,20 @@ def difference_sentence(comparison: Tree, name: str) -> str:
             f"No claim about {a} and {b}: with {_size(comparison)} there is nothing to take an interval from."
         )
     text = f"No difference shown between {a} and {b} on the test slides: {_numbers(comparison, name, 1)}"
+    if least_p(comparison) >= LEVEL:
+        least = p_text(least_p(comparison))
+        return (
+            f"{text}; from so few values p cannot fall below {least}: use --confirm-seeds {ENOUGH} or more."
+        )
     if found["detectable"] is None:
         return f"{text}."
     return f"{text}; the sweep could have shown {found['detectable']:.3f} or more."
+
+
+def least_p(comparison: Tree) -> float:
+    """The smallest p-value that the sign flips of a comparison can give: of n values in a line two flips of 2ⁿ are as extreme."""
+    seeds, clusters = comparison["seeds"], comparison["clusters"]
+    return float(2.0 ** (1 - max(seeds, clusters))) if 1 in (seeds, clusters) else 0.0
 
 
 def _numbers(comparison: Tree, name: str, sign: int) -> str:
@@ -152,7 +164,7 @@ def _against_untrained(summary: Tree, name: str) -> str:
     lost = [
         c["a"] for c in pairs if not (is_shown(c["metrics"][name]) and c["metrics"][name]["difference"] > 0)
     ]
-    if not lost or summary["confirmation"] is None:
+    if not lost or summary["confirmation"] is None or least_p(pairs[0]) >= LEVEL:
         return ""
     return f"Not shown to be better than without any training: {', '.join(lost)}."
 

@@ -2,18 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
+from stclip.data.conversion import donor_names
+from stclip.data.convert import ConversionSettings, slide_sentences
+from stclip.data.duplicates import Section
 from stclip.data.hest import HestFolder
 from stclip.data.raw_slide import Source
+from stclip.data.slide_table import SlideRow
 from stclip.errors import InputError
 from stclip.paths import is_folder
 
 
+def is_raw(folder: Path) -> bool:
+    """Whether slides can be brought in from the folder."""
+    return is_folder(folder / "st") or is_folder(folder / "patches")
+
+
 def raw_source(folder: Path) -> Source:
     """The source that reads `folder`; exchanged coordinates are exchanged back. Raises InputError when it is of no format."""
-    if is_folder(folder / "st") or is_folder(folder / "patches"):
+    if is_raw(folder):
         return HestFolder(folder, swap_xy=True)
     raise InputError(
         f"{folder}: no folder of slides: HEST-1k's layout has st and patches; give the folder that holds them"
     )
+
+
+def raw_slides(source: Source) -> list[SlideRow]:
+    """What the source knows of each of its slides. Raises DataError for one that cannot be used."""
+    facts = {slide: source.facts(slide) for slide in source.slides()}
+    donors = donor_names({slide: asdict(found) for slide, found in facts.items()})
+    return [
+        SlideRow(slide, found.spots, donors[slide], found.technology, found.image_size)
+        for slide, found in facts.items()
+    ]
+
+
+def raw_section(source: Source, slide: str) -> Section:
+    """Coordinates and sentences of all genes of a slide. Raises DataError when it cannot be used."""
+    with source.opened(slide) as raw:
+        sentences = slide_sentences(raw, ConversionSettings(), source.facts(slide).species)
+        return Section(raw.xy, [" ".join(words) for _, block in sentences for words in block])

@@ -114,11 +114,6 @@ def read_section(dataset_dir: Path, slide: str) -> Section:
     return Section(np.array([spot[:2] for spot in spots], dtype=np.float64), [spot[2] for spot in spots])
 
 
-def count_spots(dataset_dir: Path, slide: str) -> int:
-    """How many spots the shards of a slide hold."""
-    return sum(1 for _ in raw_spots(dataset_dir, slide))
-
-
 def _mapping(tree: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     value = tree.get(key)
     return value if isinstance(value, dict) else {}

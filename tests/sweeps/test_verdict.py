@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from sweeps.verdict import difference_sentence, is_shown, p_text, recall_of, signed, verdict
+from sweeps.stats import compare
+from sweeps.verdict import difference_sentence, is_shown, least_p, p_text, recall_of, signed, verdict
 
 
 def entry(val=0.4, test=0.6, low=0.55, high=0.65):
@@ -95,6 +97,21 @@ def test_donors_are_counted_where_they_are_fewer_than_slides():
     assert "5 seeds x 10 slides of 4 donors" in difference_sentence(pair(clusters=4), "R@10")
     text = difference_sentence(pair(clusters=1), "R@10")
     assert "10 slides of 1 donor (so the interval covers other seeds, not other donors)" in text
+
+
+@pytest.mark.parametrize(("seeds", "least"), [(5, "0.062"), (4, "0.125")])
+def test_too_few_values_for_any_p_are_told_of(seeds, least):
+    text = difference_sentence(pair(seeds=seeds, slides=1, clusters=1, low=-0.01, p=2 * 2.0**-seeds), "R@10")
+    assert text.endswith(f"from so few values p cannot fall below {least}: use --confirm-seeds 6 or more.")
+    assert "could have shown" not in text
+
+
+def test_six_seeds_on_one_slide_can_show_something():
+    values = np.array([[0.1], [0.11], [0.12], [0.09], [0.1], [0.13]])
+    found = compare(values, np.zeros((6, 1)), np.zeros(1, dtype=int), seed=0)
+    assert found.p == pytest.approx(least_p(pair(seeds=6, clusters=1)), abs=1e-3) and found.p < 0.05
+    few = compare(values[:5], np.zeros((5, 1)), np.zeros(1, dtype=int), seed=0)
+    assert few.p == pytest.approx(least_p(pair(seeds=5, clusters=1)), abs=1e-3) and few.p > 0.05
 
 
 def test_every_level_has_its_interval_and_chance():

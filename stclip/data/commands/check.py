@@ -21,7 +21,8 @@ from stclip.data.inspect_slide import SlideContent, inspect_slide
 from stclip.data.locate import dataset_dir
 from stclip.data.raw_formats import raw_source
 from stclip.data.slide_pool import run_slides
-from stclip.data.slide_table import SlideRow, dataset_slides, read_manifest, read_section
+from stclip.data.slide_table import SlideRow, dataset_slides, read_section
+from stclip.data.split_record import read_split_record
 from stclip.data.splits import SPLITS, Splits, read_splits
 from stclip.errors import DataError, printable
 from stclip.paths import is_file, user_path
@@ -122,7 +123,7 @@ def _check_sides(
 ) -> None:
     """Donors and sections on two sides, slides on none, galleries too small to say much."""
     side = {slide: split for split in SPLITS for slide in getattr(splits, split)}
-    by_slide = (read_manifest(folder).get("split") or {}).get("by") == "slide"
+    by_slide = read_split_record(folder).get("by") == "slide"
     donors: dict[str, dict[str, list[str]]] = {}
     for row in rows:
         if row.slide in side and row.donor is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,8 +12,10 @@ from pathlib import Path
 from stclip.data.commands.parsers import count
 from stclip.data.conversion import Converted, convert, survey
 from stclip.data.convert import ConversionSettings
+from stclip.data.donors import DONORS
 from stclip.data.raw_slide import SlideFacts, Source
 from stclip.data.slide_pool import run_slides
+from stclip.data.split_record import SPLIT_RECORD
 from stclip.data.splits import SPLITS, read_slides, split_file
 from stclip.data.symbols import HUMAN, harmonised
 from stclip.data.variable_genes import slide_variability, variable_genes
@@ -36,7 +39,7 @@ def add_options(parser: argparse.ArgumentParser, raw_help: str) -> None:
     )
     parser.add_argument("--species", metavar="NAME", help=f"only slides of this species, such as '{HUMAN}'")
     parser.add_argument(
-        "--genes", default="all", metavar="WHICH",
+        "--genes", default="hvg:2000", metavar="WHICH",
         help="the genes that sentences are written of: all; hvg:N, the N that vary most on the training slides; or a file "
         "with a symbol a line (default: %(default)s)",
     )  # fmt: skip
@@ -164,9 +167,13 @@ def _training(facts: Mapping[str, SlideFacts], split: Path | None) -> list[str]:
 
 
 def _copy_split(source: Path, out: Path) -> None:
+    """The three files, and what lies with them: whose the slides are, how the split was made."""
     for name in SPLITS:
         text = "".join(f"{slide}\n" for slide in read_slides(source, name))
         split_file(out, name).write_text(text, encoding="utf-8")
+    for name in (DONORS, SPLIT_RECORD):
+        if is_file(source / name):
+            shutil.copyfile(source / name, out / name)
 
 
 def _say(done: Converted, out: Path) -> None:
