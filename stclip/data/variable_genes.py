@@ -12,6 +12,7 @@ from stclip.data.raw_slide import Source
 from stclip.data.symbols import HUMAN, SymbolMap
 
 BINS = 20
+LEAST_IN_BIN = 20  # genes; a small panel has fewer bins
 LEAST_SPOTS = 3  # a gene counts on a slide where it is expressed in so many spots,
 LEAST_SHARE = 0.01  # and in this share of them
 BLOCK = 1024  # spots in memory at once
@@ -56,12 +57,13 @@ def slide_variability(
 def normalised_dispersion(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
     """log(variance / mean) of each gene, against the genes of like mean, as Cell Ranger does (Zheng et al. 2017).
 
-    `mean` > 0 and `variance` [genes], of library-normalised counts. Genes fall into 20 bins of equal number by their mean;
+    `mean` > 0 and `variance` [genes], of library-normalised counts. Genes fall into up to 20 bins of equal number by their mean;
     from each the bin's median is taken, and what is left is divided by the bin's median absolute deviation (or by 1 where
     that is 0).
     """
     dispersion = np.log(np.maximum(variance, 1e-12) / mean)
-    edges = np.quantile(mean, np.linspace(0, 1, BINS + 1)[1:-1]) if len(mean) else np.zeros(0)
+    bins = max(1, min(BINS, len(mean) // LEAST_IN_BIN))
+    edges = np.quantile(mean, np.linspace(0, 1, bins + 1)[1:-1]) if bins > 1 else np.zeros(0)
     place = np.searchsorted(edges, mean, side="right")
     score = np.empty_like(dispersion)
     for one in np.unique(place):
