@@ -73,8 +73,8 @@ def _groups(
         unknown = [row.slide for row in slides if row.slide not in donors]
         if unknown:
             raise InputError(
-                f"the donor of {len(unknown)} of {many(len(slides), 'slide')} is not known (such as {unknown[0]}); write donors.csv "
-                "with the columns slide,donor into the data set, or use --by slide"
+                f"the donor of {len(unknown)} of {many(len(slides), 'slide')} is not known (such as {unknown[0]}); write "
+                "donors.csv with the columns slide,donor into the data set, or use --by slide"
             )
         return {row.slide: donors[row.slide] for row in slides}
     groups = {row.slide: row.slide for row in slides}

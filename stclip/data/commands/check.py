@@ -125,9 +125,10 @@ def _check_sides(
     side = {slide: split for split in SPLITS for slide in getattr(splits, split)}
     by_slide = read_split_record(folder).get("by") == "slide"
     donors: dict[str, dict[str, list[str]]] = {}
-    for row in rows:
-        if row.slide in side and row.donor is not None:
-            donors.setdefault(row.donor, {}).setdefault(side[row.slide], []).append(row.slide)
+    donor_of = {row.slide: row.donor for row in rows if row.donor is not None}
+    for slide, split in side.items():
+        if slide in donor_of:
+            donors.setdefault(donor_of[slide], {}).setdefault(split, []).append(slide)
     for donor, sides in donors.items():
         if len(sides) > 1:
             where = ", ".join(f"{' '.join(slides)} in {split}" for split, slides in sides.items())
@@ -220,7 +221,7 @@ def _compare(
             names = getattr(result, what)
             if names:
                 problems.append(
-                    f"slide '{slide}': {_DIFFERENCES[what]}: {len(names)} spots, such as {names[0]}"
+                    f"slide '{slide}': {_DIFFERENCES[what]}: {many(len(names), 'spot')}, such as {names[0]}"
                 )
     spots = sum(result.spots for result in results)
     mismatches = sum(result.mismatches for result in results)

@@ -22,6 +22,7 @@ from stclip.data.variable_genes import slide_variability, variable_genes
 from stclip.errors import DataError, InputError, unknown_name
 from stclip.paths import is_file, is_folder, user_path
 from stclip.progress import ProgressBar
+from stclip.words import many
 
 VARIABLE = "hvg:"
 
@@ -182,9 +183,9 @@ def _say(done: Converted, out: Path) -> None:
     records = done.records.values()
     spots, near_empty = sum(r.spots for r in records), sum(r.near_empty for r in records)
     unmatched, merged = sum(r.unmatched for r in records), sum(r.merged for r in records)
-    there = f" ({done.kept} were there already)" if done.kept else ""
+    there = f" ({done.kept} of them there already)" if done.kept else ""
     print(
-        f"{out}: {len(done.records)} slides{there}, {spots} spots; left out: {near_empty} near-empty spots, "
-        f"{unmatched} with counts or a tile only; {merged} columns joined another of the same gene"
-        + (f"; {len(done.errors)} slides could not be used" if done.errors else "")
+        f"{out}: {many(len(done.records), 'slide')}{there}, {many(spots, 'spot')}; left out: {near_empty} near-empty, "
+        f"{unmatched} with counts or a tile only; {many(merged, 'column')} joined another of the same gene"
+        + (f"; {many(len(done.errors), 'slide')} could not be used" if done.errors else "")
     )

@@ -57,7 +57,7 @@ def test_tiles_sentences_and_places_are_those_of_the_source(tmp_path, run, spars
     one = slide_of(0)
     code, out, err = run(write_hest(tmp_path / "raw", {"S1": one}, sparse), "--top", "12")
     assert (code, err) == (0, "")
-    assert "1 slides, 30 spots; left out: 0 near-empty spots" in out
+    assert "1 slide, 30 spots; left out: 0 near-empty" in out
     found = spots_of(tmp_path / "out", "S1")
     for row, barcode in enumerate(one.barcodes):
         spot = found[barcode]
@@ -102,7 +102,7 @@ def test_near_empty_spots_are_left_out_and_counted(tmp_path, run):
     one.counts[5, 9:] = 0
     one.counts[5, :9] = 3
     _, out, _ = run(write_hest(tmp_path / "raw", {"S1": one}))
-    assert "28 spots; left out: 2 near-empty spots" in out
+    assert "28 spots; left out: 2 near-empty" in out
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["conversion"]["near_empty"] == {"S1": 2}
     assert not {one.barcodes[4], one.barcodes[5]} & spots_of(tmp_path / "out", "S1").keys()
@@ -145,7 +145,7 @@ def test_a_finished_slide_is_not_done_again(tmp_path, run):
     before = {slide: (tmp_path / "out" / slide).stat().st_ino for slide in ("S1", "S2")}
     write_counts(raw / "st" / "S2.h5ad", slide_of(5))
     _, out, _ = run(raw)
-    assert "2 slides (1 were there already)" in out
+    assert "2 slides (1 of them there already)" in out
     assert (tmp_path / "out" / "S1").stat().st_ino == before["S1"]
     assert spots_of(tmp_path / "out", "S2")["00x00"].sentence == sentence_by_hand(slide_of(5).counts[0])
     _, out, _ = run(raw, "--top", "5")
@@ -304,7 +304,7 @@ def test_a_slide_that_cannot_be_used_is_named_and_the_others_are_unharmed(tmp_pa
     lines = err.splitlines()
     assert len(lines) == 1 and lines[0].startswith("error: slide 'S1': ")
     assert re.search(rule, lines[0]), lines[0]
-    assert "1 slides, 30 spots" in out and "1 slides could not be used" in out
+    assert "1 slide, 30 spots" in out and "1 slide could not be used" in out
     assert {path.name for path in (tmp_path / "out").iterdir() if path.is_dir()} == {"S2"}
     assert len(spots_of(tmp_path / "out", "S2")) == 30
 
@@ -331,7 +331,7 @@ def test_no_gene_of_the_panel(tmp_path, run):
     other_genes(raw, one)
     (tmp_path / "panel.txt").write_text("GENE01\nGENE02\n")
     code, out, err = run(raw, "--genes", str(tmp_path / "panel.txt"), "--min-genes", "1")
-    assert code == 1 and "1 slides, " in out
+    assert code == 1 and "1 slide, " in out
     assert (
         "no gene in common with the panel: its 40 genes are such as GENE0, GENE1, GENE10, the panel's 2 such as"
         in err
@@ -366,7 +366,7 @@ def test_a_full_disk_names_the_slide_and_leaves_nothing_half_written(tmp_path, r
 
     monkeypatch.setattr(convert, "write_slide", full)
     code, out, err = run(raw)
-    assert code == 1 and "1 slides, 30 spots" in out
+    assert code == 1 and "1 slide, 30 spots" in out
     assert err.startswith(
         "error: slide 'S2': cannot be written (No space left on device); make room there, then run the same command"
     )
