@@ -6,11 +6,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from stclip.data.commands import check, hest, info, split, synthetic
+from stclip.data.commands import check, hest, info, split, synthetic, visium
 from stclip.errors import InputError
 from stclip.one_line_parser import OneLineParser
 
-COMMANDS = (synthetic, hest, split, check, info)
+COMMANDS = (synthetic, hest, visium, split, check, info)
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -17,11 +17,16 @@ _LANE = re.compile(
 )  # 10x: a sequence, then the number of the capture area, or not
 
 
-def canonical(barcode: str) -> str:
-    """`010x014` as `10x14`, `AAACAAGT...-1` without its end; any other as it is, without outer blanks."""
-    text = barcode.strip()
-    grid, lane = _GRID.match(text), _LANE.match(text)
-    return f"{grid[1]}x{grid[2]}" if grid else lane[1] if lane else text
+def unpadded(barcode: str) -> str:
+    """`010x014` as `10x14`; any other as it is, without outer blanks."""
+    grid = _GRID.match(barcode.strip())
+    return f"{grid[1]}x{grid[2]}" if grid else barcode.strip()
+
+
+def without_lane(barcode: str) -> str:
+    """`AAACAAGTATCTCCCA-1` without its end; any other as `unpadded` has it."""
+    lane = _LANE.match(barcode.strip())
+    return lane[1] if lane else unpadded(barcode)
 
 
 def matched(
@@ -29,24 +34,25 @@ def matched(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Places int64 [n] in `spots` and in `barcodes` of those that both have, in the order of `barcodes`.
 
+    The end `-1` is part of a barcode (aggregated samples differ in nothing else) unless one of the files leaves it out.
     Raises DataError: a barcode stands twice in one of them, or none is in both.
     """
-    left, right = (
-        _places(names, slide, file) for names, file in ((spots, spots_file), (barcodes, barcodes_file))
+    for form in (unpadded, without_lane):
+        left = _places(spots, form, slide, spots_file)
+        right = _places(barcodes, form, slide, barcodes_file)
+        both = [name for name in right if name in left]
+        if both:
+            return np.array([left[name] for name in both]), np.array([right[name] for name in both])
+    raise DataError(
+        f"slide '{slide}': {spots_file} and {barcodes_file} have no barcode in common: {_three(spots)} against "
+        f"{_three(barcodes)}; take both files from the same slide"
     )
-    both = [name for name in right if name in left]
-    if not both:
-        raise DataError(
-            f"slide '{slide}': {spots_file} and {barcodes_file} have no barcode in common: {_three(spots)} against "
-            f"{_three(barcodes)}; take both files from the same slide"
-        )
-    return np.array([left[name] for name in both]), np.array([right[name] for name in both])
 
 
-def _places(names: Sequence[str], slide: str, file: str) -> dict[str, int]:
+def _places(names: Sequence[str], form: Callable[[str], str], slide: str, file: str) -> dict[str, int]:
     found: dict[str, int] = {}
     for at, name in enumerate(names):
-        first = found.setdefault(canonical(name), at)
+        first = found.setdefault(form(name), at)
         if first != at:
             raise DataError(
                 f"slide '{slide}': {file}: two spots have one barcode: '{names[first]}' and '{name}'; "

@@ -147,7 +147,8 @@ def donor_names(facts: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """Slide -> a name of its donor, equal names for equal donors.
 
     A patient is known by study and name, since another study has a 'Patient 1' too; the study is added to the name only where
-    two have it. Slides of a study that names no patients count as of one donor, for want of anything finer.
+    two have it. Slides of a study that names no patients count as of one donor, for want of anything finer; a slide of which
+    neither is known is left out.
     """
     keys = {
         slide: (f["donor"] or f["patient"], None if f["donor"] else f["study"]) for slide, f in facts.items()
@@ -156,10 +157,10 @@ def donor_names(facts: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     for name, study in keys.values():
         studies.setdefault(name, set()).add(study)
 
-    def label(slide: str) -> str:
+    def label(slide: str) -> str | None:
         name, study = keys[slide]
         if name is None:
-            return study or slide
+            return study
         return name if len(studies[name]) == 1 or study is None else f"{name} ({study})"
 
-    return {slide: label(slide) for slide in facts}
+    return {slide: named for slide in facts if (named := label(slide)) is not None}

@@ -11,22 +11,37 @@ from stclip.data.duplicates import Section
 from stclip.data.hest import HestFolder
 from stclip.data.raw_slide import Source
 from stclip.data.slide_table import SlideRow
-from stclip.errors import InputError
+from stclip.data.visium import VisiumFolder
+from stclip.errors import DataError, InputError
 from stclip.paths import is_folder
 
 
 def is_raw(folder: Path) -> bool:
     """Whether slides can be brought in from the folder."""
-    return is_folder(folder / "st") or is_folder(folder / "patches")
+    return _is_hest(folder) or _is_visium(folder)
 
 
 def raw_source(folder: Path) -> Source:
     """The source that reads `folder`; exchanged coordinates are exchanged back. Raises InputError when it is of no format."""
-    if is_raw(folder):
+    if _is_hest(folder):
         return HestFolder(folder, swap_xy=True)
+    if _is_visium(folder):
+        return VisiumFolder(folder)
     raise InputError(
-        f"{folder}: no folder of slides: HEST-1k's layout has st and patches; give the folder that holds them"
+        f"{folder}: no folder of slides: HEST-1k's layout has st and patches, Space Ranger's a folder a slide with outs/spatial; "
+        "give the folder that holds them"
     )
+
+
+def _is_hest(folder: Path) -> bool:
+    return is_folder(folder / "st") or is_folder(folder / "patches")
+
+
+def _is_visium(folder: Path) -> bool:
+    try:
+        return bool(VisiumFolder(folder).slides())
+    except DataError:
+        return False
 
 
 def raw_slides(source: Source) -> list[SlideRow]:
@@ -34,7 +49,7 @@ def raw_slides(source: Source) -> list[SlideRow]:
     facts = {slide: source.facts(slide) for slide in source.slides()}
     donors = donor_names({slide: asdict(found) for slide, found in facts.items()})
     return [
-        SlideRow(slide, found.spots, donors[slide], found.technology, found.image_size)
+        SlideRow(slide, found.spots, donors.get(slide), found.technology, found.image_size)
         for slide, found in facts.items()
     ]
 

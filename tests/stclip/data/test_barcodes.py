@@ -2,7 +2,7 @@
 
 import pytest
 
-from stclip.data.barcodes import canonical, matched
+from stclip.data.barcodes import matched
 from stclip.errors import DataError
 
 
@@ -11,14 +11,26 @@ from stclip.errors import DataError
     [("010x014", "10x14"), ("0x00", "0x0"), ("AAACAAGTATCTCCCA-1", "AAACAAGTATCTCCCA"), (" 10x14", "10x14")],
 )
 def test_two_ways_to_write_one(one, other):
-    assert canonical(one) == canonical(other)
+    rows, tiles = matched([one], [other], "S", "S.h5ad", "S.h5")
+    assert (rows.tolist(), tiles.tolist()) == ([0], [0])
 
 
 @pytest.mark.parametrize(
     ("one", "other"), [("10x14", "14x10"), ("AAACAAGTATCTCCCA-1", "AAACAAGTATCTCCCC-1"), ("cell-1", "cell-2")]
 )
 def test_two_that_are_not_one(one, other):
-    assert canonical(one) != canonical(other)
+    with pytest.raises(DataError, match="no barcode in common"):
+        matched([one], [other], "S", "S.h5ad", "S.h5")
+
+
+def test_aggregated_samples_differ_in_the_end_alone():
+    sequence = "AAACAAGTATCTCCCA"
+    rows, tiles = matched(
+        [f"{sequence}-1", f"{sequence}-2"], [f"{sequence}-2", f"{sequence}-1"], "S", "a", "b"
+    )
+    assert (rows.tolist(), tiles.tolist()) == ([1, 0], [0, 1])
+    with pytest.raises(DataError, match=f"a: two spots have one barcode: '{sequence}-1' and '{sequence}-2'"):
+        matched([f"{sequence}-1", f"{sequence}-2"], [sequence], "S", "a", "b")
 
 
 def test_places_follow_the_tiles():

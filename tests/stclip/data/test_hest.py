@@ -437,4 +437,4 @@ def test_without_metadata_it_goes_by_the_patches(tmp_path, run):
     shutil.rmtree(raw / "metadata")
     assert run(raw)[0] == 0
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
-    assert manifest["microns_per_pixel"] == {"S1": 0.5} and manifest["donor"] == {"S1": "S1"}
+    assert manifest["microns_per_pixel"] == {"S1": 0.5} and manifest["donor"] == {}
