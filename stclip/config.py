@@ -79,6 +79,22 @@ class ImageTowerConfig(StrictModel):
     name: Annotated[str, _known("image tower", IMAGE_TOWERS)] = "stain"
     width: Count = 256  # hidden units of the MLP; channels of the last stage of `cnn`
     dropout: Fraction = 0.1
+    finetune: bool = False  # of `hf:` models: train the model itself, not only a head on its outputs
+    # Of `stain`: the share of a tile's side that is the spot's own, where tiles show the tissue around it too. Below 1 the
+    # statistics are taken twice, of the middle and of the whole.
+    center: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+    @model_validator(mode="after")
+    def _options_have_a_tower(self) -> ImageTowerConfig:
+        if self.finetune and not self.name.startswith("hf:"):
+            raise ValueError(
+                f"finetune needs a pretrained model, name: hf:..., got '{self.name}'; set finetune: false"
+            )
+        if self.center < 1 and self.name != "stain":
+            raise ValueError(
+                f"center is of the tower 'stain', got {self.center:g} with '{self.name}'; set center: 1"
+            )
+        return self
 
 
 class GeneTowerConfig(StrictModel):
@@ -87,7 +103,16 @@ class GeneTowerConfig(StrictModel):
     name: Annotated[str, _known("gene tower", GENE_TOWERS)] = "bag"
     width: Count = 256
     dropout: Fraction = 0.1
-    gene_dropout: Fraction = 0.2  # share of a sentence's genes left out at each training step
+    gene_dropout: Fraction = 0.2  # of `bag`: share of a sentence's genes left out at each training step
+    finetune: bool = False  # of `hf:` models: train the model itself, not only a head on its outputs
+
+    @model_validator(mode="after")
+    def _options_have_a_tower(self) -> GeneTowerConfig:
+        if self.finetune and not self.name.startswith("hf:"):
+            raise ValueError(
+                f"finetune needs a pretrained model, name: hf:..., got '{self.name}'; set finetune: false"
+            )
+        return self
 
 
 class ModelConfig(StrictModel):

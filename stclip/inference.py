@@ -18,8 +18,8 @@ from stclip.configio import validate
 from stclip.errors import InputError
 from stclip.evaluate import read_checkpoint
 from stclip.model.dual_encoder import DualEncoder
-from stclip.model.features import FeatureScaling, scale_features
-from stclip.registry import FROZEN_FEATURES, lookup
+from stclip.model.features import FeatureScaling, frozen_encoder, reads_features, scale_features
+from stclip.model.pretrained import is_pretrained
 from stclip.train import CHECKPOINT
 
 CHUNK = 1024  # tiles or sentences encoded at once
@@ -66,27 +66,43 @@ class TrainedModel:
 
         Genes outside the vocabulary are left out. Raises InputError for a sentence without any known gene.
         """
-        genes = np.full((len(sentences), self.config.data.max_genes), -1, dtype=np.int64)
+        known = []
         for row, sentence in enumerate(sentences):
             # As in the store: the front of the sentence first, unknown genes dropped from it after.
-            ids = [self._gene_ids[g] for g in sentence.split()[: genes.shape[1]] if g in self._gene_ids]
+            genes = sentence.split()[: self.config.data.max_genes]
+            ids = [self._gene_ids[gene] for gene in genes if gene in self._gene_ids]
             if not ids:
                 raise InputError(
                     f"sentence {row} has no gene of the model's vocabulary of {len(self.vocabulary)} "
                     f"(such as {', '.join(self.vocabulary[:3])}), got '{sentence[:60]}'"
                 )
-            genes[row, : len(ids)] = ids
-        parts = [
-            self.encoder.encode_genes(torch.from_numpy(genes[at : at + CHUNK]))
-            for at in range(0, len(genes), CHUNK)
-        ]
+            known.append(ids)
+        inputs = self._gene_inputs(known)
+        parts = [self.encoder.encode_genes(inputs[at : at + CHUNK]) for at in range(0, len(inputs), CHUNK)]
         return torch.cat(parts).numpy()
 
+    def _gene_inputs(self, sentences: Sequence[Sequence[int]]) -> torch.Tensor:
+        """What the gene tower reads of sentences of gene ids (see `stclip.data.gene_inputs`)."""
+        tower = self.config.model.genes
+        if is_pretrained(tower.name):
+            from stclip.model.pretrained_genes import PretrainedSentences, SentenceTokens
+
+            words = [" ".join(self.vocabulary[gene] for gene in ids) for ids in sentences]
+            return (
+                SentenceTokens(tower.name)(words)
+                if tower.finetune
+                else PretrainedSentences(tower.name)(words)
+            )
+        genes = torch.full((len(sentences), self.config.data.max_genes), -1)
+        for row, ids in enumerate(sentences):
+            genes[row, : len(ids)] = torch.tensor(ids)
+        return genes
+
     def _image_inputs(self, tiles: np.ndarray) -> torch.Tensor:
-        name = self.config.model.image.name
-        if name not in FROZEN_FEATURES:
+        image = self.config.model.image
+        if not reads_features(image):
             return torch.from_numpy(tiles)
-        features = lookup("frozen encoder", FROZEN_FEATURES, name).load()()(torch.from_numpy(tiles)).numpy()
+        features = frozen_encoder(image.name, image.center)(torch.from_numpy(tiles)).numpy()
         if self.config.features.normalize == "train":
             assert self.scaling is not None
             return torch.from_numpy(self.scaling.apply(features))

@@ -8,7 +8,6 @@ from stclip.config import Experiment
 from stclip.data.store import SpotStore, check_content, open_store
 from stclip.errors import ConfigError, InputError
 from stclip.progress import ProgressBar
-from stclip.registry import FROZEN_FEATURES
 from stclip.remote import is_address
 
 
@@ -19,7 +18,12 @@ def prepare_data(config: Experiment, quiet: bool = False) -> SpotStore:
     """
     from stclip.data.fetch import fetch_dataset
     from stclip.data.synthetic import ensure_builtin
-    from stclip.model.features import frozen_features
+    from stclip.model.features import frozen_features, frozen_sentences, reads_features
+    from stclip.model.pretrained import is_pretrained, model_folder
+
+    for name in (config.model.image.name, config.model.genes.name):
+        if is_pretrained(name):
+            model_folder(name)  # before anything is built: is it there?
 
     if is_address(config.data.dataset):
         with ProgressBar(f"fetching {config.data.dataset}", quiet) as bar:
@@ -29,8 +33,10 @@ def prepare_data(config: Experiment, quiet: bool = False) -> SpotStore:
     with ProgressBar("building the spot store", quiet) as bar:
         store = open_store(config.data, bar.update)
     check_content(store)
-    if config.model.image.name in FROZEN_FEATURES:
-        frozen_features(store, config.model.image.name)
+    if reads_features(config.model.image):
+        frozen_features(store, config.model.image.name, config.model.image.center)
+    if is_pretrained(config.model.genes.name) and not config.model.genes.finetune:
+        frozen_sentences(store, config.model.genes.name)
     return store
 
 

@@ -37,12 +37,24 @@ IMAGE_TOWERS: dict[str, Entry] = {
     "stain": Entry(
         "stclip.model.image:FeatureTower", "frozen colour, stain and texture statistics, then an MLP"
     ),
+    "hf:": Entry(
+        "stclip.model.pretrained_image:pretrained_image_tower",
+        "hf:NAME or hf:FOLDER, a pretrained vision model, frozen or finetuned (pip install -e '.[pretrained]')",
+    ),
 }
 GENE_TOWERS: dict[str, Entry] = {
     "bag": Entry("stclip.model.genes:BagTower", "rank-weighted embedding of the gene sentence, then an MLP"),
+    "hf:": Entry(
+        "stclip.model.pretrained_genes:pretrained_gene_tower",
+        "hf:NAME or hf:FOLDER, a pretrained text model that reads the sentence, frozen or finetuned",
+    ),
 }
 FROZEN_FEATURES: dict[str, Entry] = {
     "stain": Entry("stclip.model.stain:StainFeatures", "statistics of the tile, computed once per data set"),
+    "hf:": Entry(
+        "stclip.model.pretrained_image:PretrainedFeatures",
+        "outputs of a pretrained vision model, computed once",
+    ),
 }
 LOGGERS: dict[str, Entry] = {
     "csv": Entry("stclip.loggers:csv_logger", "metrics.csv in the run's folder"),
@@ -53,7 +65,11 @@ LOGGERS: dict[str, Entry] = {
 
 
 def lookup(kind: str, registry: dict[str, Entry], name: str) -> Entry:
-    """The entry called ``name``. Raises ConfigError that lists the known names."""
-    if name not in registry:
+    """The entry called ``name``; one that ends in ``:`` answers for all names that begin so, as `hf:` for `hf:some/model`.
+
+    Raises ConfigError that lists the known names.
+    """
+    key = name if name in registry else name[: name.find(":") + 1]
+    if key not in registry:
         raise ConfigError(unknown_name(kind, name, registry))
-    return registry[name]
+    return registry[key]

@@ -113,12 +113,11 @@ def run_baselines(
     """
     from stclip.baselines import cca_baseline
     from stclip.evaluate import evaluate
-    from stclip.model.features import frozen_features, scale_features
-    from stclip.registry import FROZEN_FEATURES
+    from stclip.model.features import frozen_features, reads_features, scale_features
 
     config = next(iter(plan.middles().values()))
-    name = config.model.image.name if config.model.image.name in FROZEN_FEATURES else "stain"
-    raw = frozen_features(store, name)
+    image = config.model.image
+    raw = frozen_features(store, *((image.name, image.center) if reads_features(image) else ("stain",)))
     features = scale_features(raw, store.slide_index, store.spots("train"), config.features.normalize)
     cca = cca_baseline(store, features, test=test)
     rows = model_rows("baseline", CCA, "", 0, None, cca.slides, donors)

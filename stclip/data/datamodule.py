@@ -12,9 +12,9 @@ import torch
 from stclip.config import Experiment
 from stclip.data.batch import Batch
 from stclip.data.batching import NeighborhoodBatches, RandomBatches, neighbor_coverage
+from stclip.data.gene_inputs import gene_inputs
 from stclip.data.store import SpotStore, open_store
-from stclip.model.features import FeatureScaling, frozen_features, scale_features
-from stclip.registry import FROZEN_FEATURES
+from stclip.model.features import FeatureScaling, frozen_features, reads_features, scale_features
 
 Split = Literal["train", "val", "test"]
 EVAL_BATCH = 1024  # spots encoded at once; has no influence on any metric
@@ -71,9 +71,9 @@ class SpotDataModule(pl.LightningDataModule):
         if self.store is not None:
             return
         store = open_store(self.config.data)
-        name = self.config.model.image.name
-        if name in FROZEN_FEATURES:
-            raw = frozen_features(store, name)
+        image = self.config.model.image
+        if reads_features(image):
+            raw = frozen_features(store, image.name, image.center)
             train = store.spots("train")
             scaled = scale_features(raw, store.slide_index, train, self.config.features.normalize)
             self.scaling = FeatureScaling.of(raw[train])
@@ -82,7 +82,7 @@ class SpotDataModule(pl.LightningDataModule):
         else:
             self.image = _shared(store.tiles)
             self.input_dim = self.config.data.image_size
-        self.genes = torch.from_numpy(np.asarray(store.genes, dtype=np.int64))
+        self.genes = gene_inputs(store, self.config.model.genes)
         self.neighbor_ids = torch.from_numpy(np.asarray(store.neighbor_ids, dtype=np.int64))
         self.neighbor_alphas = torch.from_numpy(np.array(store.neighbor_alphas, dtype=np.float32))
         self.slide_index = torch.from_numpy(np.asarray(store.slide_index, dtype=np.int64))

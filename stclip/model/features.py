@@ -3,38 +3,79 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
 from stclip.data.store_seal import read_array, seal_later_file
 from stclip.errors import DataError
+from stclip.model.pretrained import is_pretrained
 from stclip.registry import FROZEN_FEATURES, lookup
 
 if TYPE_CHECKING:
     import torch
 
+    from stclip.config import ImageTowerConfig
     from stclip.data.store import SpotStore
 
 _BLOCK = 2048  # tiles in memory at once
 
 
-def frozen_features(store: SpotStore, name: str) -> np.ndarray:
+class FrozenEncoder(Protocol):
+    """Tiles uint8 [N, H, W, 3] to float32 [N, F]; `version` changes whenever a value does."""
+
+    @property
+    def version(self) -> str: ...
+
+    def __call__(self, tiles: torch.Tensor) -> torch.Tensor: ...
+
+
+def reads_features(image: ImageTowerConfig) -> bool:
+    """Whether an image tower reads the outputs of a frozen encoder; else it reads tiles."""
+    frozen = image.name in FROZEN_FEATURES or is_pretrained(image.name)
+    return frozen and not image.finetune
+
+
+def frozen_encoder(name: str, center: float = 1.0) -> FrozenEncoder:
+    """The frozen image encoder `name`, ready to be called. Raises ConfigError for an unknown name."""
+    encoder_class = lookup("frozen encoder", FROZEN_FEATURES, name).load()
+    if is_pretrained(name):
+        return encoder_class(name.partition(":")[2])
+    return encoder_class(center) if center < 1 else encoder_class()
+
+
+def frozen_features(store: SpotStore, name: str, center: float = 1.0) -> np.ndarray:
     """Features of every spot by the frozen encoder `name`, a read-only memory map float32 [N, F].
 
     Computed on first use by one process while others wait, and stored whole as
     `features_<name>_<version>.npy` in the store's folder; in memory alone where that cannot be written to.
+    `center` is `model.image.center`.
     Raises ConfigError for an unknown name, DataError when they cannot be written or what is there cannot be read.
     """
-    encoder_class = lookup("frozen encoder", FROZEN_FEATURES, name).load()
-    path = Path(store.path) / f"features_{name}_{encoder_class.version}.npy"
+    encoder = frozen_encoder(name, center)
+    version = encoder.version if center == 1.0 else f"{encoder.version}_center{center:g}"
+    file = f"features_{name.partition(':')[0]}_{version}.npy"
+    return _computed_once(store, file, len(store.tiles), lambda: _compute(store.tiles, encoder))
+
+
+def frozen_sentences(store: SpotStore, name: str) -> np.ndarray:
+    """Features of every spot's gene sentence by the frozen text model `hf:...`, as `frozen_features` has those of tiles."""
+    from stclip.model.pretrained_genes import PretrainedSentences
+
+    encoder = PretrainedSentences(name)
+    file = f"sentences_hf_{encoder.version}.npy"
+    return _computed_once(store, file, len(store.genes), lambda: _compute_sentences(store, encoder))
+
+
+def _computed_once(store: SpotStore, file: str, spots: int, compute: Callable[[], np.ndarray]) -> np.ndarray:
+    path = Path(store.path) / file
     if path.exists():
-        return _read(path, len(store.tiles))
+        return _read(path, spots)
     if not os.access(path.parent, os.W_OK):
-        return _compute(store.tiles, encoder_class())
+        return compute()
     from filelock import FileLock
 
     draft = path.with_name(f".{path.name}.partial")
@@ -42,15 +83,16 @@ def frozen_features(store: SpotStore, name: str) -> np.ndarray:
         with FileLock(path.with_name(f".{path.name}.lock")):
             if not path.exists():
                 try:
-                    with draft.open("wb") as file:
-                        np.save(file, _compute(store.tiles, encoder_class()))
+                    features = compute()
+                    with draft.open("wb") as target:
+                        np.save(target, features)
                     seal_later_file(draft, path.name)
                     draft.replace(path)
                 finally:
                     draft.unlink(missing_ok=True)
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror or error}); make room there") from None
-    return _read(path, len(store.tiles))
+    return _read(path, spots)
 
 
 def _read(path: Path, spots: int) -> np.ndarray:
@@ -71,6 +113,17 @@ def _compute(tiles: np.ndarray, encoder: Callable[[torch.Tensor], torch.Tensor])
     blocks = (tiles[at : at + _BLOCK] for at in range(0, len(tiles), _BLOCK))
     features = [encoder(torch.from_numpy(np.array(block))).cpu().numpy() for block in blocks]
     return np.concatenate(features).astype(np.float32, copy=False)
+
+
+def _compute_sentences(store: SpotStore, encoder: Callable[[list[str]], torch.Tensor]) -> np.ndarray:
+    blocks = (range(at, min(at + _BLOCK, len(store.genes))) for at in range(0, len(store.genes), _BLOCK))
+    features = [encoder(sentences_of(store, rows)).cpu().numpy() for rows in blocks]
+    return np.concatenate(features).astype(np.float32, copy=False)
+
+
+def sentences_of(store: SpotStore, rows: Sequence[int]) -> list[str]:
+    """The gene sentences of these spots as text, in the store's vocabulary."""
+    return [" ".join(store.vocabulary[gene] for gene in store.genes[row] if gene >= 0) for row in rows]
 
 
 @dataclass(frozen=True)

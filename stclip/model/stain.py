@@ -19,6 +19,11 @@ class StainFeatures:
 
     version: ClassVar[str] = "1"
 
+    def __init__(self, center: float = 1.0) -> None:
+        """`center`, in (0, 1]: below 1 the F numbers come twice, of the middle with that share of a tile's side and of the
+        whole tile."""
+        self.center = center
+
     def __call__(self, tiles: torch.Tensor, chunk: int = 128) -> torch.Tensor:
         """Statistics of N >= 0 tiles of H, W >= 8 pixels, on the device of `tiles`, `chunk` tiles at a time.
 
@@ -35,12 +40,21 @@ class StainFeatures:
             )
         with torch.inference_mode():
             parts = [
-                torch.stack(list(tile_statistics(part).values()), 1)
+                torch.stack(
+                    [value for view in self._views(part) for value in tile_statistics(view).values()], 1
+                )
                 for part in tiles.split(chunk)
                 if len(part)
             ]
             out = torch.cat(parts) if parts else tiles.new_zeros((0, self.dim), dtype=torch.float32)
         return out.clone()  # an ordinary tensor, which may take part in training
+
+    def _views(self, tiles: torch.Tensor) -> list[torch.Tensor]:
+        if self.center == 1.0:
+            return [tiles]
+        cuts = [(side - max(8, round(side * self.center))) // 2 for side in tiles.shape[1:3]]
+        middle = tiles[:, cuts[0] : tiles.shape[1] - cuts[0], cuts[1] : tiles.shape[2] - cuts[1]]
+        return [middle, tiles]
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -49,7 +63,12 @@ class StainFeatures:
 
         from stclip.model.stain_statistics import tile_statistics
 
-        return tuple(tile_statistics(torch.zeros((1, 8, 8, 3), dtype=torch.uint8)))
+        names = tuple(tile_statistics(torch.zeros((1, 8, 8, 3), dtype=torch.uint8)))
+        return (
+            names
+            if self.center == 1.0
+            else tuple(f"{view}/{n}" for view in ("middle", "whole") for n in names)
+        )
 
     @property
     def dim(self) -> int:

@@ -84,7 +84,7 @@ def test_a_folder_without_write_permission_gives_the_same_values(store, monkeypa
 
 def test_unknown_name(store):
     with pytest.raises(
-        ConfigError, match=r"unknown frozen encoder 'stian'; did you mean 'stain'\? Known: stain"
+        ConfigError, match=r"unknown frozen encoder 'stian'; did you mean 'stain'\? Known: hf:, stain"
     ):
         frozen_features(store, "stian")
 
@@ -135,3 +135,9 @@ def test_constant_features_become_zero_in_every_row():
     assert scaling.std[0] == 0.0
     other = scaling.apply(np.array([[7.0, 2.5]], np.float32))
     np.testing.assert_allclose(other, [[0.0, 0.0]], atol=1e-6)
+
+
+def test_a_wide_tile_has_features_of_its_own(store):
+    wide, plain = frozen_features(store, "stain", 0.75), frozen_features(store, "stain")
+    assert wide.shape[1] == 2 * plain.shape[1]
+    assert (store.path / f"features_stain_{StainFeatures.version}_center0.75.npy").is_file()

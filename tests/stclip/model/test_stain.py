@@ -143,3 +143,17 @@ def test_looking_up_the_encoder_does_not_import_torch():
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("side", "center", "middle"), [(32, 0.5, slice(8, 24)), (33, 0.5, slice(8, 25)), (32, 0.1, slice(12, 20))]
+)
+def test_a_wide_tile_is_looked_at_twice(side, center, middle):
+    tiles = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, side, side, 3), dtype=np.uint8))
+    both = StainFeatures(center)
+    found = both(tiles)
+    once = StainFeatures()
+    expected = torch.cat([once(tiles[:, middle, middle]), once(tiles)], dim=1)
+    torch.testing.assert_close(found, expected)
+    assert both.dim == 2 * once.dim == found.shape[1]
+    assert both.names[0] == f"middle/{once.names[0]}" and both.names[-1] == f"whole/{once.names[-1]}"
