@@ -124,9 +124,13 @@ class Baseline:
 
 
 def cca_baseline(
-    store: SpotStore, features: np.ndarray, ks: Sequence[int] = (1, 5, 10), test: bool = True
+    store: SpotStore,
+    features: np.ndarray,
+    ks: Sequence[int] = (1, 5, 10),
+    test: bool = True,
+    genes: np.ndarray | None = None,
 ) -> Baseline:
-    """CCA between scaled image features [N, F] of a store's spots and their gene sentences.
+    """CCA between scaled image features [N, F] of a store's spots and their gene sentences, int [N, T], `genes` or the store's.
 
     Fitted on the train slides; ridge and dimension (`params`: `ridge`, `dim`) are those with the best R@max(ks) on
     val; the test slides are read once, and only with `test`.
@@ -135,7 +139,7 @@ def cca_baseline(
     from stclip.retrieval import mean_over_slides
 
     train = store.spots("train")
-    sentences = sentence_matrix(store.genes, len(store.vocabulary))
+    sentences = sentence_matrix(store.genes if genes is None else genes, len(store.vocabulary))
     covariances = Covariances.of(features[train], sentences[train])
 
     def slides(cca: Cca, dim: int, split: Literal["val", "test"]) -> list[SlideRecall]:

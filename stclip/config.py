@@ -71,6 +71,9 @@ class FeaturesConfig(StrictModel):
     """
 
     normalize: Literal["none", "train", "slide"] = "train"
+    # The same for expression. `slide` orders each gene sentence by how unusual a gene's rank is on its slide, which takes off
+    # what all its spots share, such as a shift between laboratories. It, too, assumes that all spots of a test slide are at hand.
+    normalize_genes: Literal["none", "slide"] = "none"
 
 
 class ImageTowerConfig(StrictModel):

@@ -15,10 +15,17 @@ import torch
 
 from stclip.config import Experiment
 from stclip.configio import validate
+from stclip.data.relative_sentences import ordered_genes
 from stclip.errors import InputError
 from stclip.evaluate import read_checkpoint
 from stclip.model.dual_encoder import DualEncoder
-from stclip.model.features import FeatureScaling, frozen_encoder, reads_features, scale_features
+from stclip.model.features import (
+    FeatureScaling,
+    frozen_encoder,
+    reads_features,
+    scale_features,
+    sentences_of,
+)
 from stclip.model.pretrained import is_pretrained
 from stclip.train import CHECKPOINT
 
@@ -64,7 +71,8 @@ class TrainedModel:
     def embed_sentences(self, sentences: Sequence[str]) -> np.ndarray:
         """N gene sentences (symbols, most expressed first, separated by spaces) -> unit vectors float32 [N, D].
 
-        Genes outside the vocabulary are left out. Raises InputError for a sentence without any known gene.
+        Genes outside the vocabulary are left out. With `features.normalize_genes: slide` the average over these very sentences
+        is used, so pass all sentences of one slide. Raises InputError for a sentence without any known gene.
         """
         known = []
         for row, sentence in enumerate(sentences):
@@ -83,20 +91,18 @@ class TrainedModel:
 
     def _gene_inputs(self, sentences: Sequence[Sequence[int]]) -> torch.Tensor:
         """What the gene tower reads of sentences of gene ids (see `stclip.data.gene_inputs`)."""
-        tower = self.config.model.genes
-        if is_pretrained(tower.name):
-            from stclip.model.pretrained_genes import PretrainedSentences, SentenceTokens
-
-            words = [" ".join(self.vocabulary[gene] for gene in ids) for ids in sentences]
-            return (
-                SentenceTokens(tower.name)(words)
-                if tower.finetune
-                else PretrainedSentences(tower.name)(words)
-            )
-        genes = torch.full((len(sentences), self.config.data.max_genes), -1)
+        genes = np.full((len(sentences), self.config.data.max_genes), -1, dtype=np.int64)
         for row, ids in enumerate(sentences):
-            genes[row, : len(ids)] = torch.tensor(ids)
-        return genes
+            genes[row, : len(ids)] = ids
+        one_slide = np.zeros(len(genes), dtype=np.int32)
+        genes = ordered_genes(genes, one_slide, len(self.vocabulary), self.config.features.normalize_genes)
+        tower = self.config.model.genes
+        if not is_pretrained(tower.name):
+            return torch.from_numpy(genes.astype(np.int64))
+        from stclip.model.pretrained_genes import PretrainedSentences, SentenceTokens
+
+        words = sentences_of(self.vocabulary, genes)
+        return SentenceTokens(tower.name)(words) if tower.finetune else PretrainedSentences(tower.name)(words)
 
     def _image_inputs(self, tiles: np.ndarray) -> torch.Tensor:
         image = self.config.model.image

@@ -36,7 +36,7 @@ def prepare_data(config: Experiment, quiet: bool = False) -> SpotStore:
     if reads_features(config.model.image):
         frozen_features(store, config.model.image.name, config.model.image.center)
     if is_pretrained(config.model.genes.name) and not config.model.genes.finetune:
-        frozen_sentences(store, config.model.genes.name)
+        frozen_sentences(store, config.model.genes.name, config.features.normalize_genes)
     return store
 
 

@@ -112,6 +112,7 @@ def run_baselines(
     the stain statistics. The test slides are read only with `test`.
     """
     from stclip.baselines import cca_baseline
+    from stclip.data.gene_inputs import spot_genes
     from stclip.evaluate import evaluate
     from stclip.model.features import frozen_features, reads_features, scale_features
 
@@ -119,7 +120,7 @@ def run_baselines(
     image = config.model.image
     raw = frozen_features(store, *((image.name, image.center) if reads_features(image) else ("stain",)))
     features = scale_features(raw, store.slide_index, store.spots("train"), config.features.normalize)
-    cca = cca_baseline(store, features, test=test)
+    cca = cca_baseline(store, features, test=test, genes=spot_genes(store, config))
     rows = model_rows("baseline", CCA, "", 0, None, cca.slides, donors)
     vals, tests = [], []
     for replicate, seed in enumerate(seeds):

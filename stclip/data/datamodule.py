@@ -82,7 +82,7 @@ class SpotDataModule(pl.LightningDataModule):
         else:
             self.image = _shared(store.tiles)
             self.input_dim = self.config.data.image_size
-        self.genes = gene_inputs(store, self.config.model.genes)
+        self.genes = gene_inputs(store, self.config)
         self.neighbor_ids = torch.from_numpy(np.asarray(store.neighbor_ids, dtype=np.int64))
         self.neighbor_alphas = torch.from_numpy(np.array(store.neighbor_alphas, dtype=np.float32))
         self.slide_index = torch.from_numpy(np.asarray(store.slide_index, dtype=np.int64))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
+from stclip.data.relative_sentences import SentenceOrder, ordered_genes
 from stclip.data.store_seal import read_array, seal_later_file
 from stclip.errors import DataError
 from stclip.model.pretrained import is_pretrained
@@ -61,13 +62,23 @@ def frozen_features(store: SpotStore, name: str, center: float = 1.0) -> np.ndar
     return _computed_once(store, file, len(store.tiles), lambda: _compute(store.tiles, encoder))
 
 
-def frozen_sentences(store: SpotStore, name: str) -> np.ndarray:
-    """Features of every spot's gene sentence by the frozen text model `hf:...`, as `frozen_features` has those of tiles."""
+def frozen_sentences(store: SpotStore, name: str, order: SentenceOrder = "none") -> np.ndarray:
+    """Features of every spot's gene sentence by the frozen text model `hf:...`, as `frozen_features` has those of tiles.
+
+    `order` is `features.normalize_genes`.
+    """
     from stclip.model.pretrained_genes import PretrainedSentences
 
     encoder = PretrainedSentences(name)
-    file = f"sentences_hf_{encoder.version}.npy"
-    return _computed_once(store, file, len(store.genes), lambda: _compute_sentences(store, encoder))
+    file = f"sentences_hf_{encoder.version}{'' if order == 'none' else f'_{order}'}.npy"
+
+    def compute() -> np.ndarray:
+        genes = ordered_genes(store.genes, store.slide_index, len(store.vocabulary), order)
+        blocks = (genes[at : at + _BLOCK] for at in range(0, len(genes), _BLOCK))
+        features = [encoder(sentences_of(store.vocabulary, block)).cpu().numpy() for block in blocks]
+        return np.concatenate(features).astype(np.float32, copy=False)
+
+    return _computed_once(store, file, len(store.genes), compute)
 
 
 def _computed_once(store: SpotStore, file: str, spots: int, compute: Callable[[], np.ndarray]) -> np.ndarray:
@@ -115,15 +126,9 @@ def _compute(tiles: np.ndarray, encoder: Callable[[torch.Tensor], torch.Tensor])
     return np.concatenate(features).astype(np.float32, copy=False)
 
 
-def _compute_sentences(store: SpotStore, encoder: Callable[[list[str]], torch.Tensor]) -> np.ndarray:
-    blocks = (range(at, min(at + _BLOCK, len(store.genes))) for at in range(0, len(store.genes), _BLOCK))
-    features = [encoder(sentences_of(store, rows)).cpu().numpy() for rows in blocks]
-    return np.concatenate(features).astype(np.float32, copy=False)
-
-
-def sentences_of(store: SpotStore, rows: Sequence[int]) -> list[str]:
-    """The gene sentences of these spots as text, in the store's vocabulary."""
-    return [" ".join(store.vocabulary[gene] for gene in store.genes[row] if gene >= 0) for row in rows]
+def sentences_of(vocabulary: Sequence[str], genes: np.ndarray) -> list[str]:
+    """Sentences [n, T] of gene ids, padded with -1, as text."""
+    return [" ".join(vocabulary[gene] for gene in row if gene >= 0) for row in genes]
 
 
 @dataclass(frozen=True)

@@ -136,10 +136,16 @@ def config_of(dataset, image=None, genes=None, epochs=2):
     return validate(Experiment, tree, "test")
 
 
-@pytest.mark.parametrize("finetune", [False, True])
-def test_both_towers_train_and_embed(clip, tiny_dataset, tmp_path, finetune):
-    tower = {"name": f"hf:{clip}", "finetune": finetune}
+@pytest.mark.parametrize("order", ["none", "slide"])
+@pytest.mark.parametrize("finetune", [False, True, None], ids=["frozen", "finetuned", "own"])
+def test_both_towers_train_and_embed(clip, tiny_dataset, tmp_path, finetune, order):
+    tower = {} if finetune is None else {"name": f"hf:{clip}", "finetune": finetune}
     config = config_of(tiny_dataset, tower, tower)
+    config = validate(
+        Experiment,
+        {**config.model_dump(mode="json"), "features": {"normalize": "slide", "normalize_genes": order}},
+        "x",
+    )
     store = prepare_data(config, quiet=True)
     result = fit(config, tmp_path / "run")
     assert np.isfinite(result.metrics["val/R@10"])
