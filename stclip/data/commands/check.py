@@ -189,13 +189,13 @@ def _table(rows: Sequence[SlideRow], contents: Mapping[str, SlideContent], split
     table = Table(box=None, pad_edge=False)
     for name in ("slide", "split", "technology", "donor"):
         table.add_column(name, overflow="fold", min_width=len(name))
-    for name in ("spots", "tile", "genes a spot", "genes", "wrong"):
+    for name in ("spots", "tile", "genes", "a spot", "wrong"):
         table.add_column(name, justify="right")
     for row in rows:
         content = contents.get(row.slide, SlideContent())
         tile = content.tile_sides.most_common(1)[0][0][0] if content.tile_sides else "-"
         cells = (row.slide, side.get(row.slide, "-"), row.technology or "-", row.donor or "-", content.spots, tile,
-                 f"{content.sentence:.1f}", len(content.genes), len(content.faults))  # fmt: skip
+                 len(content.genes), f"{content.sentence:.1f}", len(content.faults))  # fmt: skip
         table.add_row(*(escape(printable(str(cell))) for cell in cells))
     return table
 

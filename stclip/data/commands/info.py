@@ -109,15 +109,12 @@ def _slide_table(
     sides: Mapping[str, str],
     microns: object,
 ) -> Table:
-    table = _table(
-        ("slide", "split", "technology", "donor"), ("spots", "tile", "genes", "genes/spot", "nearest spot")
-    )
+    table = _table(("slide", "split", "technology", "donor"), ("spots", "tile", "genes", "a spot", "pitch"))
     for row in rows:
         sample = samples[row.slide]
         pixel = microns.get(row.slide) if isinstance(microns, dict) else microns
-        distance = "-" if sample.spacing is None else f"{sample.spacing:.0f} px"
-        if sample.spacing is not None and isinstance(pixel, int | float):
-            distance += f", {sample.spacing * pixel:.0f} µm"
+        known = sample.spacing is not None and isinstance(pixel, int | float)
+        distance = f"{sample.spacing * pixel:.0f} µm" if known else f"{sample.spacing or 0:.0f} px"
         about = (row.slide, sides.get(row.slide, "-"), row.technology or "-", row.donor or "-")
         sentence = f"{sample.words / max(1, len(sample.xy)):.1f}"
         _add(table, (*about, len(sample.xy), f"{sample.tile_side} px", len(sample.genes), sentence, distance))

@@ -38,7 +38,7 @@ def test_a_good_data_set(tiny_dataset, run):
     assert (code, err, wrong(out)) == (0, "", [])
     assert out.endswith("6 slides, 170 spots: nothing is wrong\n")
     row = next(line.split() for line in out.splitlines() if line.startswith("T3"))
-    assert row == ["T3", "train", "-", "-", "33", "16", "12.0", "24", "0"]
+    assert row == ["T3", "train", "-", "-", "33", "16", "24", "12.0", "0"]
     assert "note: galleries of fewer than 30 spots say little: V1, E1" in out
 
 
