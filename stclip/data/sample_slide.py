@@ -22,7 +22,7 @@ class SlideSample:
     words: int = 0  # of all sentences
     genes: set[str] = field(default_factory=set)
     tiles: list[np.ndarray] = field(default_factory=list)
-    spacing: float | None = None  # median distance of a spot to its nearest, pixels
+    spacing: float = 0.0  # median distance of a spot to its nearest, pixels; 0 of a lone spot
 
 
 def sample_slide(

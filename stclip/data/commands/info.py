@@ -6,6 +6,7 @@ import argparse
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -107,14 +108,14 @@ def _slide_table(
     rows: Sequence[SlideRow],
     samples: Mapping[str, SlideSample],
     sides: Mapping[str, str],
-    microns: object,
+    microns: Any,  # of a pixel: a number, or one for each slide; None where nobody says
 ) -> Table:
     table = _table(("slide", "split", "technology", "donor"), ("spots", "tile", "genes", "a spot", "pitch"))
     for row in rows:
         sample = samples[row.slide]
         pixel = microns.get(row.slide) if isinstance(microns, dict) else microns
-        known = sample.spacing is not None and isinstance(pixel, int | float)
-        distance = f"{sample.spacing * pixel:.0f} µm" if known else f"{sample.spacing or 0:.0f} px"
+        known = isinstance(pixel, int | float)
+        distance = f"{sample.spacing * float(pixel):.0f} µm" if known else f"{sample.spacing:.0f} px"
         about = (row.slide, sides.get(row.slide, "-"), row.technology or "-", row.donor or "-")
         sentence = f"{sample.words / max(1, len(sample.xy)):.1f}"
         _add(table, (*about, len(sample.xy), f"{sample.tile_side} px", len(sample.genes), sentence, distance))
