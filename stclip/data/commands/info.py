@@ -114,8 +114,10 @@ def _slide_table(
     for row in rows:
         sample = samples[row.slide]
         pixel = microns.get(row.slide) if isinstance(microns, dict) else microns
-        known = isinstance(pixel, int | float)
-        distance = f"{sample.spacing * float(pixel):.0f} µm" if known else f"{sample.spacing:.0f} px"
+        if isinstance(pixel, int | float):
+            distance = f"{sample.spacing * pixel:.0f} µm"
+        else:
+            distance = f"{sample.spacing:.0f} px"
         about = (row.slide, sides.get(row.slide, "-"), row.technology or "-", row.donor or "-")
         sentence = f"{sample.words / max(1, len(sample.xy)):.1f}"
         _add(table, (*about, len(sample.xy), f"{sample.tile_side} px", len(sample.genes), sentence, distance))
