@@ -19,11 +19,9 @@ def prepare_data(config: Experiment, quiet: bool = False) -> SpotStore:
     from stclip.data.fetch import fetch_dataset
     from stclip.data.synthetic import ensure_builtin
     from stclip.model.features import frozen_features, frozen_sentences, reads_features
-    from stclip.model.pretrained import is_pretrained, model_folder
+    from stclip.model.pretrained import is_pretrained
 
-    for name in (config.model.image.name, config.model.genes.name):
-        if is_pretrained(name):
-            model_folder(name)  # before anything is built: is it there?
+    check_models(config)
 
     if is_address(config.data.dataset):
         with ProgressBar(f"fetching {config.data.dataset}", quiet) as bar:
@@ -55,6 +53,15 @@ def check_installation() -> None:
             f"torchvision {vision_build} does not fit torch {torch_build}: importing Lightning would fail; "
             "run: pip uninstall torchvision (stclip does not use it)"
         )
+
+
+def check_models(config: Experiment) -> None:
+    """Raise ConfigError when a pretrained model that the configuration names is not on this machine."""
+    from stclip.model.pretrained import is_pretrained, model_folder
+
+    for name in (config.model.image.name, config.model.genes.name):
+        if is_pretrained(name):
+            model_folder(name)
 
 
 def check_hardware(config: Experiment) -> None:

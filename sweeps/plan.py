@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,12 @@ CONFIRM_SEEDS = 5
 CPUS_PER_TRIAL = 1.0
 MAX_FAILURES = 2
 TRIAL_TIMEOUT = 2 * 3600.0  # seconds; a report comes once an epoch
+
+WHAT_IS_READ = (
+    "model.image.name",
+    "model.genes.name",
+    "features.normalize_genes",
+)  # decide what is computed beforehand
 
 
 @dataclass(frozen=True)
@@ -74,12 +81,13 @@ class SweepPlan:
         return {family: self.experiment(family, self.space.middle(family)) for family in self.space.families}
 
     def data_variants(self) -> Iterator[Experiment]:
-        """One configuration for each data set and frozen encoder that a trial may read."""
+        """One configuration for each data set and frozen encoders that a trial may read."""
         for family in self.space.families:
             middle = self.space.middle(family)
-            towers = self.space.family(family).parameters.get("model.image.name")
-            for name in towers.ends() if towers else [None]:
-                yield self.experiment(family, middle | ({"model.image.name": name} if name else {}))
+            parameters = self.space.family(family).parameters
+            searched = {key: parameters[key].ends() for key in WHAT_IS_READ if key in parameters}
+            for chosen in product(*searched.values()):
+                yield self.experiment(family, middle | dict(zip(searched, chosen, strict=True)))
 
     def request(self, suggestion: Mapping[str, Any]) -> TrialRequest:
         """What the search suggests (see `FamilySearch.suggest`), as a trial to run."""

@@ -6,7 +6,13 @@ import os
 
 from stclip.data.store import SpotStore
 from stclip.loggers import check_loggers
-from stclip.prepare import check_hardware, check_installation, prepare_data, skipped_note
+from stclip.prepare import (
+    check_hardware,
+    check_installation,
+    check_models,
+    prepare_data,
+    skipped_note,
+)
 from sweeps.cluster import Node, check_listening, local_resources
 from sweeps.describe import donors_by_split
 from sweeps.devices import check_spots
@@ -37,6 +43,8 @@ def check_ready(plan: SweepPlan) -> None:
     if not plan.resumed:
         (plan.mirror() or plan.results).check_free()
     check_installation()
+    for config in plan.data_variants():
+        check_models(config)
     for config in plan.middles().values():
         check_loggers(config.trainer.loggers)
         if plan.address is None:  # else the cluster's nodes have their own hardware

@@ -132,6 +132,35 @@ def test_one_data_variant_a_family_unless_the_image_tower_is_searched(plan_of):
     assert found == [("clip", "stain"), ("clip", "cnn"), ("spatial", "stain")]
 
 
+def test_all_that_is_computed_beforehand_is_a_data_variant(plan_of):
+    parameters = {
+        "model.image.name": {"type": "choice", "values": ["stain", "cnn"]},
+        "features.normalize_genes": {"type": "choice", "values": ["none", "slide"]},
+    }
+    plan = plan_of(families={"clip": {"loss": {"name": "clip"}, "parameters": parameters}})
+    found = {(c.model.image.name, c.features.normalize_genes) for c in plan.data_variants()}
+    assert found == {("stain", "none"), ("stain", "slide"), ("cnn", "none"), ("cnn", "slide")}
+
+
+@pytest.mark.parametrize("searched", [True, False])
+def test_a_pretrained_model_that_is_not_here_is_found_out_before_anything_runs(
+    plan_of, tmp_path, monkeypatch, searched
+):
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    if searched:
+        towers = {"type": "choice", "values": ["stain", "hf:some/model"]}
+        plan = plan_of(
+            families={"clip": {"loss": {"name": "clip"}, "parameters": {"model.image.name": towers}}}
+        )
+    else:
+        plan = plan_of("--set", "model.genes.name=hf:some/model")
+    for check in (dry_run, lambda plan: make_ready(plan, quiet=True)):
+        with pytest.raises(
+            ConfigError, match="hf:some/model: no such folder, and .* fetch it with: hf download some/model"
+        ):
+            check(plan)
+
+
 def suggestion(family, number, params, seed, test=False):
     name = f"{family}-{number:04d}"
     return {
