@@ -14,6 +14,7 @@ from typing import Any
 from stclip.config import PROJECT_ROOT, Experiment
 from stclip.configio import parse_override
 from stclip.errors import ConfigError
+from stclip.model.pretrained import located_name
 from stclip.paths import is_folder, user_path
 from stclip.registry import LOGGERS, lookup
 from stclip.remote import is_address
@@ -176,7 +177,8 @@ def resolve_space(options: argparse.Namespace, name: str) -> tuple[SearchSpace, 
 
 
 def located(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """The tree with the data set's place written out: a worker may run a copy of the code that lies elsewhere."""
+    """The tree with the places of the data set and of pretrained models written out: a worker may run in another folder, and a
+    copy of the code that lies elsewhere."""
     data = dict(tree.get("data") or {})
     data["root"] = str(user_path(data.get("root") or PROJECT_ROOT / "data" / "processed").absolute())
     dataset = data.get("dataset")
@@ -184,7 +186,15 @@ def located(tree: Mapping[str, Any]) -> dict[str, Any]:
     in_root = isinstance(dataset, str) and is_folder(user_path(data["root"]) / dataset)
     if isinstance(dataset, str) and "/" in dataset and not in_root and is_folder(user_path(dataset)):
         data["dataset"] = str(user_path(dataset).absolute())
-    return {**tree, "data": data}
+    model = {part: _located_tower(tower) for part, tower in (tree.get("model") or {}).items()}
+    return {**tree, "data": data, "model": model}
+
+
+def _located_tower(tower: Any) -> Any:
+    """`model.image` or `model.genes` with its name written out; whatever else stands in `model`, or is no name, as it is."""
+    if isinstance(tower, Mapping) and isinstance(tower.get("name"), str):
+        return {**tower, "name": located_name(tower["name"])}
+    return tower
 
 
 def _given(value: Any, default: Any) -> Any:

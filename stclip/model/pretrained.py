@@ -24,6 +24,13 @@ def is_pretrained(name: str) -> bool:
     return name.startswith(PREFIX)
 
 
+def located_name(name: str) -> str:
+    """`hf:FOLDER` with the folder written out, for a process that runs elsewhere; any other name as it is."""
+    folder = user_path(name.removeprefix(PREFIX).strip())
+    known = is_pretrained(name) and name.strip() != PREFIX and is_folder(folder)
+    return f"{PREFIX}{folder.absolute()}" if known else name
+
+
 def model_folder(name: str) -> Path:
     """Where the model `hf:...` lies on this machine: the folder itself, or its place in the hub's cache.
 

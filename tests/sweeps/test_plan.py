@@ -161,6 +161,14 @@ def test_a_pretrained_model_that_is_not_here_is_found_out_before_anything_runs(
             check(plan)
 
 
+def test_a_models_folder_is_written_out_for_the_trials(plan_of, tmp_path, monkeypatch):
+    (tmp_path / "models" / "vit").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    plan = plan_of("--set", "model.image.name=hf:models/vit", "--set", "model.genes.name=hf:some/model")
+    model = plan.middles()["clip"].model
+    assert model.image.name == f"hf:{tmp_path}/models/vit" and model.genes.name == "hf:some/model"
+
+
 def suggestion(family, number, params, seed, test=False):
     name = f"{family}-{number:04d}"
     return {
