@@ -1,4 +1,4 @@
-"""Counts of a slide, a block of spots at a time: checked, normalised, and ranked into gene sentences."""
+"""Counts of a slide, a block of spots at a time: checked, and ranked into gene sentences."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from stclip.errors import DataError
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
-
-LIBRARY = 1e4  # counts of a spot after normalisation
 
 
 def check_counts(counts: csr_matrix, spots: Sequence[str], genes: Sequence[str], where: str) -> None:
@@ -30,15 +28,6 @@ def check_counts(counts: csr_matrix, spots: Sequence[str], genes: Sequence[str],
                 f"{where}: counts {what}, got {values[at]:g} for gene '{genes[counts.indices[at]]}' of spot "
                 f"'{spots[row]}' ({int(wrong.sum())} such in these {len(spots)} spots); store raw counts in X"
             )
-
-
-def log_normalised(counts: csr_matrix) -> csr_matrix:
-    """log(1 + 10,000 · count / all counts of the spot), float32 [n, genes]; a spot without counts stays 0."""
-    totals = np.asarray(counts.sum(1, dtype=np.float64)).ravel()
-    scale = LIBRARY / np.where(totals > 0, totals, 1.0)
-    out = counts.astype(np.float32, copy=True)
-    out.data = np.log1p(out.data * np.repeat(scale, np.diff(counts.indptr))).astype(np.float32)
-    return out
 
 
 def gene_sentences(counts: csr_matrix, symbols: Sequence[str], top: int) -> list[list[str]]:

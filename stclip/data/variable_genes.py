@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stclip.data.expression import LIBRARY, check_counts
+from stclip.data.expression import check_counts
 from stclip.data.raw_slide import Source
 from stclip.data.symbols import HUMAN, SymbolMap
 
@@ -16,6 +16,7 @@ LEAST_IN_BIN = 20  # genes; a small panel has fewer bins
 LEAST_SPOTS = 3  # a gene counts on a slide where it is expressed in so many spots,
 LEAST_SHARE = 0.01  # and in this share of them
 BLOCK = 1024  # spots in memory at once
+LIBRARY = 1e4  # counts of a spot after normalisation
 
 
 @dataclass(frozen=True)
