@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import csv
 import os
-import resource
 import shutil
 import statistics
 import subprocess
@@ -94,24 +93,43 @@ def write_slide(raw: Path, slide: str, spots: int, genes: int, tiles: np.ndarray
         file["barcode"] = np.array(names, dtype=object).reshape(-1, 1)
 
 
-def convert(raw: Path, out: Path, *options: str) -> float:
-    """Seconds of the command, its start included."""
+def convert(raw: Path, out: Path, *options: str) -> tuple[float, float]:
+    """`run_command` of a conversion into an empty folder."""
     shutil.rmtree(out, ignore_errors=True)
+    return run_command("hest", "--raw", str(raw), "--out", str(out), "--quiet", *options)
+
+
+def run_command(*given: str) -> tuple[float, float]:
+    """Seconds of `python -m stclip.data ...`, its start included, and the most memory of any of its processes, in MB."""
     start = time.perf_counter()
-    command = [
-        sys.executable,
-        "-m",
-        "stclip.data",
-        "hest",
-        "--raw",
-        str(raw),
-        "--out",
-        str(out),
-        "--quiet",
-        *options,
-    ]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return time.perf_counter() - start
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stclip.data", *given], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    peak = 0.0
+    while process.poll() is None:
+        peak = max([peak, *map(high_water, family(process.pid))])
+        time.sleep(0.05)
+    if process.returncode:
+        raise SystemExit(f"stclip.data {' '.join(given)} ended with {process.returncode}")
+    return time.perf_counter() - start, peak
+
+
+def family(pid: int) -> list[int]:
+    """A process and its children."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return []
+    return [pid, *(one for child in children for one in family(int(child)))]
+
+
+def high_water(pid: int) -> float:
+    """The most memory that a process has held so far, MB. (`ru_maxrss` would count what its parent held when it was forked.)"""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)
 
 
 def encode_all(tiles: np.ndarray, count: int) -> float:
@@ -155,7 +173,7 @@ def measure_speed(folder: Path, spots: int) -> None:
     rates: dict[str, list[float]] = {"convert": [], "encode": [], "store": [], "decode": []}
     for _ in range(ROUNDS):
         rates["encode"].append(cores * 300 / encode_all(tiles, 300))
-        rates["convert"].append(count / convert(folder / "raw", folder / "out", "--genes", "all"))
+        rates["convert"].append(count / convert(folder / "raw", folder / "out", "--genes", "all")[0])
         for split, slide in (("train", "\n".join(slides[:-2])), ("val", slides[-2]), ("test", slides[-1])):
             (folder / "out" / f"{split}_samples.txt").write_text(slide + "\n")
         start = time.perf_counter()
@@ -178,8 +196,7 @@ def measure_memory(folder: Path) -> None:
     """Peak memory of a conversion with one job, counts being sparse."""
     tiles = np.stack([tissue_tile(np.random.default_rng(0), SIDE)])
     write_slide(folder / "raw", "LARGE", 10_000, 20_000, np.repeat(tiles, 50, axis=0), 4000)
-    seconds = convert(folder / "raw", folder / "out", "--jobs", "1")
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    seconds, peak = convert(folder / "raw", folder / "out", "--jobs", "1")
     print(f"10,000 spots, 20,000 genes, 4,000 expressed at a spot: {seconds:.0f} s, at most {peak:.0f} MB")
 
 
@@ -190,13 +207,12 @@ def measure_scale(folder: Path, catalogue: Path) -> None:
     tile = np.full((1, 16, 16, 3), 200, np.uint8)
     for slide, spots in sizes.items():
         write_slide(folder / "raw", slide, spots, 2000, np.repeat(tile, 1000, axis=0), 60)
-    names = list(sizes)
     out = folder / "out"
-    seconds = convert(folder / "raw", out, "--genes", "all")
+    seconds, peak = convert(folder / "raw", out, "--genes", "all")
     print(f"{len(sizes)} slides, {sum(sizes.values())} spots", flush=True)
-    print(f"convert {seconds:.0f} s, at most {_children_peak():.0f} MB a process", flush=True)
-    for split, own in (("train", names[:35]), ("val", names[35:40]), ("test", names[40:])):
-        (out / f"{split}_samples.txt").write_text("".join(f"{slide}\n" for slide in own))
+    print(f"convert {seconds:.0f} s, at most {peak:.0f} MB a process", flush=True)
+    seconds, peak = run_command("split", str(out), "--by", "slide")
+    print(f"split {seconds:.0f} s, at most {peak:.0f} MB", flush=True)
     steps = {
         "store": "open_store(data)",
         "open": "store = open_store(data); print(len(store.tiles), end=' spots, ')",
@@ -206,18 +222,13 @@ def measure_scale(folder: Path, catalogue: Path) -> None:
     }
     for step, code in steps.items():
         program = (
-            "import resource, sys, time; from stclip.config import DataConfig; from stclip.data.store import open_store; "
-            "from stclip.data.batching import NeighborhoodBatches; "
+            "import sys, time; from stclip.config import DataConfig; from stclip.data.store import open_store; "
+            "from stclip.data.batching import NeighborhoodBatches; from benchmarks.conversion import high_water; import os; "
             "data = DataConfig(dataset=sys.argv[1], image_size=16, batching='neighborhood'); t = time.perf_counter(); "
-            f"{code}; print(f'{{time.perf_counter() - t:.1f}} s, at most '"
-            "f'{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB')"
+            f"{code}; print(f'{{time.perf_counter() - t:.1f}} s, at most {{high_water(os.getpid()):.0f}} MB')"
         )
         print(step, end=" ", flush=True)
         subprocess.run([sys.executable, "-c", program, str(out)], check=True)
-
-
-def _children_peak() -> float:
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 
 
 if __name__ == "__main__":
