@@ -115,9 +115,9 @@ def _slides_layout(
     ]  # fmt: skip
     labels = [safe(f"{slide} ({donors[slide]})" if donors[slide] else slide) for slide in place]
     return {
-        "height": height + 170,
-        "margin": {"l": 10, "r": 10, "t": 60, "b": 50},
-        "legend": {"orientation": "h", "y": -75 / height, "yanchor": "top"},
+        "height": height + 180,
+        "margin": {"l": 10, "r": 10, "t": 60, "b": 85},
+        "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom"},
         "xaxis": {"title": "test R@10", "rangemode": "tozero"},
         "yaxis": {"tickvals": list(place.values()), "ticktext": labels, "range": [-0.6, len(place) - 0.4]},
         "updatemenus": [{"type": "buttons", "direction": "right", "x": 0, "y": 1, "xanchor": "left", "yanchor": "bottom",
