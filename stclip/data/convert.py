@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -66,17 +66,19 @@ def convert_slide(
 
 
 def record_key(source: Source, slide: str, facts: SlideFacts, settings: ConversionSettings) -> str:
-    """A name for what the shards of a slide are made from."""
-    content = [VERSION, asdict(facts), source.stamp(slide), asdict(settings)]
+    """A name for what the shards of a slide are made from; what is only kept in the manifest has no part in it."""
+    content = [VERSION, facts.species, source.stamp(slide), asdict(settings)]
     return blake2b(json.dumps(content).encode(), digest_size=12).hexdigest()
 
 
 def finished(
     source: Source, slide: str, facts: SlideFacts, out: Path, settings: ConversionSettings
 ) -> SlideRecord | None:
-    """The record of a slide that is there already, made from the same source with the same settings."""
+    """The record of a slide that is there already, made from the same source with the same settings; its facts are the given."""
     record = read_record(out, slide)
-    return record if record and record.key == record_key(source, slide, facts, settings) else None
+    if record is None or record.key != record_key(source, slide, facts, settings):
+        return None
+    return replace(record, facts=asdict(facts))
 
 
 def read_record(out: Path, slide: str) -> SlideRecord | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from stclip.data.conversion import donor_names
+from stclip.data.conversion import donor_names, survey
 from stclip.data.convert import ConversionSettings, slide_sentences
 from stclip.data.duplicates import Section
 from stclip.data.hest import HestFolder
@@ -44,14 +44,17 @@ def _is_visium(folder: Path) -> bool:
         return False
 
 
-def raw_slides(source: Source) -> list[SlideRow]:
-    """What the source knows of each of its slides. Raises DataError for one that cannot be used."""
-    facts = {slide: source.facts(slide) for slide in source.slides()}
+def raw_slides(source: Source) -> tuple[list[SlideRow], list[str]]:
+    """What the source knows of each of its slides, and a line for each one that cannot be used."""
+    facts, errors = survey(
+        source, source.slides(), species=None, tile_size=1
+    )  # of whatever size the tiles are
     donors = donor_names({slide: asdict(found) for slide, found in facts.items()})
-    return [
+    rows = [
         SlideRow(slide, found.spots, donors.get(slide), found.technology, found.image_size)
         for slide, found in facts.items()
     ]
+    return rows, list(errors.values())
 
 
 def raw_section(source: Source, slide: str) -> Section:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -64,8 +65,15 @@ def add(commands: Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the split and say what it is. Raises InputError when it cannot be made as asked."""
-    slides, duplicates, folder = _slides(arguments)
+    """Write the split and say what it is; exit status 1 when slides were left out of it that cannot be used.
+
+    Raises InputError when it cannot be made as asked.
+    """
+    slides, duplicates, folder, errors = _slides(arguments)
+    for error in errors:
+        print(f"error: {error}", file=sys.stderr)
+    if not slides:
+        raise InputError(f"{arguments.name}: none of its slides can be used")
     out = arguments.out or folder
     if out is None:
         raise InputError(f"{arguments.name} is no data set yet: say with --out where the split files go")
@@ -81,21 +89,23 @@ def run(arguments: argparse.Namespace) -> int:
             f"{out}: cannot be written to ({error.strerror or error}); choose another --out"
         ) from None
     _say(slides, splits, donors, duplicates, out)
-    return 0
+    return 1 if errors else 0
 
 
-def _slides(arguments: argparse.Namespace) -> tuple[list[SlideRow], list[Duplicate], Path | None]:
-    """The slides, duplicates among them, and the data set's folder (None for what is none yet)."""
+def _slides(
+    arguments: argparse.Namespace,
+) -> tuple[list[SlideRow], list[Duplicate], Path | None, list[str]]:
+    """The slides, duplicates among them, the data set's folder (None for what is none yet), and what is wrong with others."""
     place = user_path(arguments.name)
     if is_raw(place):
         source = raw_source(place)
-        rows = raw_slides(source)
-        return rows, duplicates_among(rows, lambda slide: raw_section(source, slide)), None
+        rows, errors = raw_slides(source)
+        return rows, duplicates_among(rows, lambda slide: raw_section(source, slide)), None, errors
     if place.suffix == ".csv":
-        return catalogue_slides(place), [], None
+        return catalogue_slides(place), [], None, []
     folder = dataset_dir(DataConfig(dataset=arguments.name, root=arguments.root))
     rows = dataset_slides(folder)
-    return rows, duplicates_among(rows, lambda slide: read_section(folder, slide)), folder
+    return rows, duplicates_among(rows, lambda slide: read_section(folder, slide)), folder, []
 
 
 def _write(

@@ -1,6 +1,7 @@
 """From HEST-1k's layout to shards that a sweep reads: right input, and everything that can be wrong with it."""
 
 import json
+import os
 import re
 import shutil
 
@@ -150,6 +151,21 @@ def test_a_finished_slide_is_not_done_again(tmp_path, run):
     assert spots_of(tmp_path / "out", "S2")["00x00"].sentence == sentence_by_hand(slide_of(5).counts[0])
     _, out, _ = run(raw, "--top", "5")
     assert "already" not in out
+
+
+def test_news_of_a_slide_reach_the_manifest_without_its_being_done_again(tmp_path, run):
+    one = slide_of(0)
+    raw = write_hest(tmp_path / "raw", {"S1": one})
+    run(raw)
+    one.about = {"patient": "P7", "organ": "Lung"}
+    stamps = {path: path.stat().st_mtime_ns for path in (raw / "st" / "S1.h5ad", raw / "patches" / "S1.h5")}
+    write_hest(raw, {"S1": one})
+    for path, stamp in stamps.items():
+        os.utime(path, ns=(stamp, stamp))
+    _, out, _ = run(raw)
+    assert "1 of them there already" in out
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert (manifest["donor"], manifest["organ"]) == ({"S1": "P7"}, {"S1": "Lung"})
 
 
 def test_two_processes_write_the_same_bytes_as_one(tmp_path, capsys):

@@ -87,6 +87,17 @@ def test_one_section_under_two_ids_stays_on_one_side(tmp_path, split):
         assert json.loads((tmp_path / "split" / "split.json").read_text())["duplicates"] == [["AGAIN", "S2"]]
 
 
+def test_a_raw_slide_that_cannot_be_used_is_named_and_left_out(tmp_path, split):
+    raw = write_hest(tmp_path / "raw", {f"S{number}": slide_of(number) for number in range(4)})
+    (raw / "patches" / "S1.h5").unlink()
+    code, out, err = split(
+        raw, "--out", tmp_path / "split", "--train", ".34", "--val", ".33", "--test", ".33"
+    )
+    assert code == 1 and err.startswith("error: slide 'S1': ") and len(err.splitlines()) == 1
+    assert "train: 1 slide of 1 donor (1 Visium)" in out
+    assert not any("S1" in read_slides(tmp_path / "split", name) for name in SPLITS)
+
+
 def test_the_joined_donors_reach_the_data_set(tmp_path, split):
     slides = {f"S{number}": slide_of(number) for number in range(3)} | {"AGAIN": slide_of(2)}
     for slide in slides.values():
