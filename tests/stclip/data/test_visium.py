@@ -5,6 +5,7 @@ import json
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import tifffile
 from PIL import Image
@@ -157,6 +158,15 @@ def test_checked_against_its_source(tmp_path, run, capsys):
     run(tmp_path / "raw")
     main(["check", str(tmp_path / "out"), "--against", str(tmp_path / "raw"), "--jobs", "1", "--quiet"])
     assert "0 mismatches in 40 spots" in capsys.readouterr().out
+
+
+def test_positions_in_parquet_as_visium_hd_has_them(tmp_path, run):
+    counts, pixels = write_outs(tmp_path / "raw" / "A1")
+    path = tmp_path / "raw" / "A1" / "outs" / "spatial" / "tissue_positions.csv"
+    pd.read_csv(path).to_parquet(path.with_suffix(".parquet"))
+    path.unlink()
+    assert run(tmp_path / "raw")[0] == 0
+    check(spots_of(tmp_path / "out", "A1"), counts, pixels)
 
 
 def test_a_scale_factor_decides_how_large_a_tile_is(tmp_path):
