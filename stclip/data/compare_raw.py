@@ -10,6 +10,7 @@ from stclip.data.convert import ConversionSettings, read_record, slide_sentences
 from stclip.data.raw_slide import Source
 from stclip.data.shards import raw_spots
 from stclip.data.spot import decode_text
+from stclip.data.symbols import SymbolMap
 from stclip.errors import DataError
 
 CLOSE = 1e-6  # pixels
@@ -53,7 +54,8 @@ def compare_slide(
     found = Compared(spots=len(there))
     expected: set[str] = set()
     with source.opened(slide) as raw_slide:
-        for start, sentences in slide_sentences(raw_slide, settings, record.facts["species"]):
+        columns = SymbolMap.of(raw_slide.genes, record.facts["species"])
+        for start, sentences in slide_sentences(raw_slide, columns, settings):
             for row, sentence in enumerate(sentences, start):
                 if len(sentence) < settings.min_genes:
                     continue

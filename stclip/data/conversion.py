@@ -12,8 +12,9 @@ from typing import Any
 from stclip.data.convert import VERSION, ConversionSettings, SlideRecord, convert_slide, finished
 from stclip.data.raw_slide import SlideFacts, Source
 from stclip.data.shards import write_manifest
-from stclip.data.slide_pool import run_slides
+from stclip.data.slide_pool import Failed, run_slides
 from stclip.errors import DataError
+from stclip.small_files import write_whole
 
 Progress = Callable[[int, int], None]  # spots done, spots in all
 PANEL = "genes.txt"  # of a data set: the panel its sentences were written from, a symbol a line
@@ -23,20 +24,17 @@ PANEL = "genes.txt"  # of a data set: the panel its sentences were written from,
 class Converted:
     """How a conversion ended."""
 
-    records: dict[str, SlideRecord] = field(
-        default_factory=dict
-    )  # of every slide that is in the data set now
+    records: dict[str, SlideRecord] = field(default_factory=dict)  # of every slide that is there now
     kept: int = 0  # of them, those that were there already
     errors: dict[str, str] = field(default_factory=dict)  # slide -> why it could not be used
 
 
 def survey(
-    source: Source, slides: Sequence[str], species: str | None, tile_size: int | None
+    source: Source, slides: Sequence[str], species: str | None = None
 ) -> tuple[dict[str, SlideFacts], dict[str, str]]:
     """Facts of the slides that can be used, and slide -> what is wrong with another.
 
-    Slides of another species than asked for are in neither. Where tiles are not to be resized, a slide whose tiles have
-    another size than most is wrong.
+    Slides of another species than asked for are in neither.
     """
     facts: dict[str, SlideFacts] = {}
     errors: dict[str, str] = {}
@@ -48,17 +46,20 @@ def survey(
             continue
         if species is None or (found.species or species) == species:
             facts[slide] = replace(found, species=found.species or species)
-    if tile_size is None and facts:
-        sides = Counter(dict.fromkeys(sorted({f.tile_side for f in facts.values()}, reverse=True), 0))
-        sides.update(found.tile_side for found in facts.values())
-        usual = sides.most_common(1)[0][0]
-        for slide in [slide for slide, found in facts.items() if found.tile_side != usual]:
-            side = facts.pop(slide).tile_side
-            errors[slide] = (
-                f"slide '{slide}': its tiles are {side} pixels a side, those of most slides {usual}; "
-                "leave it out, or bring all to one size with --tile-size"
-            )
     return facts, errors
+
+
+def odd_sizes(facts: Mapping[str, SlideFacts]) -> dict[str, str]:
+    """Slide -> what is wrong with it, for the slides whose tiles have another size than those of most."""
+    if not facts:
+        return {}
+    usual = Counter(found.tile_side for found in facts.values()).most_common(1)[0][0]
+    return {
+        slide: f"slide '{slide}': its tiles are {found.tile_side} pixels a side, those of most slides {usual}; "
+        "leave it out, or bring all to one size with --tile-size"
+        for slide, found in facts.items()
+        if found.tile_side != usual
+    }
 
 
 def convert(
@@ -87,10 +88,10 @@ def convert(
             tasks = {slide: (source, slide, facts[slide], out, settings) for slide in waiting}
             results = run_slides(convert_slide, tasks, jobs, lambda spots: progress(spots, total))
             for slide, result in results.items():
-                if isinstance(result, SlideRecord):
-                    done.records[slide] = result
+                if isinstance(result, Failed):
+                    done.errors[slide] = result.why
                 else:
-                    done.errors[slide] = result
+                    done.records[slide] = result
         done.records = {slide: done.records[slide] for slide in facts if slide in done.records}
         if done.records:
             _write_index(out, done.records, settings)
@@ -125,9 +126,7 @@ def _write_index(out: Path, records: Mapping[str, SlideRecord], settings: Conver
     if settings.panel is None:
         panel.unlink(missing_ok=True)
     else:
-        partial = panel.with_name(f".{PANEL}.partial")
-        partial.write_text("".join(f"{gene}\n" for gene in settings.panel), encoding="utf-8")
-        partial.replace(panel)
+        write_whole(panel, "".join(f"{gene}\n" for gene in settings.panel))
     columns = ("technology", "organ", "species", "study", "microns_per_pixel", "tile_microns", "image_size")
     known = {
         column: {s: record.facts[column] for s, record in records.items() if record.facts[column] is not None}

@@ -13,7 +13,7 @@ from stclip.data.expression import check_counts, gene_sentences
 from stclip.data.raw_slide import RawSlide, SlideFacts, Source
 from stclip.data.shards import RECORD, write_slide
 from stclip.data.spot import Spot
-from stclip.data.symbols import HUMAN, SymbolMap
+from stclip.data.symbols import SymbolMap
 from stclip.data.tile_size import resized
 from stclip.errors import DataError
 
@@ -61,7 +61,7 @@ def convert_slide(
     record = SlideRecord(record_key(source, slide, facts, settings), asdict(facts), settings=_told(settings))
     with source.opened(slide) as raw:
         spots = _spots(raw, slide, facts, settings, record, tell)
-        record.spots = write_slide(out, slide, spots, record=lambda: asdict(record))
+        write_slide(out, slide, spots, record=lambda: asdict(record))
     return record
 
 
@@ -90,13 +90,12 @@ def read_record(out: Path, slide: str) -> SlideRecord | None:
 
 
 def slide_sentences(
-    raw: RawSlide, settings: ConversionSettings, species: str | None
+    raw: RawSlide, columns: SymbolMap, settings: ConversionSettings
 ) -> Iterator[tuple[int, list[list[str]]]]:
     """The first spot of each block and the sentences of the block's spots.
 
     Raises DataError: counts that are none, all zero, or no gene of the panel.
     """
-    columns = SymbolMap.of(raw.genes, species or HUMAN)
     places = columns.places(settings.panel, raw.where)
     symbols = [columns.symbols[place] for place in places]
     some = False
@@ -118,26 +117,24 @@ def _spots(
     record: SlideRecord,
     tell: Callable[[int], None],
 ) -> Iterator[Spot]:
-    columns = SymbolMap.of(raw.genes, facts.species or HUMAN)
+    columns = SymbolMap.of(raw.genes, facts.species)
     record.genes = len(columns.places(settings.panel, raw.where))
     record.controls, record.merged, record.unmatched = columns.controls, columns.merged, raw.unmatched
-    written = 0
-    for start, sentences in slide_sentences(raw, settings, facts.species):
+    for start, sentences in slide_sentences(raw, columns, settings):
         least = settings.min_genes
         rows = [start + at for at, sentence in enumerate(sentences) if len(sentence) >= least]
         for row, tile in zip(rows, raw.tiles(rows), strict=True):
             x, y = map(float, raw.xy[row])
             sized = resized(tile, settings.tile_size or facts.tile_side)
             yield Spot(slide, raw.names[row], x, y, " ".join(sentences[row - start]), sized)
-        written += len(rows)
+        record.spots += len(rows)
         record.near_empty += len(sentences) - len(rows)
         tell(len(sentences))
-    if not written:
+    if not record.spots:
         raise DataError(
             f"{raw.where}: none of its {len(raw.names)} spots expresses {settings.min_genes} genes of the panel; "
             "leave the slide out, or lower --min-genes"
         )
-    record.spots = written
 
 
 def _told(settings: ConversionSettings) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def read_donors(dataset_dir: Path, splits: Splits) -> dict[str, str]:
     """
     slides = (*splits.train, *splits.val, *splits.test)
     path = dataset_dir / DONORS
-    known = read_csv_donors(path) if is_file(path) else _from_manifest(dataset_dir / "manifest.json")
+    known = known_donors(dataset_dir)
     if not known:
         return {}
     missing = [slide for slide in slides if slide not in known]
@@ -36,6 +36,12 @@ def read_donors(dataset_dir: Path, splits: Splits) -> dict[str, str]:
             "one, or remove the donors"
         )
     return {slide: known[slide] for slide in slides}
+
+
+def known_donors(dataset_dir: Path) -> dict[str, str]:
+    """Slide -> donor, for the slides of which donors.csv, or else the manifest, says it. Raises DataError as `read_donors`."""
+    path = dataset_dir / DONORS
+    return read_csv_donors(path) if is_file(path) else _from_manifest(dataset_dir / "manifest.json")
 
 
 def read_csv_donors(path: Path) -> dict[str, str]:

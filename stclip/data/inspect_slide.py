@@ -27,6 +27,11 @@ class SlideContent:
     faults: list[str] = field(default_factory=list)
 
     @property
+    def usual_tile(self) -> tuple[int, int]:
+        """Height and width of most tiles; only of a slide that has some."""
+        return self.tile_sides.most_common(1)[0][0]
+
+    @property
     def sentence(self) -> float:
         """Mean genes of a sentence."""
         return self.words / self.spots if self.spots else 0.0

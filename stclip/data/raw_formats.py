@@ -11,6 +11,7 @@ from stclip.data.duplicates import Section
 from stclip.data.hest import HestFolder
 from stclip.data.raw_slide import Source
 from stclip.data.slide_table import SlideRow
+from stclip.data.symbols import SymbolMap
 from stclip.data.visium import VisiumFolder
 from stclip.errors import DataError, InputError
 from stclip.paths import is_folder
@@ -46,9 +47,7 @@ def _is_visium(folder: Path) -> bool:
 
 def raw_slides(source: Source) -> tuple[list[SlideRow], list[str]]:
     """What the source knows of each of its slides, and a line for each one that cannot be used."""
-    facts, errors = survey(
-        source, source.slides(), species=None, tile_size=1
-    )  # of whatever size the tiles are
+    facts, errors = survey(source, source.slides())
     donors = donor_names({slide: asdict(found) for slide, found in facts.items()})
     rows = [
         SlideRow(slide, found.spots, donors.get(slide), found.technology, found.image_size)
@@ -60,5 +59,6 @@ def raw_slides(source: Source) -> tuple[list[SlideRow], list[str]]:
 def raw_section(source: Source, slide: str) -> Section:
     """Coordinates and sentences of all genes of a slide. Raises DataError when it cannot be used."""
     with source.opened(slide) as raw:
-        sentences = slide_sentences(raw, ConversionSettings(), source.facts(slide).species)
+        columns = SymbolMap.of(raw.genes, source.facts(slide).species)
+        sentences = slide_sentences(raw, columns, ConversionSettings())
         return Section(raw.xy, [" ".join(words) for _, block in sentences for words in block])

@@ -14,7 +14,10 @@ import numpy as np
 from stclip.data.spot import MAX_BYTES, PARTS, RawSpot, Spot, decode, one_line
 from stclip.data.tar_members import Member, TarError, regular_members
 from stclip.errors import DataError, shorten
+from stclip.paths import is_file
+from stclip.small_files import read_json_object, write_whole
 
+MANIFEST = "manifest.json"
 RECORD = "conversion.json"  # in a slide's folder: how it was made
 
 
@@ -115,9 +118,13 @@ def write_manifest(
             "per_sample_spots": dict(per_sample_spots),
         },
     }
-    partial = dataset_dir / ".manifest.json.partial"
-    partial.write_text(json.dumps(tree, indent=2) + "\n", encoding="utf-8")
-    partial.replace(dataset_dir / "manifest.json")
+    write_whole(dataset_dir / MANIFEST, json.dumps(tree, indent=2) + "\n")
+
+
+def read_manifest(dataset_dir: Path) -> dict[str, Any]:
+    """manifest.json; {} where there is none. Raises DataError when it is no JSON object."""
+    path = dataset_dir / MANIFEST
+    return read_json_object(path) if is_file(path) else {}
 
 
 def read_slide(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from stclip.errors import InputError
@@ -17,10 +18,17 @@ from stclip.errors import InputError
 TELL_SECONDS = 0.2  # a process tells of its progress no more often
 
 
+@dataclass(frozen=True)
+class Failed:
+    """Work on a slide that came to nothing."""
+
+    why: str  # one line, which names the slide
+
+
 def run_slides(
     work: Callable[..., Any], tasks: Mapping[str, tuple[Any, ...]], jobs: int, tell: Callable[[int], None]
 ) -> dict[str, Any]:
-    """`work(*arguments, tell)` for each slide, in `jobs` processes; its value, or one line for an InputError or OSError.
+    """`work(*arguments, tell)` for each slide, in `jobs` processes; its value, or Failed after an InputError or OSError.
 
     `tell` hears the sum of what the works have told. With one job all runs in this process.
     """
@@ -29,9 +37,7 @@ def run_slides(
         return {slide: _guarded(work, slide, *given, told.add) for slide, given in tasks.items()}
     context = multiprocessing.get_context("spawn")
     with ExitStack() as stack:
-        with (
-            _deaf_to_interrupts()
-        ):  # Ctrl-C reaches all processes of a terminal; these are told to stop instead
+        with _deaf_to_interrupts():  # Ctrl-C reaches all processes of a terminal; these are told instead
             manager = stack.enter_context(context.Manager())
             pool = stack.enter_context(ProcessPoolExecutor(min(jobs, len(tasks)), context))
             channel, stop = manager.Queue(), manager.Event()
@@ -107,7 +113,9 @@ def _result(slide: str, future: Future[Any]) -> Any:
     try:
         return future.result()
     except BrokenProcessPool:
-        return f"slide '{slide}': a process was killed, most often for want of memory; run the same command with fewer --jobs"
+        return Failed(
+            f"slide '{slide}': a process was killed, most often for want of memory; run the same command with fewer --jobs"
+        )
 
 
 def _in_process(work: Callable[..., Any], slide: str, given: tuple[Any, ...], teller: _Teller) -> Any:
@@ -121,9 +129,11 @@ def _guarded(work: Callable[..., Any], slide: str, *given: Any) -> Any:
     try:
         return work(*given)
     except _StoppedError:
-        return f"slide '{slide}': was broken off"
+        return Failed(f"slide '{slide}': was broken off")
     except InputError as error:
-        return str(error)
+        return Failed(str(error))
     except OSError as error:
         why = error.strerror or error
-        return f"slide '{slide}': cannot be written ({why}); make room there, then run the same command"
+        return Failed(
+            f"slide '{slide}': cannot be written ({why}); make room there, then run the same command"
+        )

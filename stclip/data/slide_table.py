@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from stclip.data.donors import DONORS, read_csv_donors
+from stclip.data.donors import known_donors
 from stclip.data.duplicates import Section
-from stclip.data.shards import raw_spots
+from stclip.data.shards import raw_spots, read_manifest
 from stclip.data.spot import decode_text
 from stclip.errors import DataError, shorten
-from stclip.paths import is_file
 
 
 @dataclass(frozen=True)
@@ -30,22 +28,6 @@ class SlideRow:
     image_size: tuple[int, int] | None = None
 
 
-def read_manifest(dataset_dir: Path) -> dict[str, Any]:
-    """manifest.json; {} where there is none. Raises DataError when it is no JSON object."""
-    path = dataset_dir / "manifest.json"
-    if not is_file(path):
-        return {}
-    try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not valid JSON ({error}); put it right or remove the file") from None
-    if not isinstance(tree, dict):
-        raise DataError(
-            f"{path}: must be a JSON object, got {type(tree).__name__}; put it right or remove it"
-        )
-    return tree
-
-
 def dataset_slides(dataset_dir: Path) -> list[SlideRow]:
     """Every folder with shards, sorted. Raises DataError when there is none."""
     names = sorted(
@@ -56,7 +38,7 @@ def dataset_slides(dataset_dir: Path) -> list[SlideRow]:
             f"{dataset_dir}: holds no slide with shards; bring slides in first, see data/README.md"
         )
     manifest = read_manifest(dataset_dir)
-    donors = known_donors(dataset_dir, manifest)
+    donors = known_donors(dataset_dir)
     counted = _mapping(_mapping(manifest, "outputs"), "per_sample_spots")
     technologies, sizes = _mapping(manifest, "technology"), _mapping(manifest, "image_size")
     return [
@@ -98,14 +80,6 @@ def catalogue_slides(path: Path) -> list[SlideRow]:
             slide, donor=donor, technology=(row.get("st_technology") or "").strip() or None
         )
     return list(found.values())
-
-
-def known_donors(dataset_dir: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
-    """Slide -> donor as far as donors.csv, or else the manifest, says."""
-    path = dataset_dir / DONORS
-    if is_file(path):
-        return read_csv_donors(path)
-    return {slide: donor for slide, donor in _mapping(manifest, "donor").items() if isinstance(donor, str)}
 
 
 def read_section(dataset_dir: Path, slide: str) -> Section:

@@ -14,7 +14,7 @@ from stclip.errors import InputError, unknown_name
 from stclip.words import many
 
 By = Literal["donor", "slide"]
-NEW_DONORS = "the test then says nothing of new donors"
+NEW_DONORS = "the test then says nothing of new donors"  # where a donor stands on two sides
 
 
 def duplicates_among(slides: Sequence[SlideRow], read: Callable[[str], Section]) -> list[Duplicate]:

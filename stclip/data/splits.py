@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from stclip.data.shards import plain_name, slide_shards
 from stclip.errors import DataError
 from stclip.paths import is_file
+from stclip.small_files import write_whole
 
 SPLITS = ("train", "val", "test")
 
@@ -51,10 +53,7 @@ def write_splits(dataset_dir: Path, splits: Splits) -> None:
     """Write the three split files, each whole or not at all. Raises DataError when a slide stands twice."""
     _check_disjoint(splits, dataset_dir)
     for name in SPLITS:
-        target = split_file(dataset_dir, name)
-        partial = target.with_name(f".{target.name}.partial")
-        partial.write_text("".join(f"{slide}\n" for slide in getattr(splits, name)), encoding="utf-8")
-        partial.replace(target)
+        write_whole(split_file(dataset_dir, name), "".join(f"{slide}\n" for slide in getattr(splits, name)))
 
 
 def read_slides(dataset_dir: Path, split: str) -> tuple[str, ...]:
@@ -68,12 +67,17 @@ def read_slides(dataset_dir: Path, split: str) -> tuple[str, ...]:
         raise DataError(
             f"{path}: cannot be read as text ({error}); write one slide id a line into it"
         ) from None
-    slides = [slide for line in lines if (slide := line.partition("#")[0].strip())]
+    slides = entries(lines)
     if not slides:
         raise DataError(f"{path}: names no slide; write one slide id a line into it")
     for slide in slides:
         plain_name(slide, f"{path}: a slide id")
     return tuple(slides)
+
+
+def entries(lines: Iterable[str]) -> list[str]:
+    """What lines hold, without outer blanks, `#` comments and empty lines."""
+    return [entry for line in lines if (entry := line.partition("#")[0].strip())]
 
 
 def _check_disjoint(splits: Splits, dataset_dir: Path) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from stclip.config import DataConfig
 from stclip.data.fetch import content_digests
 from stclip.data.locate import dataset_dir
-from stclip.data.shards import slide_shards
+from stclip.data.shards import read_manifest, slide_shards
 from stclip.data.splits import SPLITS, Splits, read_splits
 from stclip.data.store_seal import META, changed_files, read_array, read_meta
 from stclip.errors import DataError, unknown_name
@@ -202,13 +202,6 @@ def _damaged(path: Path, what: str) -> DataError:
 
 def _dataset_name(dataset: Path) -> str:
     """`dataset.key` of the manifest; the folder's name where there is none."""
-    path = dataset / "manifest.json"
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return dataset.resolve().name
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not valid JSON ({error}); put it right or remove the file") from None
-    about = manifest.get("dataset") if isinstance(manifest, dict) else None
+    about = read_manifest(dataset).get("dataset")
     key = about.get("key") if isinstance(about, dict) else None
     return key if isinstance(key, str) and key else dataset.resolve().name

@@ -29,8 +29,8 @@ _CLONE = re.compile(r"^(?:[A-Z]{1,2}\d{5,6}|[A-Z]\w*-\w*\d[A-Z]\d+)\.\d+$", re.I
 _ORF = re.compile(r"^C(\d+|X|Y)ORF(\d+.*)$")  # HGNC writes C1orf159, the only lower case in a human symbol
 
 
-def harmonised(name: str, species: str = HUMAN) -> str | None:
-    """One spelling of a gene's name; None for a control probe, or nothing at all.
+def harmonised(name: str, species: str | None = None) -> str | None:
+    """One spelling of a gene's name; None for a control probe, or nothing at all. Without a species it is taken for human.
 
     Outer blanks and a genome's prefix go; so does a version (`ENSG00000141510.12`, `WDFY4.1`) unless it is part of a
     clone's name (`AC241377.1`). Blanks inside become `-`, since a sentence is split at blanks. Human symbols are written in
@@ -41,7 +41,7 @@ def harmonised(name: str, species: str = HUMAN) -> str | None:
         return None
     version = None if _CLONE.match(name) else _VERSION.match(name)
     name = version.group(1) if version else name
-    return _ORF.sub(r"C\1orf\2", name.upper()) if species == HUMAN else name
+    return _ORF.sub(r"C\1orf\2", name.upper()) if species in (None, HUMAN) else name
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class SymbolMap:
     merged: int  # columns that joined another of the same symbol
 
     @classmethod
-    def of(cls, names: Sequence[str], species: str = HUMAN) -> SymbolMap:
-        """Of a matrix whose columns have these names."""
+    def of(cls, names: Sequence[str], species: str | None = None) -> SymbolMap:
+        """Of a matrix whose columns have these names; see `harmonised`."""
         found = [harmonised(name, species) for name in names]
         return cls._assigned(found, sorted({symbol for symbol in found if symbol is not None}))
 

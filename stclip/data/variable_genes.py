@@ -9,7 +9,7 @@ import numpy as np
 
 from stclip.data.expression import check_counts
 from stclip.data.raw_slide import Source
-from stclip.data.symbols import HUMAN, SymbolMap
+from stclip.data.symbols import SymbolMap
 
 BINS = 20
 LEAST_IN_BIN = 20  # genes; a small panel has fewer bins
@@ -32,7 +32,7 @@ def slide_variability(
 ) -> SlideVariability:
     """Reads the counts of a slide once; `tell` hears of the slide's end. Raises DataError when they cannot be used."""
     with source.opened(slide) as raw:
-        columns = SymbolMap.of(raw.genes, species or HUMAN)
+        columns = SymbolMap.of(raw.genes, species)
         size = len(columns.symbols)
         total, squares, expressed = np.zeros(size), np.zeros(size), np.zeros(size)
         spots = len(raw.names)

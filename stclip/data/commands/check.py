@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from stclip.config import DataConfig
-from stclip.data.commands.parsers import Commands, count
-from stclip.data.compare_raw import Compared, compare_slide
+from stclip.data.commands.each_slide import each_slide
+from stclip.data.commands.parsers import Commands, add_dataset, add_work, dataset_folder
+from stclip.data.commands.tables import add_row, make_table
+from stclip.data.compare_raw import compare_slide
 from stclip.data.conversion import PANEL
 from stclip.data.duplicates import find_duplicates
 from stclip.data.inspect_slide import SlideContent, inspect_slide
-from stclip.data.locate import dataset_dir
 from stclip.data.raw_formats import raw_source
-from stclip.data.slide_pool import run_slides
+from stclip.data.slide_pool import Failed
 from stclip.data.slide_table import SlideRow, dataset_slides, read_section
+from stclip.data.split_plan import NEW_DONORS
 from stclip.data.split_record import read_split_record
-from stclip.data.splits import SPLITS, Splits, read_splits
+from stclip.data.splits import SPLITS, read_splits
 from stclip.errors import DataError, printable
 from stclip.paths import is_file, user_path
-from stclip.progress import ProgressBar
 from stclip.words import many
 
 SMALL_GALLERY = 30  # spots; a recall at 10 of fewer says little
@@ -41,192 +40,190 @@ def add(commands: Commands) -> None:
         "when something is wrong.",
         allow_abbrev=False,
     )
-    parser.add_argument("name", metavar="NAME", help="a data set, by name or folder")
-    parser.add_argument(
-        "--root", type=Path, metavar="DIR", help="where data sets lie (default: data/processed)"
-    )
+    add_dataset(parser)
     parser.add_argument(
         "--against", type=user_path, metavar="RAW",
         help="compute sentences and coordinates anew from the folder the slides were brought in from, and compare",
     )  # fmt: skip
-    parser.add_argument(
-        "--jobs",
-        type=count,
-        default=os.cpu_count() or 1,
-        metavar="N",
-        help="slides at a time (default: %(default)s)",
-    )
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    add_work(parser)
     parser.set_defaults(command=run)
+
+
+@dataclass
+class Findings:
+    """What a check has to say."""
+
+    wrong: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit status 0 when nothing is wrong, else 1."""
-    folder = dataset_dir(DataConfig(dataset=arguments.name, root=arguments.root))
+    folder = dataset_folder(arguments)
     rows = dataset_slides(folder)
-    problems: list[str] = []
-    notes: list[str] = []
-    contents = _contents(folder, rows, arguments, problems)
-    splits = _splits(folder, problems)
-    if splits is not None:
-        _check_sides(folder, rows, splits, contents, problems, notes)
-    _check_sizes(contents, problems)
-    _check_counts(rows, contents, problems)
-    console = Console()
-    console.print(_table(rows, contents, splits))
+    findings = Findings()
+    contents = _contents(folder, rows, arguments, findings)
+    sides = _sides(folder, findings)
+    _check_donors(folder, rows, sides, findings)
+    _check_sections(folder, rows, sides, contents, findings)
+    _check_galleries(rows, sides, contents, findings)
+    _check_sizes(contents, findings)
+    _check_counts(rows, contents, findings)
+    Console().print(_table(rows, contents, sides))
     if arguments.against is not None:
-        _compare(folder, rows, arguments, problems)
-    for note in notes:
+        _compare(folder, rows, arguments, findings)
+    for note in findings.notes:
         print(f"note: {printable(note)}")
-    for problem in problems:
-        print(f"wrong: {printable(problem)}")
+    for fault in findings.wrong:
+        print(f"wrong: {printable(fault)}")
     spots = sum(content.spots for content in contents.values())
-    told = f"{many(len(problems), 'thing')} wrong" if problems else "nothing is wrong"
+    told = f"{many(len(findings.wrong), 'thing')} wrong" if findings.wrong else "nothing is wrong"
     print(f"{many(len(rows), 'slide')}, {many(spots, 'spot')}: {told}")
-    return 1 if problems else 0
+    return 1 if findings.wrong else 0
 
 
 def _contents(
-    folder: Path, rows: Sequence[SlideRow], arguments: argparse.Namespace, problems: list[str]
+    folder: Path, rows: Sequence[SlideRow], arguments: argparse.Namespace, findings: Findings
 ) -> dict[str, SlideContent]:
-    total = sum(row.spots or 0 for row in rows)
-    with ProgressBar("reading spots", arguments.quiet) as bar:
-        tasks = {row.slide: (folder, row.slide) for row in rows}
-        found = run_slides(
-            inspect_slide, tasks, arguments.jobs, lambda done: bar.update(done, max(total, done))
-        )
+    tasks = {row.slide: (folder, row.slide) for row in rows}
+    found = each_slide("reading spots", inspect_slide, tasks, _known_spots(rows), arguments)
     contents = {}
     for slide, result in found.items():
-        if isinstance(result, SlideContent):
-            contents[slide] = result
-            problems += result.faults
+        if isinstance(result, Failed):
+            findings.wrong.append(result.why)
         else:
-            problems.append(str(result))
+            contents[slide] = result
+            findings.wrong += result.faults
     return contents
 
 
-def _splits(folder: Path, problems: list[str]) -> Splits | None:
+def _known_spots(rows: Sequence[SlideRow]) -> int:
+    return sum(row.spots or 0 for row in rows)
+
+
+def _sides(folder: Path, findings: Findings) -> dict[str, str]:
+    """Slide -> its split; empty when the split files cannot be used."""
     try:
-        return read_splits(folder)
+        splits = read_splits(folder)
     except DataError as error:
-        problems.append(str(error))
-        return None
+        findings.wrong.append(str(error))
+        return {}
+    return {slide: split for split in SPLITS for slide in getattr(splits, split)}
 
 
-def _check_sides(
-    folder: Path,
-    rows: Sequence[SlideRow],
-    splits: Splits,
-    contents: Mapping[str, SlideContent],
-    problems: list[str],
-    notes: list[str],
+def _check_donors(
+    folder: Path, rows: Sequence[SlideRow], sides: Mapping[str, str], findings: Findings
 ) -> None:
-    """Donors and sections on two sides, slides on none, galleries too small to say much."""
-    side = {slide: split for split in SPLITS for slide in getattr(splits, split)}
-    by_slide = read_split_record(folder).get("by") == "slide"
-    donors: dict[str, dict[str, list[str]]] = {}
+    """A donor on two sides is wrong, unless the split was made by slide."""
     donor_of = {row.slide: row.donor for row in rows if row.donor is not None}
-    for slide, split in side.items():
+    donors: dict[str, dict[str, list[str]]] = {}
+    for slide, split in sides.items():
         if slide in donor_of:
             donors.setdefault(donor_of[slide], {}).setdefault(split, []).append(slide)
-    for donor, sides in donors.items():
-        if len(sides) > 1:
-            where = ", ".join(f"{' '.join(slides)} in {split}" for split, slides in sides.items())
-            text = f"slides of donor '{donor}' stand on {len(sides)} sides ({where})"
-            if by_slide:
-                notes.append(
-                    f"{text}, as the split by slide has it: what is measured says nothing of new donors"
-                )
-            else:
-                problems.append(f"{text}; split by donor: python -m stclip.data split {folder.name}")
+    by_slide = read_split_record(folder).get("by") == "slide"
+    for donor, found in donors.items():
+        if len(found) == 1:
+            continue
+        where = ", ".join(f"{' '.join(slides)} in {split}" for split, slides in found.items())
+        text = f"slides of donor '{donor}' stand on {len(found)} sides ({where})"
+        if by_slide:
+            findings.notes.append(f"{text}, as the split by slide has it: {NEW_DONORS}")
+        else:
+            findings.wrong.append(f"{text}; split by donor: python -m stclip.data split {folder.name}")
+
+
+def _check_sections(
+    folder: Path,
+    rows: Sequence[SlideRow],
+    sides: Mapping[str, str],
+    contents: Mapping[str, SlideContent],
+    findings: Findings,
+) -> None:
+    """A section under two ids, on two sides, is wrong. Slides with faults are left out of the search."""
     spots = {
-        row.slide: contents[row.slide].spots for row in rows if row.slide in contents and row.slide in side
+        slide: contents[slide].spots for slide in sides if slide in contents and not contents[slide].faults
     }
     sizes = {row.slide: row.image_size for row in rows if row.image_size}
-    readable = {slide: n for slide, n in spots.items() if not contents[slide].faults}
-    for pair in find_duplicates(readable, sizes, lambda slide: read_section(folder, slide)):
+    for pair in find_duplicates(spots, sizes, lambda slide: read_section(folder, slide)):
         text = f"{pair.a} and {pair.b} show one section (expression correlates by {pair.correlation:.2f})"
-        if side[pair.a] != side[pair.b]:
-            problems.append(
-                f"{text}, {pair.a} in {side[pair.a]}, {pair.b} in {side[pair.b]}; keep them on one side"
-            )
+        a, b = sides[pair.a], sides[pair.b]
+        if a != b:
+            findings.wrong.append(f"{text}, {pair.a} in {a}, {pair.b} in {b}; keep them on one side")
         else:
-            notes.append(f"{text}; both are in {side[pair.a]}")
-    unused = [row.slide for row in rows if row.slide not in side]
+            findings.notes.append(f"{text}; both are in {a}")
+
+
+def _check_galleries(
+    rows: Sequence[SlideRow],
+    sides: Mapping[str, str],
+    contents: Mapping[str, SlideContent],
+    findings: Findings,
+) -> None:
+    """Slides that no split names, and galleries too small to say much."""
+    unused = [row.slide for row in rows if sides and row.slide not in sides]
     if unused:
-        notes.append(f"{many(len(unused), 'slide')} in no split: {', '.join(unused[:5])}")
+        findings.notes.append(f"{many(len(unused), 'slide')} in no split: {', '.join(unused[:5])}")
     small = [
-        slide for slide in (*splits.val, *splits.test) if spots.get(slide, SMALL_GALLERY) < SMALL_GALLERY
+        slide
+        for slide, split in sides.items()
+        if split != "train" and slide in contents and contents[slide].spots < SMALL_GALLERY
     ]
     if small:
-        notes.append(f"galleries of fewer than {SMALL_GALLERY} spots say little: {', '.join(small)}")
+        findings.notes.append(f"galleries of fewer than {SMALL_GALLERY} spots say little: {', '.join(small)}")
 
 
-def _check_sizes(contents: Mapping[str, SlideContent], problems: list[str]) -> None:
-    sides = {slide: c.tile_sides.most_common(1)[0][0] for slide, c in contents.items() if c.tile_sides}
-    if not sides:
+def _check_sizes(contents: Mapping[str, SlideContent], findings: Findings) -> None:
+    tiles = {slide: content.usual_tile for slide, content in contents.items() if content.tile_sides}
+    if not tiles:
         return
-    usual = Counter(sides.values()).most_common(1)[0][0]
-    problems += [
-        f"slide '{slide}': its tiles are {side[0]} x {side[1]} pixels, those of most slides {usual[0]} x {usual[1]}"
-        for slide, side in sides.items()
-        if side != usual
+    usual = Counter(tiles.values()).most_common(1)[0][0]
+    findings.wrong += [
+        f"slide '{slide}': its tiles are {tile[0]} x {tile[1]} pixels, those of most slides {usual[0]} x {usual[1]}"
+        for slide, tile in tiles.items()
+        if tile != usual
     ]
 
 
-def _check_counts(
-    rows: Sequence[SlideRow], contents: Mapping[str, SlideContent], problems: list[str]
-) -> None:
-    problems += [
+def _check_counts(rows: Sequence[SlideRow], contents: Mapping[str, SlideContent], findings: Findings) -> None:
+    findings.wrong += [
         f"slide '{row.slide}': holds {contents[row.slide].spots} usable spots, the manifest says {row.spots}"
         for row in rows
         if row.slide in contents and row.spots is not None and row.spots != contents[row.slide].spots
     ]
 
 
-def _table(rows: Sequence[SlideRow], contents: Mapping[str, SlideContent], splits: Splits | None) -> Table:
-    side = {slide: split for split in SPLITS for slide in getattr(splits, split)} if splits else {}
-    table = Table(box=None, pad_edge=False)
-    for name in ("slide", "split", "technology", "donor"):
-        table.add_column(name, overflow="fold", min_width=len(name))
-    for name in ("spots", "tile", "genes", "a spot", "wrong"):
-        table.add_column(name, justify="right")
+def _table(rows: Sequence[SlideRow], contents: Mapping[str, SlideContent], sides: Mapping[str, str]) -> Table:
+    table = make_table(
+        ("slide", "split", "technology", "donor"), ("spots", "tile", "genes", "a spot", "wrong")
+    )
     for row in rows:
         content = contents.get(row.slide, SlideContent())
-        tile = content.tile_sides.most_common(1)[0][0][0] if content.tile_sides else "-"
-        cells = (row.slide, side.get(row.slide, "-"), row.technology or "-", row.donor or "-", content.spots, tile,
-                 len(content.genes), f"{content.sentence:.1f}", len(content.faults))  # fmt: skip
-        table.add_row(*(escape(printable(str(cell))) for cell in cells))
+        tile = content.usual_tile[0] if content.tile_sides else None
+        about = (row.slide, sides.get(row.slide), row.technology, row.donor, content.spots, tile)
+        add_row(table, *about, len(content.genes), f"{content.sentence:.1f}", len(content.faults))
     return table
 
 
 def _compare(
-    folder: Path, rows: Sequence[SlideRow], arguments: argparse.Namespace, problems: list[str]
+    folder: Path, rows: Sequence[SlideRow], arguments: argparse.Namespace, findings: Findings
 ) -> None:
     source = raw_source(arguments.against)
     panel = folder / PANEL
     genes = tuple(panel.read_text(encoding="utf-8").split()) if is_file(panel) else None
-    total = sum(row.spots or 0 for row in rows)
-    with ProgressBar("comparing spots", arguments.quiet) as bar:
-        tasks = {row.slide: (source, row.slide, folder, genes) for row in rows}
-        found = run_slides(
-            compare_slide, tasks, arguments.jobs, lambda done: bar.update(done, max(total, done))
-        )
-    results = [result for result in found.values() if isinstance(result, Compared)]
-    for slide, result in found.items():
-        if not isinstance(result, Compared):
-            problems.append(str(result))
-            continue
-        for what in ("sentences", "coordinates", "missing", "strange"):
+    tasks = {row.slide: (source, row.slide, folder, genes) for row in rows}
+    found = each_slide("comparing spots", compare_slide, tasks, _known_spots(rows), arguments)
+    compared = {slide: result for slide, result in found.items() if not isinstance(result, Failed)}
+    findings.wrong += [result.why for result in found.values() if isinstance(result, Failed)]
+    for slide, result in compared.items():
+        for what, told in _DIFFERENCES.items():
             names = getattr(result, what)
             if names:
-                problems.append(
-                    f"slide '{slide}': {_DIFFERENCES[what]}: {many(len(names), 'spot')}, such as {names[0]}"
+                findings.wrong.append(
+                    f"slide '{slide}': {told}: {many(len(names), 'spot')}, such as {names[0]}"
                 )
-    spots = sum(result.spots for result in results)
-    mismatches = sum(result.mismatches for result in results)
+    mismatches = sum(result.mismatches for result in compared.values())
     told = "1 mismatch" if mismatches == 1 else f"{mismatches} mismatches"
-    print(f"against {arguments.against}: {told} in {many(spots, 'spot')}")
+    print(f"against {arguments.against}: {told} in {many(sum(r.spots for r in compared.values()), 'spot')}")
 
 
 _DIFFERENCES = {

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from stclip.data.commands.parsers import count
-from stclip.data.conversion import Converted, convert, survey
+from stclip.data.commands.each_slide import each_slide
+from stclip.data.commands.parsers import add_work, count
+from stclip.data.conversion import Converted, convert, odd_sizes, survey
 from stclip.data.convert import ConversionSettings
 from stclip.data.donors import DONORS
 from stclip.data.raw_slide import SlideFacts, Source
-from stclip.data.slide_pool import run_slides
+from stclip.data.slide_pool import Failed
 from stclip.data.split_record import SPLIT_RECORD
-from stclip.data.splits import SPLITS, read_slides, split_file
+from stclip.data.splits import SPLITS, Splits, entries, read_slides, split_file, write_splits
 from stclip.data.symbols import HUMAN, harmonised
 from stclip.data.variable_genes import slide_variability, variable_genes
 from stclip.errors import DataError, InputError, unknown_name
@@ -66,11 +66,7 @@ def add_options(parser: argparse.ArgumentParser, raw_help: str) -> None:
         metavar="PX",
         help="resize tiles to so many pixels a side (default: as they are)",
     )
-    parser.add_argument(
-        "--jobs", type=count, default=os.cpu_count() or 1, metavar="N",
-        help="slides at a time (default: the number of cores, here %(default)s)",
-    )  # fmt: skip
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    add_work(parser)
 
 
 def run_conversion(source: Source, arguments: argparse.Namespace) -> int:
@@ -78,11 +74,15 @@ def run_conversion(source: Source, arguments: argparse.Namespace) -> int:
     if not is_folder(arguments.raw):
         raise InputError(f"--raw {arguments.raw}: no such folder; give the one that holds the slides")
     slides = _chosen(source, arguments.slides)
-    facts, errors = survey(source, slides, arguments.species, arguments.tile_size)
+    facts, errors = survey(source, slides, arguments.species)
     if not facts and not errors:
         raise InputError(
             f"--species '{arguments.species}': none of {len(slides)} slides is of it; check its spelling"
         )
+    if arguments.tile_size is None:
+        odd = odd_sizes(facts)
+        errors |= odd
+        facts = {slide: found for slide, found in facts.items() if slide not in odd}
     split = arguments.split or (arguments.out if is_file(split_file(arguments.out, "train")) else None)
     panel = _panel(source, facts, errors, split, arguments)
     settings = ConversionSettings(arguments.top, arguments.min_genes, arguments.tile_size, panel)
@@ -113,7 +113,7 @@ def _lines(file: Path, flag: str, what: str) -> list[str]:
         raise InputError(
             f"{flag} {file}: cannot be read as text ({error}); give a file with {what}"
         ) from None
-    found = [word for line in text.splitlines() if (word := line.partition("#")[0].strip())]
+    found = entries(text.splitlines())
     if not found:
         raise InputError(f"{flag} {file}: is empty; give a file with {what}")
     return found
@@ -138,14 +138,10 @@ def _panel(
     if not number.isdecimal() or int(number) < 1:
         raise InputError(f"--genes must be all, hvg:N with N from 1 up, or a file, got '{genes}'")
     training = _training(facts, split)
-    with ProgressBar("finding variable genes", arguments.quiet) as bar:
-        bar.update(0, len(training))
-        tasks = {slide: (source, slide, facts[slide].species) for slide in training}
-        found = run_slides(
-            slide_variability, tasks, arguments.jobs, lambda done: bar.update(done, len(training))
-        )
-    for slide in [slide for slide, value in found.items() if isinstance(value, str)]:
-        errors[slide] = found.pop(slide)
+    tasks = {slide: (source, slide, facts[slide].species) for slide in training}
+    found = each_slide("finding variable genes", slide_variability, tasks, len(training), arguments)
+    for slide in [slide for slide, value in found.items() if isinstance(value, Failed)]:
+        errors[slide] = found.pop(slide).why
         del facts[slide]
     return variable_genes(list(found.values()), int(number))
 
@@ -169,9 +165,7 @@ def _training(facts: Mapping[str, SlideFacts], split: Path | None) -> list[str]:
 
 def _copy_split(source: Path, out: Path) -> None:
     """The three files, and what lies with them: whose the slides are, how the split was made."""
-    for name in SPLITS:
-        text = "".join(f"{slide}\n" for slide in read_slides(source, name))
-        split_file(out, name).write_text(text, encoding="utf-8")
+    write_splits(out, Splits(*(read_slides(source, name) for name in SPLITS)))
     for name in (DONORS, SPLIT_RECORD):
         if is_file(source / name):
             shutil.copyfile(source / name, out / name)

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from stclip.config import DataConfig
-from stclip.data.commands.parsers import Commands, count
-from stclip.data.locate import dataset_dir
+from stclip.data.commands.each_slide import each_slide
+from stclip.data.commands.parsers import Commands, add_dataset, add_work, dataset_folder
+from stclip.data.commands.tables import add_row, make_table
 from stclip.data.pictures import PER_ROW, contact_sheet, spot_maps
 from stclip.data.sample_slide import SlideSample, sample_slide
-from stclip.data.slide_pool import run_slides
-from stclip.data.slide_table import SlideRow, dataset_slides, read_manifest
+from stclip.data.shards import read_manifest
+from stclip.data.slide_pool import Failed
+from stclip.data.slide_table import SlideRow, dataset_slides
 from stclip.data.splits import SPLITS, read_slides, split_file
-from stclip.errors import DataError, printable
+from stclip.errors import DataError
 from stclip.paths import is_file, user_path
-from stclip.progress import ProgressBar
+from stclip.words import many
 
 KS = (1, 5, 10)
 
@@ -37,30 +36,20 @@ def add(commands: Commands) -> None:
         "sheet with a row of tiles for each slide, and a map of the spots.",
         allow_abbrev=False,
     )
-    parser.add_argument("name", metavar="NAME", help="a data set, by name or folder")
-    parser.add_argument(
-        "--root", type=Path, metavar="DIR", help="where data sets lie (default: data/processed)"
-    )
+    add_dataset(parser)
     parser.add_argument(
         "--out",
         type=user_path,
         metavar="DIR",
         help="where the pictures go (default: info in the data set's folder)",
     )
-    parser.add_argument(
-        "--jobs",
-        type=count,
-        default=os.cpu_count() or 1,
-        metavar="N",
-        help="slides at a time (default: %(default)s)",
-    )
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    add_work(parser)
     parser.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the tables and write the pictures. Raises DataError for a data set that cannot be read; `check` lists all faults."""
-    folder = dataset_dir(DataConfig(dataset=arguments.name, root=arguments.root))
+    folder = dataset_folder(arguments)
     rows = dataset_slides(folder)
     samples = _samples(folder, rows, arguments)
     sides = {
@@ -78,9 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
     words = sum(sample.words for sample in samples.values())
     spots = sum(len(sample.xy) for sample in samples.values())
     genes = set().union(*(sample.genes for sample in samples.values()))
-    print(
-        f"\n{len(rows)} slides, {spots} spots, {len(genes)} genes in sentences of {words / spots:.1f} on average"
-    )
+    counted = ", ".join((many(len(rows), "slide"), many(spots, "spot"), many(len(genes), "gene")))
+    print(f"\n{counted} in sentences of {words / spots:.1f} on average")
     out = arguments.out or folder / "info"
     ordered = sorted(
         samples, key=lambda slide: (SPLITS.index(sides[slide]) if slide in sides else len(SPLITS), slide)
@@ -93,14 +81,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _samples(folder: Path, rows: Sequence[SlideRow], arguments: argparse.Namespace) -> dict[str, SlideSample]:
     total = sum(row.spots or 0 for row in rows)
-    with ProgressBar("reading spots", arguments.quiet) as bar:
-        tasks = {row.slide: (folder, row.slide, PER_ROW) for row in rows}
-        found = run_slides(
-            sample_slide, tasks, arguments.jobs, lambda done: bar.update(done, max(total, done))
-        )
+    tasks = {row.slide: (folder, row.slide, PER_ROW) for row in rows}
+    found = each_slide("reading spots", sample_slide, tasks, total, arguments)
     for result in found.values():
-        if not isinstance(result, SlideSample):
-            raise DataError(f"{result}; python -m stclip.data check {folder} lists all that is wrong")
+        if isinstance(result, Failed):
+            raise DataError(f"{result.why}; python -m stclip.data check {folder} lists all that is wrong")
     return found
 
 
@@ -110,7 +95,9 @@ def _slide_table(
     sides: Mapping[str, str],
     microns: Any,  # of a pixel: a number, or one for each slide; None where nobody says
 ) -> Table:
-    table = _table(("slide", "split", "technology", "donor"), ("spots", "tile", "genes", "a spot", "pitch"))
+    table = make_table(
+        ("slide", "split", "technology", "donor"), ("spots", "tile", "genes", "a spot", "pitch")
+    )
     for row in rows:
         sample = samples[row.slide]
         pixel = microns.get(row.slide) if isinstance(microns, dict) else microns
@@ -118,9 +105,11 @@ def _slide_table(
             distance = f"{sample.spacing * pixel:.0f} µm"
         else:
             distance = f"{sample.spacing:.0f} px"
-        about = (row.slide, sides.get(row.slide, "-"), row.technology or "-", row.donor or "-")
+        about = (row.slide, sides.get(row.slide), row.technology, row.donor)
         sentence = f"{sample.words / max(1, len(sample.xy)):.1f}"
-        _add(table, (*about, len(sample.xy), f"{sample.tile_side} px", len(sample.genes), sentence, distance))
+        add_row(
+            table, *about, len(sample.xy), f"{len(sample.tiles[0])} px", len(sample.genes), sentence, distance
+        )
     return table
 
 
@@ -129,29 +118,17 @@ def _split_table(
 ) -> Table:
     """Galleries are slides; chance is the mean over slides of k / spots, as retrieval is measured."""
     columns = ("slides", "donors", "spots", "gallery", *(f"chance R@{k}" for k in KS))
-    table = _table(("split",), columns)
+    table = make_table(("split",), columns)
     for split in SPLITS:
         own = [row for row in rows if sides.get(row.slide) == split]
         sizes = np.array([len(samples[row.slide].xy) for row in own])
         if not len(sizes):
             continue
         donors = {row.donor for row in own}
+        known = None if None in donors else len(donors)
         gallery = (
             f"{sizes.min()}-{sizes.max()}, median {np.median(sizes):.0f}" if len(sizes) > 1 else str(sizes[0])
         )
         chance = (f"{np.minimum(1.0, k / sizes).mean():.3f}" for k in KS)
-        _add(table, (split, len(own), "-" if None in donors else len(donors), sizes.sum(), gallery, *chance))
+        add_row(table, split, len(own), known, sizes.sum(), gallery, *chance)
     return table
-
-
-def _table(left: Sequence[str], right: Sequence[str]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for name in left:
-        table.add_column(name, overflow="fold", min_width=len(name))
-    for name in right:
-        table.add_column(name, justify="right")
-    return table
-
-
-def _add(table: Table, cells: Sequence[object]) -> None:
-    table.add_row(*(escape(printable(str(cell))) for cell in cells))

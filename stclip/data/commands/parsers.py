@@ -3,12 +3,39 @@
 from __future__ import annotations
 
 import argparse
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
+
+from stclip.config import DataConfig
+from stclip.data.locate import dataset_dir
 
 if TYPE_CHECKING:
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
 else:
     Commands = argparse._SubParsersAction
+
+
+def add_dataset(parser: argparse.ArgumentParser, name_help: str = "a data set, by name or folder") -> None:
+    """NAME and --root, as all commands take them that read a data set."""
+    parser.add_argument("name", metavar="NAME", help=name_help)
+    parser.add_argument(
+        "--root", type=Path, metavar="DIR", help="where data sets lie (default: data/processed)"
+    )
+
+
+def dataset_folder(arguments: argparse.Namespace) -> Path:
+    """The folder of NAME. Raises DataError when there is none."""
+    return dataset_dir(DataConfig(dataset=arguments.name, root=arguments.root))
+
+
+def add_work(parser: argparse.ArgumentParser) -> None:
+    """--jobs and --quiet, of the commands that work on many slides."""
+    parser.add_argument(
+        "--jobs", type=count, default=os.cpu_count() or 1, metavar="N",
+        help="slides at a time (default: the number of cores, here %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 def count(text: str) -> int:

@@ -8,11 +8,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from stclip.config import DataConfig
-from stclip.data.commands.parsers import Commands
+from stclip.data.commands.parsers import Commands, add_dataset, dataset_folder
 from stclip.data.donors import DONORS
 from stclip.data.duplicates import Duplicate
-from stclip.data.locate import dataset_dir
 from stclip.data.raw_formats import is_raw, raw_section, raw_slides, raw_source
 from stclip.data.slide_table import SlideRow, catalogue_slides, dataset_slides, read_section
 from stclip.data.split_plan import duplicates_among, merged_donors, plan_split
@@ -34,13 +32,10 @@ def add(commands: Commands) -> None:
         "that is there under two ids; such sections are looked for.",
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "name", metavar="NAME",
-        help="a data set, by name or folder; or what slides will be brought in from: their folder, or a catalogue, a .csv with "
-        "id, donor, st_technology",
-    )  # fmt: skip
-    parser.add_argument(
-        "--root", type=Path, metavar="DIR", help="where data sets lie (default: data/processed)"
+    add_dataset(
+        parser,
+        "a data set, by name or folder; or what slides will be brought in from: their folder, or a catalogue, a .csv with id, "
+        "donor, st_technology",
     )
     parser.add_argument(
         "--out", type=user_path, metavar="DIR",
@@ -103,7 +98,7 @@ def _slides(
         return rows, duplicates_among(rows, lambda slide: raw_section(source, slide)), None, errors
     if place.suffix == ".csv":
         return catalogue_slides(place), [], None, []
-    folder = dataset_dir(DataConfig(dataset=arguments.name, root=arguments.root))
+    folder = dataset_folder(arguments)
     rows = dataset_slides(folder)
     return rows, duplicates_among(rows, lambda slide: read_section(folder, slide)), folder, []
 
