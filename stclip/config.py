@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from stclip.model.pretrained import is_pretrained
 from stclip.registry import GENE_TOWERS, IMAGE_TOWERS, LOGGERS, Entry, lookup
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
@@ -30,6 +31,13 @@ def _known(kind: str, registry: dict[str, Entry]) -> AfterValidator:
         return name
 
     return AfterValidator(check)
+
+
+def _check_finetune(finetune: bool, name: str) -> None:
+    if finetune and not is_pretrained(name):
+        raise ValueError(
+            f"finetune needs a pretrained model, name: hf:..., got '{name}'; set finetune: false"
+        )
 
 
 class StrictModel(BaseModel):
@@ -89,10 +97,7 @@ class ImageTowerConfig(StrictModel):
 
     @model_validator(mode="after")
     def _options_have_a_tower(self) -> ImageTowerConfig:
-        if self.finetune and not self.name.startswith("hf:"):
-            raise ValueError(
-                f"finetune needs a pretrained model, name: hf:..., got '{self.name}'; set finetune: false"
-            )
+        _check_finetune(self.finetune, self.name)
         if self.center < 1 and self.name != "stain":
             raise ValueError(
                 f"center is of the tower 'stain', got {self.center:g} with '{self.name}'; set center: 1"
@@ -111,10 +116,7 @@ class GeneTowerConfig(StrictModel):
 
     @model_validator(mode="after")
     def _options_have_a_tower(self) -> GeneTowerConfig:
-        if self.finetune and not self.name.startswith("hf:"):
-            raise ValueError(
-                f"finetune needs a pretrained model, name: hf:..., got '{self.name}'; set finetune: false"
-            )
+        _check_finetune(self.finetune, self.name)
         return self
 
 

@@ -118,7 +118,8 @@ def run_baselines(
 
     config = next(iter(plan.middles().values()))
     image = config.model.image
-    raw = frozen_features(store, *((image.name, image.center) if reads_features(image) else ("stain",)))
+    name, center = (image.name, image.center) if reads_features(image) else ("stain", 1.0)
+    raw = frozen_features(store, name, center)
     features = scale_features(raw, store.slide_index, store.spots("train"), config.features.normalize)
     cca = cca_baseline(store, features, test=test, genes=spot_genes(store, config))
     rows = model_rows("baseline", CCA, "", 0, None, cca.slides, donors)

@@ -31,11 +31,8 @@ CPUS_PER_TRIAL = 1.0
 MAX_FAILURES = 2
 TRIAL_TIMEOUT = 2 * 3600.0  # seconds; a report comes once an epoch
 
-WHAT_IS_READ = (
-    "model.image.name",
-    "model.genes.name",
-    "features.normalize_genes",
-)  # decide what is computed beforehand
+# Where these are searched, something has to be computed beforehand for each of their values.
+WHAT_IS_READ = ("model.image.name", "model.genes.name", "features.normalize_genes")
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from io import StringIO
 from pathlib import Path
 
 from stclip.data.splits import Splits
 from stclip.errors import DataError, shorten
 from stclip.paths import is_file
+from stclip.small_files import write_whole
 
 DONORS = "donors.csv"
 
@@ -70,6 +72,15 @@ def read_csv_donors(path: Path) -> dict[str, str]:
                 "leave one of them"
             )
     return found
+
+
+def write_csv_donors(path: Path, donors: Mapping[str, str]) -> None:
+    """Write a donors.csv: slide -> donor, in the order given. Raises OSError."""
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["slide", "donor"])
+    writer.writerows(donors.items())
+    write_whole(path, text.getvalue())
 
 
 def _from_manifest(path: Path) -> dict[str, str]:

@@ -6,7 +6,6 @@ Jaume et al. 2024, arXiv 2406.16192. Read with anndata and h5py (`pip install 's
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from stclip.data.shards import plain_name
 from stclip.data.tile_places import check_places
 from stclip.errors import DataError
 from stclip.extras import extra
+from stclip.small_files import read_json_object
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -125,12 +125,9 @@ class HestFolder:
         own: dict[str, Any] = {}
         if path.is_file():
             try:
-                tree = json.loads(path.read_text(encoding="utf-8"))
-                own = tree if isinstance(tree, dict) else {}
-            except (OSError, ValueError, RecursionError) as error:
-                raise DataError(
-                    f"slide '{slide}': {path}: not valid JSON ({error}); put it right or remove the file"
-                ) from None
+                own = read_json_object(path)
+            except DataError as error:
+                raise DataError(f"slide '{slide}': {error}") from None
         row = {key: value for key, value in self._table.get(slide, {}).items() if value not in ("", None)}
         return {**own, **row}
 

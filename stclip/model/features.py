@@ -44,7 +44,7 @@ def frozen_encoder(name: str, center: float = 1.0) -> FrozenEncoder:
     """The frozen image encoder `name`, ready to be called. Raises ConfigError for an unknown name."""
     encoder_class = lookup("frozen encoder", FROZEN_FEATURES, name).load()
     if is_pretrained(name):
-        return encoder_class(name.partition(":")[2])
+        return encoder_class(name)
     return encoder_class(center) if center < 1 else encoder_class()
 
 

@@ -9,28 +9,33 @@ from stclip.config import AugmentConfig, ImageTowerConfig
 from stclip.model.augment import jitter_colors, turn_tiles
 
 
-class FeatureTower(nn.Module):
-    """An MLP with a linear short cut on frozen features.
+class ShortcutMlp(nn.Module):
+    """An MLP with a linear short cut beside it.
 
     The short cut is the part that a linear method (CCA) would find; the MLP adds what is not linear.
     """
 
-    def __init__(
-        self, config: ImageTowerConfig, augment: AugmentConfig, input_dim: int, embed_dim: int
-    ) -> None:
-        """`input_dim`: length F of a feature vector. `augment` has nothing to act on: the features are frozen."""
+    def __init__(self, input_dim: int, width: int, dropout: float, embed_dim: int) -> None:
+        """From vectors of length `input_dim`, over `width` hidden units, to length `embed_dim`."""
         super().__init__()
         self.linear = nn.Linear(input_dim, embed_dim)
         self.mlp = nn.Sequential(
-            nn.Linear(input_dim, config.width),
-            nn.GELU(),
-            nn.Dropout(config.dropout),
-            nn.Linear(config.width, embed_dim),
+            nn.Linear(input_dim, width), nn.GELU(), nn.Dropout(dropout), nn.Linear(width, embed_dim)
         )
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """float [B, F] -> float [B, D]."""
         return self.linear(features) + self.mlp(features)
+
+
+class FeatureTower(ShortcutMlp):
+    """The tower on frozen features."""
+
+    def __init__(
+        self, config: ImageTowerConfig, augment: AugmentConfig, input_dim: int, embed_dim: int
+    ) -> None:
+        """`input_dim`: length F of a feature vector. `augment` has nothing to act on: the features are frozen."""
+        super().__init__(input_dim, config.width, config.dropout, embed_dim)
 
 
 class CnnTower(nn.Module):

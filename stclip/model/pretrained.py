@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stclip.errors import ConfigError
+from stclip.errors import ConfigError, DataError
 from stclip.extras import extra
 from stclip.paths import is_folder, user_path
+from stclip.small_files import read_json_object
 
 if TYPE_CHECKING:
     from torch import nn
@@ -142,12 +142,9 @@ def image_transform(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 def _json(path: Path, name: str) -> dict[str, Any]:
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(tree, dict):
-            raise ValueError("not an object")
-        return tree
-    except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{name}: {path}: not valid JSON ({error}); fetch the model again") from None
+        return read_json_object(path)
+    except DataError as error:
+        raise ConfigError(f"{name}: {error}; or fetch the model again") from None
 
 
 def _cached(reference: str) -> Path:

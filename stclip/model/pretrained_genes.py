@@ -10,6 +10,7 @@ from torch import nn
 
 from stclip.config import GeneTowerConfig
 from stclip.errors import ConfigError
+from stclip.model.image import ShortcutMlp
 from stclip.model.pretrained import fingerprint, load_pretrained, load_tokenizer, model_config
 
 READING = 1  # raised when sentences are brought to the model in another way
@@ -64,7 +65,7 @@ class PretrainedSentences:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._backbone: TextBackbone | None = None
+        self._loaded: tuple[SentenceTokens, TextBackbone] | None = None
 
     @property
     def version(self) -> str:
@@ -74,35 +75,28 @@ class PretrainedSentences:
     def __call__(self, sentences: Sequence[str]) -> torch.Tensor:
         """Raises ConfigError when the model cannot be loaded."""
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        if self._backbone is None:
-            self._backbone = TextBackbone(self._name).to(device).eval()
-        tokens = SentenceTokens(self._name)(sentences)
+        if self._loaded is None:
+            self._loaded = SentenceTokens(self._name), TextBackbone(self._name).to(device).eval()
+        read, backbone = self._loaded
+        tokens = read(sentences)
         with torch.inference_mode():
-            parts = [self._backbone(part.to(device)).float().cpu() for part in tokens.split(CHUNK)]
+            parts = [backbone(part.to(device)).float().cpu() for part in tokens.split(CHUNK)]
         return torch.cat(parts).clone()
 
 
-class SentenceTower(nn.Module):
-    """An MLP with a linear short cut on a frozen text model's outputs."""
+class SentenceTower(ShortcutMlp):
+    """An MLP with a linear short cut on a frozen text model's outputs, each brought to mean 0 and spread 1 first."""
 
     def __init__(self, config: GeneTowerConfig, num_genes: int, max_genes: int, embed_dim: int) -> None:
         """The length F of a vector is the model's own; the vocabulary has no part in it."""
-        super().__init__()
         told = model_config(config.name)
         dim = int((told.get("text_config") or told)["hidden_size"])
+        super().__init__(dim, config.width, config.dropout, embed_dim)
         self.norm = nn.LayerNorm(dim)
-        self.linear = nn.Linear(dim, embed_dim)
-        self.mlp = nn.Sequential(
-            nn.Linear(dim, config.width),
-            nn.GELU(),
-            nn.Dropout(config.dropout),
-            nn.Linear(config.width, embed_dim),
-        )
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """float [B, F] -> float [B, D]."""
-        features = self.norm(features)
-        return self.linear(features) + self.mlp(features)
+        return super().forward(self.norm(features))
 
 
 class FinetunedGeneTower(nn.Module):

@@ -57,8 +57,8 @@ class PretrainedFeatures:
     `version` names model and transform by their content; the model is loaded at the first call.
     """
 
-    def __init__(self, reference: str) -> None:
-        self._name = f"hf:{reference}"
+    def __init__(self, name: str) -> None:
+        self._name = name
         self._backbone: VisionBackbone | None = None
 
     @property

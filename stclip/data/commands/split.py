@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stclip.data.commands.parsers import Commands, add_dataset, dataset_folder
-from stclip.data.donors import DONORS
+from stclip.data.donors import DONORS, write_csv_donors
 from stclip.data.duplicates import Duplicate
 from stclip.data.raw_formats import is_raw, raw_section, raw_slides, raw_source
 from stclip.data.slide_table import SlideRow, catalogue_slides, dataset_slides, read_section
@@ -114,10 +113,7 @@ def _write(
     write_splits(out, splits)
     slides = [slide for split in SPLITS for slide in getattr(splits, split)]
     if all(slide in donors for slide in slides) and (duplicates or not is_file(out / DONORS)):
-        with (out / DONORS).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["slide", "donor"])
-            writer.writerows([slide, donors[slide]] for slide in slides)
+        write_csv_donors(out / DONORS, {slide: donors[slide] for slide in slides})
     record = {
         "by": arguments.by,
         "stratify": arguments.stratify,

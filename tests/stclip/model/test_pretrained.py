@@ -56,14 +56,14 @@ def by_hand(folder, tiles):
 def test_frozen_outputs_are_the_models_own(vision, monkeypatch):
     monkeypatch.setattr("stclip.model.pretrained_image.CHUNK", 2)
     tiles = tiles_of()
-    found = PretrainedFeatures(str(vision))(tiles)
+    found = PretrainedFeatures(f"hf:{vision}")(tiles)
     assert found.dtype == torch.float32 and found.shape == (5, 16)
     np.testing.assert_allclose(found.numpy(), by_hand(vision, tiles), rtol=1e-4, atol=1e-5)
 
 
 def test_tiles_of_another_size_are_resized(vision):
     even = torch.full((1, 40, 40, 3), 130, dtype=torch.uint8)
-    encoder = PretrainedFeatures(str(vision))
+    encoder = PretrainedFeatures(f"hf:{vision}")
     np.testing.assert_allclose(encoder(even), encoder(even[:, :SIDE, :SIDE]), rtol=1e-4, atol=1e-5)
 
 
