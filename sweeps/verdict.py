@@ -13,7 +13,6 @@ from typing import Any
 from sweeps.words import RECALLS, many
 
 LEVEL = 0.05
-ENOUGH = 6  # trainings on one slide: the least whose p can fall below LEVEL
 Tree = Mapping[str, Any]
 
 
@@ -26,7 +25,7 @@ def verdict(summary: Tree) -> str:
     if not tested:
         return _unread(summary, name)
     families = [c for c in summary["comparisons"] if c["kind"] == "families"]
-    sentences = [difference_sentence(c, name) for c in families]
+    sentences = [difference_sentence(c, name, len(families)) for c in families]
     if summary["confirmation"] is None:
         sentences = ["No claim of a difference: one training seed per family (--confirm-seeds 0)."]
     elif not sentences:
@@ -51,8 +50,9 @@ def is_shown(metric: Tree) -> bool:
     return None not in (low, high, p) and (low > 0 or high < 0) and p < LEVEL
 
 
-def difference_sentence(comparison: Tree, name: str) -> str:
-    """One pair of families: who retrieves better, or that no difference was shown and what could have been."""
+def difference_sentence(comparison: Tree, name: str, among: int = 1) -> str:
+    """One pair of families, of `among` that are compared: who retrieves better, or that no difference was shown and what could
+    have been."""
     found = comparison["metrics"][name]
     a, b = comparison["a"], comparison["b"]
     if is_shown(found):
@@ -65,20 +65,27 @@ def difference_sentence(comparison: Tree, name: str) -> str:
             f"No claim about {a} and {b}: with {_size(comparison)} there is nothing to take an interval from."
         )
     text = f"No difference shown between {a} and {b} on the test slides: {_numbers(comparison, name, 1)}"
-    if least_p(comparison) >= LEVEL:
-        least = p_text(least_p(comparison))
+    least = least_p(comparison, among)
+    if least >= LEVEL:
         return (
-            f"{text}; from so few values p cannot fall below {least}: use --confirm-seeds {ENOUGH} or more."
+            f"{text}; from so few values p cannot fall below {p_text(least)}: use --confirm-seeds {enough_seeds(among)} or "
+            "more."
         )
     if found["detectable"] is None:
         return f"{text}."
     return f"{text}; the sweep could have shown {found['detectable']:.3f} or more."
 
 
-def least_p(comparison: Tree) -> float:
-    """The smallest p-value that the sign flips of a comparison can give: of n values in a line two flips of 2ⁿ are as extreme."""
+def least_p(comparison: Tree, among: int = 1) -> float:
+    """The smallest p-value, by Holm's correction over `among` pairs, that a comparison's sign flips can give: of n values in
+    a line two flips of 2ⁿ are as extreme."""
     seeds, clusters = comparison["seeds"], comparison["clusters"]
-    return float(2.0 ** (1 - max(seeds, clusters))) if 1 in (seeds, clusters) else 0.0
+    return float(min(1.0, among * 2.0 ** (1 - max(seeds, clusters)))) if 1 in (seeds, clusters) else 0.0
+
+
+def enough_seeds(among: int) -> int:
+    """The least trainings on one slide whose `least_p` is below LEVEL."""
+    return math.floor(1 + math.log2(among / LEVEL)) + 1
 
 
 def _numbers(comparison: Tree, name: str, sign: int) -> str:
@@ -164,7 +171,7 @@ def _against_untrained(summary: Tree, name: str) -> str:
     lost = [
         c["a"] for c in pairs if not (is_shown(c["metrics"][name]) and c["metrics"][name]["difference"] > 0)
     ]
-    if not lost or summary["confirmation"] is None or least_p(pairs[0]) >= LEVEL:
+    if not lost or summary["confirmation"] is None or least_p(pairs[0], len(pairs)) >= LEVEL:
         return ""
     return f"Not shown to be better than without any training: {', '.join(lost)}."
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,32 +21,42 @@ AT_ONCE = 32  # squares cut from one band
 class SlideImage:
     """An open image, RGB, 8 bits."""
 
-    def __init__(self, pixels: Any, path: Path) -> None:
-        """`pixels`: uint8 [H, W, 3 or 4], an array, or anything that is read by slices of it."""
-        self._pixels = pixels
-        self.path = path
-        self.height, self.width = int(pixels.shape[0]), int(pixels.shape[1])
+    def __init__(self, path: Path, width: int, height: int, read: Callable[[], Any]) -> None:
+        """`read` is called when pixels are first needed: uint8 [height, width, 3 or 4], an array or what is read by slices."""
+        self.path, self.width, self.height = path, width, height
+        self._read = read
 
     @classmethod
     @contextmanager
     def opened(cls, path: Path, slide: str) -> Iterator[SlideImage]:
-        """TIFF is read in bands (tifffile, zarr), JPEG and PNG whole (Pillow). Raises DataError: not an RGB image of 8 bits."""
+        """TIFF is read in bands (tifffile, zarr), JPEG and PNG whole (Pillow), when a square is first cut.
+
+        Raises DataError: not an RGB image of 8 bits.
+        """
         where = f"slide '{slide}': {path}"
-        if path.suffix.lower() in TIFF:
-            tifffile, zarr = (extra(module, "visium", "TIFF images") for module in ("tifffile", "zarr"))
+        if path.suffix.lower() not in TIFF:
+            yield cls(path, *_size_of(path, where), lambda: _whole(path, where))
+            return
+        tifffile, zarr = (extra(module, "visium", "TIFF images") for module in ("tifffile", "zarr"))
+        try:
+            file = tifffile.TiffFile(path)
+        except (OSError, ValueError, tifffile.TiffFileError) as error:
+            raise _unreadable(where, error) from None
+        with file:
             try:
-                file = tifffile.TiffFile(path)
-            except (OSError, ValueError, tifffile.TiffFileError) as error:
+                pixels = zarr.open(file.series[0].levels[0].aszarr(), mode="r")
+                pixels = (
+                    pixels if hasattr(pixels, "shape") else pixels["0"]
+                )  # a pyramid of one level is a group
+            except (OSError, ValueError, KeyError, IndexError, tifffile.TiffFileError) as error:
                 raise _unreadable(where, error) from None
-            with file:
-                try:
-                    pixels = zarr.open(file.series[0].levels[0].aszarr(), mode="r")
-                    pixels = pixels if hasattr(pixels, "shape") else pixels["0"]
-                except (OSError, ValueError, KeyError, IndexError, tifffile.TiffFileError) as error:
-                    raise _unreadable(where, error) from None
-                yield cls(_checked(pixels, where), path)
-        else:
-            yield cls(_checked(_whole(path, where), where), path)
+            if len(pixels.shape) != 3 or pixels.shape[2] not in (3, 4) or pixels.dtype != np.uint8:
+                raise _not_rgb(where, f"{pixels.dtype} {list(pixels.shape)}")
+            yield cls(path, int(pixels.shape[1]), int(pixels.shape[0]), lambda: pixels)
+
+    @cached_property
+    def _pixels(self) -> Any:
+        return self._read()
 
     def squares(self, corners: np.ndarray, side: int) -> Iterator[np.ndarray]:
         """uint8 [side, side, 3] with these top left corners, int64 [n, 2] as x, y; white where they leave the image.
@@ -58,6 +69,8 @@ class SlideImage:
             right, bottom = np.minimum(some.max(0) + side, (self.width, self.height))
             try:
                 band = np.asarray(self._pixels[top:bottom, left:right])[..., :3]
+            except DataError:
+                raise
             except Exception as error:  # each codec raises its own
                 raise _unreadable(str(self.path), error) from None
             for x, y in some:
@@ -93,28 +106,36 @@ def _square(band: np.ndarray, x: int, y: int, side: int) -> np.ndarray:
     return square
 
 
+def _size_of(path: Path, where: str) -> tuple[int, int]:
+    """Width and height, from the header."""
+    with _pillow(path, where) as image:
+        if image.mode not in ("RGB", "RGBA", "P"):
+            raise _not_rgb(where, f"the mode {image.mode}")
+        return image.size
+
+
 def _whole(path: Path, where: str) -> np.ndarray:
+    with _pillow(path, where) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+@contextmanager
+def _pillow(path: Path, where: str) -> Iterator[Any]:
     from PIL import Image, UnidentifiedImageError
 
-    most, Image.MAX_IMAGE_PIXELS = (
-        Image.MAX_IMAGE_PIXELS,
-        None,
-    )  # a slide is larger than what Pillow takes for an attack
+    most = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = None  # a slide is larger than what Pillow takes for an attack
     try:
         with Image.open(path, formats=("JPEG", "PNG")) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, UnidentifiedImageError) as error:
+            yield image
+    except (OSError, SyntaxError, UnidentifiedImageError) as error:
         raise _unreadable(where, error) from None
     finally:
         Image.MAX_IMAGE_PIXELS = most
 
 
-def _checked(pixels: Any, where: str) -> Any:
-    if len(pixels.shape) != 3 or pixels.shape[2] not in (3, 4) or pixels.dtype != np.uint8:
-        raise DataError(
-            f"{where}: must be an RGB image of 8 bits, got {pixels.dtype} {list(pixels.shape)}; export it as such"
-        )
-    return pixels
+def _not_rgb(where: str, got: str) -> DataError:
+    return DataError(f"{where}: must be an RGB image of 8 bits, got {got}; export it as such")
 
 
 def _unreadable(where: str, error: Exception) -> DataError:

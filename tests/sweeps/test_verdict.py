@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from sweeps.stats import compare
-from sweeps.verdict import difference_sentence, is_shown, least_p, p_text, recall_of, signed, verdict
+from sweeps.verdict import (
+    difference_sentence,
+    enough_seeds,
+    is_shown,
+    least_p,
+    p_text,
+    recall_of,
+    signed,
+    verdict,
+)
 
 
 def entry(val=0.4, test=0.6, low=0.55, high=0.65):
@@ -104,6 +113,16 @@ def test_too_few_values_for_any_p_are_told_of(seeds, least):
     text = difference_sentence(pair(seeds=seeds, slides=1, clusters=1, low=-0.01, p=2 * 2.0**-seeds), "R@10")
     assert text.endswith(f"from so few values p cannot fall below {least}: use --confirm-seeds 6 or more.")
     assert "could have shown" not in text
+
+
+@pytest.mark.parametrize("among", [1, 3, 6, 10])
+def test_holm_asks_for_more_seeds_among_more_pairs(among):
+    """The first number of seeds at which even the corrected p can fall below 0.05."""
+    possible = [n for n in range(2, 20) if among * 2 * 0.5**n < 0.05]
+    assert enough_seeds(among) == possible[0]
+    short = pair(seeds=possible[0] - 1, clusters=1, slides=1, low=-0.01)
+    assert f"use --confirm-seeds {possible[0]} or more." in difference_sentence(short, "R@10", among)
+    assert "p cannot fall" not in difference_sentence({**short, "seeds": possible[0]}, "R@10", among)
 
 
 def test_six_seeds_on_one_slide_can_show_something():
