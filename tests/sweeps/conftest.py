@@ -9,9 +9,12 @@ import yaml
 
 import stclip.train
 import sweeps.launch
+from sweeps.arguments import make_parser
 from sweeps.mirror import Mirror
+from sweeps.plan import make_plan
 from sweeps.results import ResultsFolder
 from sweeps.run_log import RunLog
+from tests.sweeps import tiny_plan
 from tests.sweeps.command_lines import Commands
 from tests.sweeps.sweep_runner import BASE, Runner, adopt_orphans
 
@@ -74,3 +77,19 @@ def driver(address, tmp_path):
         return Mirror(address, folder.path), folder, RunLog(folder.runs_dir)
 
     return make
+
+
+@pytest.fixture
+def plan_of(tmp_path, shared_tiny_dataset):
+    """Resolves a command line on the tiny data set; `families` replaces those of the space."""
+
+    def resolve(*arguments, families=None):
+        (tmp_path / "base.yaml").write_text(yaml.safe_dump(tiny_plan.BASE))
+        tree = tiny_plan.SPACE if families is None else {**tiny_plan.SPACE, "families": families}
+        (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
+        given = ["--space", str(tmp_path / "tiny.yaml"), "--data", str(shared_tiny_dataset)]
+        return make_plan(
+            make_parser().parse_args([*given, "--results", str(tmp_path / "results"), *arguments])
+        )
+
+    return resolve

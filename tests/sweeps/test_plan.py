@@ -1,71 +1,21 @@
-"""A command line as a resolved sweep, and what is said about it before and while it runs."""
+"""A command line as a resolved sweep, and what is asked of a trial."""
 
 import json
 import re
-import shutil
-import time
-from dataclasses import replace
 
 import pytest
 import yaml
 
 from stclip.config import PROJECT_ROOT
 from stclip.data.store import open_store
-from stclip.errors import ConfigError, DataError, InputError
-from stclip.registry import LOSSES
-from sweeps import listing
+from stclip.errors import ConfigError
 from sweeps.arguments import make_parser
-from sweeps.cluster import Node
-from sweeps.describe import describe_data, describe_sweep
-from sweeps.listing import dry_run, list_names
+from sweeps.describe import describe_sweep
+from sweeps.listing import dry_run
 from sweeps.plan import make_plan
 from sweeps.ready import make_ready
-from sweeps.records import TrialRecord
 from sweeps.results import plain
-from sweeps.run import main
-from sweeps.snapshots import snapshots, throttled
-from sweeps.space import SPACES
-
-BASE = {
-    "data": {"image_size": 16, "batch_size": 16, "num_neighbors": 4},
-    "model": {"image": {"name": "stain", "width": 16}, "genes": {"width": 16}, "embed_dim": 8},
-    "trainer": {"accelerator": "cpu", "loggers": ["csv"]},
-}
-TEMPERATURE = {"type": "float", "low": 0.01, "high": 1.0, "log": True}
-SPACE = {
-    "experiment": "base.yaml",
-    "metric": "val/R@10",
-    "mode": "max",
-    "trials": 4,
-    "epochs": 3,
-    "families": {
-        "spatial": {
-            "loss": {"name": "spatial"},
-            "parameters": {
-                "loss.neighbor_alpha_scale": {"type": "float", "low": 0.0, "high": 2.0},
-                "model.temperature": TEMPERATURE,
-            },
-        },
-        "clip": {"loss": {"name": "clip"}, "parameters": {"model.temperature": TEMPERATURE}},
-    },
-}
-
-
-@pytest.fixture
-def plan_of(tmp_path, shared_tiny_dataset):
-    """Resolves a command line on the tiny data set; `families` replaces those of the space."""
-
-    def resolve(*arguments, families=None):
-        (tmp_path / "base.yaml").write_text(yaml.safe_dump(BASE))
-        tree = SPACE if families is None else {**SPACE, "families": families}
-        (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
-        given = ["--space", str(tmp_path / "tiny.yaml"), "--data", str(shared_tiny_dataset)]
-        return make_plan(
-            make_parser().parse_args([*given, "--results", str(tmp_path / "results"), *arguments])
-        )
-
-    return resolve
-
+from tests.sweeps.tiny_plan import SPACE
 
 # -- make_plan
 
@@ -225,57 +175,6 @@ def test_describe_sweep_is_plain_and_counts_the_data(plan_of, shared_tiny_datase
     }  # fmt: skip
 
 
-# -- snapshots for the view
-
-
-def record(family, number, state, value=None):
-    metrics = {} if value is None else {"val/R@10": value}
-    name = f"{family}-{number:04d}"
-    return TrialRecord(family, number, name, state, {}, metrics, 3, 1.0, None, 0)
-
-
-def test_a_snapshot_counts_states_and_reports_each_end_once(plan_of):
-    records = [record("spatial", 0, "COMPLETE", 0.5), record("clip", 0, "RUNNING")]
-    snapshot = snapshots(plan_of(), lambda: list(records))
-    first = snapshot()
-    assert first.events == []  # what had ended before (a resumed sweep) is no news
-    spatial, clip = first.families.values()
-    assert (spatial.budget, spatial.complete, spatial.running, spatial.best.number) == (4, 1, 0, 0)
-    assert (clip.complete, clip.running, clip.best) == (0, 1, None)
-
-    records[1] = replace(records[1], state="FAIL")
-    records += [record("spatial", 1, "PRUNED", 0.9), record("clip", 1, "RUNNING", 0.4)]
-    second = snapshot()
-    assert [r.name for r in second.events] == ["clip-0000", "spatial-0001"]
-    spatial, clip = second.families.values()
-    assert (spatial.complete, spatial.pruned, spatial.done) == (1, 1, 2)
-    assert (clip.failed, clip.running, clip.best) == (1, 1, None)
-    assert spatial.best.number == 0  # a pruned trial never wins
-    assert snapshot().events == []
-
-
-def test_repeats_of_one_configuration_show_their_mean(plan_of):
-    records = [record("spatial", 0, "COMPLETE", 0.5), record("spatial", 1, "COMPLETE", 0.7)]
-    records += [record("spatial", 2, "RUNNING", 0.9), record("clip", 0, "RUNNING", 0.4)]
-    spatial, clip = snapshots(plan_of(), lambda: records, means=True)().families.values()
-    assert (spatial.best.name, clip.best) == ("mean of 2 seeds", None)
-    assert spatial.best.metrics == {"val/R@10": pytest.approx(0.6)}
-    assert (
-        snapshots(plan_of(), lambda: records[:1], means=True)().families["spatial"].best.name
-        == "mean of 1 seed"
-    )
-
-
-def test_csv_is_written_at_most_every_so_often(monkeypatch):
-    now = [50.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    calls = []
-    perhaps = throttled(lambda: calls.append(now[0]), 2.0)
-    for now[0] in (50.0, 51.9, 52.0, 53.0, 54.5):
-        perhaps()
-    assert calls == [50.0, 52.0, 54.5]
-
-
 @pytest.mark.parametrize("results", ["s3://bucket/results", "s3://bucket/results/"])
 def test_results_at_an_address(plan_of, results):
     plan = plan_of("--results", results, "--name", "n")
@@ -289,88 +188,6 @@ def test_results_at_an_address(plan_of, results):
 def test_an_address_of_nothing(plan_of, results):
     with pytest.raises(ConfigError, match=rf"an address of results is s3://BUCKET/FOLDER, got '{results}'"):
         plan_of("--results", results)
-
-
-# -- dry run and list
-
-
-def test_a_dry_run_counts_everything_and_writes_nothing(plan_of, tmp_path, shared_tiny_dataset, monkeypatch):
-    monkeypatch.setattr(listing, "local_resources", lambda: (Node(4.0, 0.0),))
-    plan = plan_of("--name", "n", "--max-concurrent", "3", "--time-budget", "90s")
-    open_store(plan.middles()["clip"].data)
-    before = sorted([*tmp_path.rglob("*"), *shared_tiny_dataset.rglob("*")])
-    text = dry_run(plan)
-    assert sorted([*tmp_path.rglob("*"), *shared_tiny_dataset.rglob("*")]) == before
-    assert "sweep n: 8 trials (2 families x 4 trials x 3 epochs)" in text
-    assert "3 at once, 1 CPU and 0 GPU each; time budget 1 min 30 s" in text
-    assert "  loss.neighbor_alpha_scale: 0 to 2" in text
-    assert "  model.temperature: 0.01 to 1 (log)" in text
-    assert "train 4 slides / 117 spots, val 1 slides / 25 spots, test 1 slides / 28 spots, 24 genes" in text
-    assert (
-        "confirmation: each family's best again with 5 fresh seeds, 10 trials, read on the test slides"
-        in text
-    )
-    assert f"results: {tmp_path / 'results' / 'n'}" in text
-    assert "confirmation: off" in dry_run(plan_of("--confirm-seeds", "0"))
-    assert "with 1 fresh seed, 2 trials" in dry_run(plan_of("--confirm-seeds", "1"))
-
-
-def test_donors_are_described_and_checked_before_anything_runs(plan_of, tmp_path, shared_tiny_dataset):
-    dataset = shutil.copytree(shared_tiny_dataset, tmp_path / "d", ignore=shutil.ignore_patterns(".store"))
-    plan = plan_of("--data", str(dataset))
-    donors = {slide: f"p{number // 2}" for number, slide in enumerate(("T1", "T2", "T3", "T4", "V1", "E1"))}
-    (dataset / "donors.csv").write_text("slide,donor\n" + "".join(f"{s},{d}\n" for s, d in donors.items()))
-    data = describe_data(plan, open_store(plan.middles()["clip"].data))
-    assert data["donors"]["train"] == {"T1": "p0", "T2": "p0", "T3": "p1", "T4": "p1"}
-    assert (data["donors"]["val"], data["donors"]["test"]) == ({"V1": "p2"}, {"E1": "p2"})
-    (dataset / "donors.csv").write_text("slide,donor\nT1,p0\n")
-    for check in (dry_run, lambda plan: make_ready(plan, quiet=True)):
-        with pytest.raises(DataError, match=r"donors\.csv: names no donor for 5 of 6 slides"):
-            check(plan)
-
-
-def test_a_dry_run_finds_what_would_stop_the_sweep(plan_of, tmp_path, monkeypatch):
-    monkeypatch.setattr("os.cpu_count", lambda: 4)
-    monkeypatch.setattr("stclip.loggers.find_spec", lambda package: None)
-    with pytest.raises(
-        InputError, match="logger 'mlflow' needs the package 'mlflow', which is not installed"
-    ):
-        dry_run(plan_of("--logger", "mlflow"))
-    with pytest.raises(InputError, match="--cpus-per-trial 8 is more than the 4 processors there are"):
-        dry_run(plan_of("--cpus-per-trial", "8"))
-    (tmp_path / "results" / "taken").mkdir(parents=True)
-    (tmp_path / "results" / "taken" / "sweep.yaml").write_text("name: taken\n")
-    with pytest.raises(InputError, match="already holds an unfinished sweep"):
-        dry_run(plan_of("--name", "taken"))
-
-
-def test_a_dry_run_does_not_make_built_in_data(tmp_path, monkeypatch, capsys):
-    base = {**BASE, "data": {**BASE["data"], "root": str(tmp_path / "nothing")}}
-    (tmp_path / "base.yaml").write_text(yaml.safe_dump(base))
-    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(SPACE, sort_keys=False))
-    arguments = ["--space", str(tmp_path / "tiny.yaml"), "--data", "synthetic_small", "--dry-run"]
-    assert main([*arguments, "--results", str(tmp_path / "results")]) == 0
-    assert "data synthetic_small: built in, will be made on first use" in capsys.readouterr().out
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["base.yaml", "tiny.yaml"]
-
-
-def test_list_names_all_spaces_data_sets_and_losses(capsys):
-    assert main(["--list"]) == 0
-    text = capsys.readouterr().out
-    assert text.strip() == list_names()
-    names = {line.split()[0] for line in text.splitlines() if line.startswith("  ")}
-    assert {path.stem for path in SPACES.glob("*.yaml")} <= names
-    assert {"spatial", "clip", "smoke", "wide"} <= names
-    assert {"synthetic_medium", "synthetic_small"} <= names
-    assert LOSSES.keys() <= names
-    assert "cannot be used" not in text
-    assert all(len(line.split(maxsplit=1)) == 2 for line in text.splitlines() if line.startswith("  "))
-
-
-def test_list_shows_a_broken_space_instead_of_failing(tmp_path, monkeypatch):
-    (tmp_path / "broken.yaml").write_text("metric: val/R@10\n")
-    monkeypatch.setattr(listing, "SPACES", tmp_path)
-    assert re.search(r"^  broken +cannot be used: ", list_names(), re.MULTILINE)
 
 
 def test_every_space_of_the_checkout_makes_a_plan():

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
 
+from stclip.data.shards import read_slide
+
 SIDE = 32  # pixels of a tile
 SPACING = 100.0  # pixels between spots
 GENES = [f"GENE{number:02d}" for number in range(40)]
@@ -90,3 +92,8 @@ def write_patches(path, one):
         image.attrs["pixel_size"] = 0.5
         file["coords"] = corners.astype(np.int64)
         file["barcode"] = np.array(barcodes, dtype=object).reshape(-1, 1)
+
+
+def spots_of(folder, slide):
+    """The spots of a slide of a data set, by name."""
+    return {spot.spot: spot for spot in read_slide(folder, slide, on_bad_spot="error", skipped=[])}

@@ -17,16 +17,10 @@ from tests.stclip.data.hest_folders import slide_of, write_counts, write_hest
 
 
 @pytest.fixture
-def run(capsys, monkeypatch):
-    """A command: exit status, what it printed, what it complained about."""
+def run(command, monkeypatch):
+    """A command on a wide terminal, in this process."""
     monkeypatch.setenv("COLUMNS", "200")
-
-    def command(name, *arguments):
-        code = main([name, *map(str, arguments), "--jobs", "1", "--quiet"])
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return command
+    return lambda *arguments: command(*arguments, "--jobs", 1, "--quiet")
 
 
 def wrong(out):

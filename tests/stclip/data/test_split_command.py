@@ -14,15 +14,9 @@ from tests.stclip.data.hest_folders import slide_of, write_hest
 
 
 @pytest.fixture
-def split(capsys):
-    """The command: exit status, what it printed, what it complained about."""
-
-    def run(*arguments):
-        code = main(["split", *map(str, arguments)])
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return run
+def split(command):
+    """The command."""
+    return lambda *arguments: command("split", *arguments)
 
 
 def with_donors(folder, donors):

@@ -12,9 +12,8 @@ from PIL import Image
 from scipy.io import mmwrite
 from scipy.sparse import csc_matrix
 
-from stclip.data.__main__ import main
-from stclip.data.shards import read_slide
 from stclip.data.visium import VisiumFolder
+from tests.stclip.data.hest_folders import spots_of
 
 PIXEL = 0.5  # µm
 TILE = 64  # µm, so 128 pixels
@@ -24,24 +23,12 @@ BARCODES = [f"{'ACGT'[row]}{'A' * column}AACCGGTTAACC-1" for row, column in GRID
 
 
 @pytest.fixture
-def run(tmp_path, capsys):
-    """`python -m stclip.data visium`: exit status, what it printed, what it complained about."""
+def run(tmp_path, command):
+    """`visium` on a raw folder, into `<tmp_path>/out`."""
 
     def convert(raw, *options):
-        given = [
-            "--raw",
-            str(raw),
-            "--out",
-            str(tmp_path / "out"),
-            "--jobs",
-            "1",
-            "--quiet",
-            "--genes",
-            "all",
-        ]
-        code = main(["visium", *given, "--tile-microns", str(TILE), "--tile-size", "128", *options])
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
+        given = ("--raw", raw, "--out", tmp_path / "out", "--jobs", 1, "--quiet", "--genes", "all")
+        return command("visium", *given, "--tile-microns", TILE, "--tile-size", 128, *options)
 
     return convert
 
@@ -108,10 +95,6 @@ def write_outs(folder, seed=0, matrix="h5", header=True, image="slide.tif", micr
     return counts, pixels
 
 
-def spots_of(folder, slide):
-    return {spot.spot: spot for spot in read_slide(folder, slide, on_bad_spot="error", skipped=[])}
-
-
 def check(found, counts, pixels):
     """Every spot has the sentence of its own counts and the square around its own centre."""
     assert len(found) == 20
@@ -152,12 +135,12 @@ def test_a_folder_of_slides_or_one_slide(tmp_path, run, place):
     check(spots_of(tmp_path / "out", "A1"), counts, pixels)
 
 
-def test_checked_against_its_source(tmp_path, run, capsys):
+def test_checked_against_its_source(tmp_path, run, command):
     write_outs(tmp_path / "raw" / "A1", 0)
     write_outs(tmp_path / "raw" / "B1", 1)
     run(tmp_path / "raw")
-    main(["check", str(tmp_path / "out"), "--against", str(tmp_path / "raw"), "--jobs", "1", "--quiet"])
-    assert "0 mismatches in 40 spots" in capsys.readouterr().out
+    _, out, _ = command("check", tmp_path / "out", "--against", tmp_path / "raw", "--jobs", 1, "--quiet")
+    assert "0 mismatches in 40 spots" in out
 
 
 def test_positions_in_parquet_as_visium_hd_has_them(tmp_path, run):

@@ -1,0 +1,98 @@
+"""--dry-run and --list: everything counted and checked, nothing made."""
+
+import re
+import shutil
+
+import pytest
+import yaml
+
+from stclip.data.store import open_store
+from stclip.errors import DataError, InputError
+from stclip.registry import LOSSES
+from sweeps import listing
+from sweeps.cluster import Node
+from sweeps.describe import describe_data
+from sweeps.listing import dry_run, list_names
+from sweeps.ready import make_ready
+from sweeps.run import main
+from sweeps.space import SPACES
+from tests.sweeps.tiny_plan import BASE, SPACE
+
+
+def test_a_dry_run_counts_everything_and_writes_nothing(plan_of, tmp_path, shared_tiny_dataset, monkeypatch):
+    monkeypatch.setattr(listing, "local_resources", lambda: (Node(4.0, 0.0),))
+    plan = plan_of("--name", "n", "--max-concurrent", "3", "--time-budget", "90s")
+    open_store(plan.middles()["clip"].data)
+    before = sorted([*tmp_path.rglob("*"), *shared_tiny_dataset.rglob("*")])
+    text = dry_run(plan)
+    assert sorted([*tmp_path.rglob("*"), *shared_tiny_dataset.rglob("*")]) == before
+    assert "sweep n: 8 trials (2 families x 4 trials x 3 epochs)" in text
+    assert "3 at once, 1 CPU and 0 GPU each; time budget 1 min 30 s" in text
+    assert "  loss.neighbor_alpha_scale: 0 to 2" in text
+    assert "  model.temperature: 0.01 to 1 (log)" in text
+    assert "train 4 slides / 117 spots, val 1 slides / 25 spots, test 1 slides / 28 spots, 24 genes" in text
+    assert (
+        "confirmation: each family's best again with 5 fresh seeds, 10 trials, read on the test slides"
+        in text
+    )
+    assert f"results: {tmp_path / 'results' / 'n'}" in text
+    assert "confirmation: off" in dry_run(plan_of("--confirm-seeds", "0"))
+    assert "with 1 fresh seed, 2 trials" in dry_run(plan_of("--confirm-seeds", "1"))
+
+
+def test_donors_are_described_and_checked_before_anything_runs(plan_of, tmp_path, shared_tiny_dataset):
+    dataset = shutil.copytree(shared_tiny_dataset, tmp_path / "d", ignore=shutil.ignore_patterns(".store"))
+    plan = plan_of("--data", str(dataset))
+    donors = {slide: f"p{number // 2}" for number, slide in enumerate(("T1", "T2", "T3", "T4", "V1", "E1"))}
+    (dataset / "donors.csv").write_text("slide,donor\n" + "".join(f"{s},{d}\n" for s, d in donors.items()))
+    data = describe_data(plan, open_store(plan.middles()["clip"].data))
+    assert data["donors"]["train"] == {"T1": "p0", "T2": "p0", "T3": "p1", "T4": "p1"}
+    assert (data["donors"]["val"], data["donors"]["test"]) == ({"V1": "p2"}, {"E1": "p2"})
+    (dataset / "donors.csv").write_text("slide,donor\nT1,p0\n")
+    for check in (dry_run, lambda plan: make_ready(plan, quiet=True)):
+        with pytest.raises(DataError, match=r"donors\.csv: names no donor for 5 of 6 slides"):
+            check(plan)
+
+
+def test_a_dry_run_finds_what_would_stop_the_sweep(plan_of, tmp_path, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    monkeypatch.setattr("stclip.loggers.find_spec", lambda package: None)
+    with pytest.raises(
+        InputError, match="logger 'mlflow' needs the package 'mlflow', which is not installed"
+    ):
+        dry_run(plan_of("--logger", "mlflow"))
+    with pytest.raises(InputError, match="--cpus-per-trial 8 is more than the 4 processors there are"):
+        dry_run(plan_of("--cpus-per-trial", "8"))
+    (tmp_path / "results" / "taken").mkdir(parents=True)
+    (tmp_path / "results" / "taken" / "sweep.yaml").write_text("name: taken\n")
+    with pytest.raises(InputError, match="already holds an unfinished sweep"):
+        dry_run(plan_of("--name", "taken"))
+
+
+def test_a_dry_run_does_not_make_built_in_data(tmp_path, monkeypatch, capsys):
+    base = {**BASE, "data": {**BASE["data"], "root": str(tmp_path / "nothing")}}
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump(base))
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(SPACE, sort_keys=False))
+    arguments = ["--space", str(tmp_path / "tiny.yaml"), "--data", "synthetic_small", "--dry-run"]
+    assert main([*arguments, "--results", str(tmp_path / "results")]) == 0
+    assert "data synthetic_small: built in, will be made on first use" in capsys.readouterr().out
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["base.yaml", "tiny.yaml"]
+
+
+def test_list_names_all_spaces_data_sets_and_losses(capsys):
+    assert main(["--list"]) == 0
+    text = capsys.readouterr().out
+    assert text.strip() == list_names()
+    names = {line.split()[0] for line in text.splitlines() if line.startswith("  ")}
+    assert {path.stem for path in SPACES.glob("*.yaml")} <= names
+    assert {"spatial", "clip", "smoke", "wide"} <= names
+    assert {"synthetic_medium", "synthetic_small"} <= names
+    assert LOSSES.keys() <= names
+    assert "cannot be used" not in text
+    assert all(len(line.split(maxsplit=1)) == 2 for line in text.splitlines() if line.startswith("  "))
+
+
+def test_list_shows_a_broken_space_instead_of_failing(tmp_path, monkeypatch):
+    (tmp_path / "broken.yaml").write_text("metric: val/R@10\n")
+    monkeypatch.setattr(listing, "SPACES", tmp_path)
+    assert re.search(r"^  broken +cannot be used: ", list_names(), re.MULTILINE)

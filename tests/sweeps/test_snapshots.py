@@ -1,0 +1,57 @@
+"""What the view is told of a running sweep, and how often."""
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from sweeps.records import TrialRecord
+from sweeps.snapshots import snapshots, throttled
+
+
+def record(family, number, state, value=None):
+    metrics = {} if value is None else {"val/R@10": value}
+    name = f"{family}-{number:04d}"
+    return TrialRecord(family, number, name, state, {}, metrics, 3, 1.0, None, 0)
+
+
+def test_a_snapshot_counts_states_and_reports_each_end_once(plan_of):
+    records = [record("spatial", 0, "COMPLETE", 0.5), record("clip", 0, "RUNNING")]
+    snapshot = snapshots(plan_of(), lambda: list(records))
+    first = snapshot()
+    assert first.events == []  # what had ended before (a resumed sweep) is no news
+    spatial, clip = first.families.values()
+    assert (spatial.budget, spatial.complete, spatial.running, spatial.best.number) == (4, 1, 0, 0)
+    assert (clip.complete, clip.running, clip.best) == (0, 1, None)
+
+    records[1] = replace(records[1], state="FAIL")
+    records += [record("spatial", 1, "PRUNED", 0.9), record("clip", 1, "RUNNING", 0.4)]
+    second = snapshot()
+    assert [r.name for r in second.events] == ["clip-0000", "spatial-0001"]
+    spatial, clip = second.families.values()
+    assert (spatial.complete, spatial.pruned, spatial.done) == (1, 1, 2)
+    assert (clip.failed, clip.running, clip.best) == (1, 1, None)
+    assert spatial.best.number == 0  # a pruned trial never wins
+    assert snapshot().events == []
+
+
+def test_repeats_of_one_configuration_show_their_mean(plan_of):
+    records = [record("spatial", 0, "COMPLETE", 0.5), record("spatial", 1, "COMPLETE", 0.7)]
+    records += [record("spatial", 2, "RUNNING", 0.9), record("clip", 0, "RUNNING", 0.4)]
+    spatial, clip = snapshots(plan_of(), lambda: records, means=True)().families.values()
+    assert (spatial.best.name, clip.best) == ("mean of 2 seeds", None)
+    assert spatial.best.metrics == {"val/R@10": pytest.approx(0.6)}
+    assert (
+        snapshots(plan_of(), lambda: records[:1], means=True)().families["spatial"].best.name
+        == "mean of 1 seed"
+    )
+
+
+def test_csv_is_written_at_most_every_so_often(monkeypatch):
+    now = [50.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    calls = []
+    perhaps = throttled(lambda: calls.append(now[0]), 2.0)
+    for now[0] in (50.0, 51.9, 52.0, 53.0, 54.5):
+        perhaps()
+    assert calls == [50.0, 52.0, 54.5]
