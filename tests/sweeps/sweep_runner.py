@@ -2,13 +2,12 @@
 
 import csv
 import json
-import math
 import os
 import subprocess
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import optuna
@@ -55,7 +54,6 @@ class Ended:
     err: str
     folder: Path
     left: list[str]
-    seconds: float = math.nan  # that it took, where the runner has seen its start and its end
 
     def rows(self):
         with (self.folder / "trials.csv").open(newline="") as file:
@@ -95,19 +93,25 @@ class Runner:
         path.write_text(yaml.safe_dump(tree, sort_keys=False))
         return path
 
-    def start(self, space, name, *arguments, environment=None):
-        """The running command, without confirmation unless asked; its output goes to <name>.out and <name>.err."""
+    def start(self, space, name, *arguments, environment=None, seconds_per_trial=None):
+        """The running command, without confirmation unless asked; its output goes to <name>.out and <name>.err.
+
+        `seconds_per_trial`: of the time budget, which nothing else then uses up.
+        """
         given = ["--space", str(space), "--results", str(self.results), "--name", name, *arguments]
         if "--confirm-seeds" not in arguments:
             given += ["--confirm-seeds", "0"]
-        return self.launch(name, *given, environment=environment)
+        if seconds_per_trial is None:
+            return self.launch(name, *given, environment=environment)
+        by_trials = ("tests/sweeps/run_by_trials.py", str(self.results / name), str(seconds_per_trial))
+        return self.launch(name, *given, environment=environment, command=by_trials)
 
     def resume(self, folder, log, *arguments, environment=None):
         """`--resume` as a running command; its output goes to <log>.out and <log>.err."""
         return self.launch(log, "--resume", str(folder), *arguments, environment=environment)
 
-    def launch(self, name, *arguments, environment=None):
-        """sweeps/run.py with these arguments, in a session of its own."""
+    def launch(self, name, *arguments, environment=None, command=("sweeps/run.py",)):
+        """sweeps/run.py with these arguments, in a session of its own; or another command that does its work."""
         environment = {
             **os.environ,
             "TMPDIR": self.tmp,
@@ -117,7 +121,7 @@ class Runner:
         }
         with (self.folder / f"{name}.out").open("w") as out, (self.folder / f"{name}.err").open("w") as err:
             process = subprocess.Popen(
-                [sys.executable, "sweeps/run.py", *arguments],
+                [sys.executable, *command, *arguments],
                 cwd=PROJECT_ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
                 start_new_session=True,
             )  # fmt: skip
@@ -132,12 +136,11 @@ class Runner:
         return Ended(code, self.output(name), (self.folder / f"{name}.err").read_text(),
                      self.results / name, list(left.values()))  # fmt: skip
 
-    def run(self, space, name, *arguments, environment=None):
-        began = time.monotonic()
-        process = self.start(space, name, *arguments, environment=environment)
-        process.wait(timeout=PATIENCE)
-        seconds = time.monotonic() - began
-        return replace(self.end(process, name), seconds=seconds)
+    def run(self, space, name, *arguments, environment=None, seconds_per_trial=None):
+        process = self.start(
+            space, name, *arguments, environment=environment, seconds_per_trial=seconds_per_trial
+        )
+        return self.end(process, name)
 
     def output(self, name):
         return (self.folder / f"{name}.out").read_text()
