@@ -14,12 +14,12 @@ from typing import Any
 from stclip.config import PROJECT_ROOT, Experiment
 from stclip.configio import parse_override
 from stclip.errors import ConfigError
-from stclip.model.pretrained import located_name
-from stclip.paths import is_folder, user_path
+from stclip.paths import user_path
 from stclip.registry import LOGGERS, lookup
 from stclip.remote import is_address
 from sweeps.cluster import Node, TrialResources, cluster_address, share_resources
 from sweeps.devices import share_among_groups
+from sweeps.located import located_space, located_tree
 from sweeps.mirror import Mirror
 from sweeps.own_folder import own_folder
 from sweeps.results import RAY, ResultsFolder
@@ -170,28 +170,7 @@ def resolve_space(options: argparse.Namespace, name: str) -> tuple[SearchSpace, 
     space = pin(space, [parse_override(text) for text in options.set])
     if options.logger is not None:
         space = space.model_copy(update={"overrides": _with_loggers(space.overrides, options.logger)})
-    return space, located(base_tree(space, options.data))
-
-
-def located(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """The tree with the places of the data set and of pretrained models written out: a worker may run in another folder, and a
-    copy of the code that lies elsewhere."""
-    data = dict(tree.get("data") or {})
-    data["root"] = str(user_path(data.get("root") or PROJECT_ROOT / "data" / "processed").absolute())
-    dataset = data.get("dataset")
-    # A path of the user's; an address, or nothing at all, is left to the check of the data.
-    in_root = isinstance(dataset, str) and is_folder(user_path(data["root"]) / dataset)
-    if isinstance(dataset, str) and "/" in dataset and not in_root and is_folder(user_path(dataset)):
-        data["dataset"] = str(user_path(dataset).absolute())
-    model = {part: _located_tower(tower) for part, tower in (tree.get("model") or {}).items()}
-    return {**tree, "data": data, "model": model}
-
-
-def _located_tower(tower: Any) -> Any:
-    """`model.image` or `model.genes` with its name written out; whatever else stands in `model`, or is no name, as it is."""
-    if isinstance(tower, Mapping) and isinstance(tower.get("name"), str):
-        return {**tower, "name": located_name(tower["name"])}
-    return tower
+    return located_space(space), located_tree(base_tree(space, options.data))
 
 
 def _given(value: Any, default: Any) -> Any:

@@ -15,9 +15,10 @@ from stclip.errors import ConfigError, InputError, shorten
 from stclip.remote import is_address
 from sweeps.cluster import cluster_address
 from sweeps.describe import describe_budget
+from sweeps.located import located_tree
 from sweeps.mirror import Mirror
 from sweeps.own_folder import own_folder
-from sweeps.plan import CONFIRM_SEEDS, SweepPlan, located, resolve_space, tidy_place
+from sweeps.plan import CONFIRM_SEEDS, SweepPlan, resolve_space, tidy_place
 from sweeps.results import ResultsFolder
 from sweeps.space import SearchSpace, with_budget
 from sweeps.sweep_file import read_sealed
@@ -64,7 +65,7 @@ def plan_to_resume(options: argparse.Namespace) -> SweepPlan:
     budget = sweep.tree["budget"]
     base = dict(sweep.tree["base"])
     if options.data is not None:  # they may have moved; `check_same_data` sees that they are the same
-        base = located({**base, "data": {**base["data"], "dataset": options.data, "root": None}})
+        base = located_tree({**base, "data": {**base["data"], "dataset": options.data, "root": None}})
 
     def chosen(flag: str, key: str) -> Any:
         given = getattr(options, flag)

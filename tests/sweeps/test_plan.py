@@ -119,6 +119,30 @@ def test_a_models_folder_is_written_out_for_the_trials(plan_of, tmp_path, monkey
     assert model.image.name == f"hf:{tmp_path}/models/vit" and model.genes.name == "hf:some/model"
 
 
+def test_so_is_one_that_a_family_fixes_or_searches(plan_of, tmp_path, monkeypatch):
+    (tmp_path / "vit").mkdir()
+    monkeypatch.chdir(tmp_path)
+    towers = {"type": "choice", "values": ["stain", "hf:vit"]}
+    searched = {
+        "loss": {"name": "clip"},
+        "parameters": {"model.image.name": towers},
+        "first": [{"model.image.name": "hf:vit"}],
+    }
+    fixed = {
+        "loss": {"name": "clip"},
+        "overrides": {"model": {"image": {"name": "hf:vit"}, "embed_dim": 8}},
+        "parameters": {"model.temperature": {"type": "float", "low": 0.05, "high": 0.5}},
+    }
+    plan = plan_of(families={"clip": searched, "fixed": fixed})
+    written = f"hf:{tmp_path}/vit"
+    assert plan.space.family("clip").parameters["model.image.name"].values == ("stain", written)
+    assert plan.space.family("clip").first == ({"model.image.name": written},)
+    monkeypatch.chdir("/")  # as a worker would
+    assert {config.model.image.name for config in plan.data_variants()} == {"stain", written}
+    model = plan.middles()["fixed"].model
+    assert (model.image.name, model.embed_dim) == (written, 8)
+
+
 def suggestion(family, number, params, seed, test=False):
     name = f"{family}-{number:04d}"
     return {
