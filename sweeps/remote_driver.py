@@ -24,6 +24,10 @@ from sweeps.job import ARGUMENTS, pack_arguments
 from sweeps.ray_token import use_token_if_there
 
 POLL_SECONDS = 0.5
+JOIN_ATTEMPTS = 3
+BESIDE_THE_HEAD = {
+    "node:__internal_head__": 0.001
+}  # the cluster lives as long as its head; other nodes may be lost
 MODULE = "sweeps.remote_driver"
 
 
@@ -85,15 +89,9 @@ def run_remotely(address: str, arguments: Sequence[str]) -> int:
     check_listening(address)
     with tempfile.TemporaryDirectory(prefix="stclip-code-") as folder:
         stage_code(Path(folder))
+        join_by_client(address, Path(folder))
         try:
-            ray.init(
-                address, logging_level=logging.ERROR, log_to_driver=False, runtime_env={"working_dir": folder}
-            )
-        except Exception as error:  # of many kinds
-            text = " ".join(str(error).split())
-            raise InputError(f"--address {address}: cannot join the cluster: {text[:400]}") from None
-        try:
-            driver: Any = ray.remote(num_cpus=0)(RemoteDriver).remote()
+            driver: Any = ray.remote(num_cpus=0, resources=BESIDE_THE_HEAD)(RemoteDriver).remote()
             ray.get(driver.start.remote(request.arguments, _token()))
             return _relay(driver)
         except ray.exceptions.RayError as error:
@@ -105,6 +103,36 @@ def run_remotely(address: str, arguments: Sequence[str]) -> int:
             return 1
         finally:
             ray.shutdown()
+
+
+def join_by_client(address: str, code: Path) -> None:
+    """Connect to the cluster, with the folder `code` as its working directory there. Raises InputError.
+
+    The head forks a server for each client, beside threads of gRPC, and now and then that child dies before it serves (seen
+    with Ray 2.60, the more often the busier the machine); then the next one is asked for.
+    """
+    import ray
+
+    for attempt in range(JOIN_ATTEMPTS):
+        try:
+            ray.init(
+                address,
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+                runtime_env={"working_dir": str(code)},
+            )
+            return
+        except Exception as error:  # of many kinds
+            if isinstance(error, ConnectionAbortedError) and attempt + 1 < JOIN_ATTEMPTS:
+                continue
+            raise InputError(f"--address {address}: cannot join the cluster: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    """In one line, without the traceback from the cluster that Ray puts into some messages."""
+    before, traced, after = str(error).partition("Traceback (most recent call last):")
+    last = after.strip().splitlines()[-1:] if traced else []
+    return " ".join(" ".join([before, *last]).split())[:400]
 
 
 def _relay(driver: Any) -> int:

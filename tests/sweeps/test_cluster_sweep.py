@@ -8,10 +8,9 @@ import time
 import pytest
 
 from stclip.config import PROJECT_ROOT
-from sweeps.remote_driver import without_address
 from tests.sweeps.sweep_runner import CLIP, PATIENCE, SPATIAL
 
-slow = pytest.mark.slow
+pytestmark = pytest.mark.slow
 
 
 def trials_on(cluster, node):
@@ -40,7 +39,6 @@ def trials_on(cluster, node):
     }
 
 
-@slow
 def test_trials_of_a_lost_node_go_on_elsewhere(runner, local_cluster):
     space = runner.space("lost", {"spatial": SPATIAL, "clip": CLIP}, trials=2, epochs=60)
     process = runner.start(
@@ -69,7 +67,6 @@ def run_at(cluster, address, *arguments):
                           capture_output=True, text=True, timeout=PATIENCE)  # fmt: skip
 
 
-@slow
 def test_a_ray_clients_address_runs_the_driver_on_the_cluster(local_cluster, tmp_path):
     address = (local_cluster.state / "client").read_text().strip()
     refused = run_at(local_cluster, address, "--space", "smoke")
@@ -93,12 +90,3 @@ def test_a_ray_clients_address_runs_the_driver_on_the_cluster(local_cluster, tmp
         "spatial": 2,
         "clip": 2,
     }
-
-
-def test_an_address_is_taken_out_of_a_command_line():
-    assert without_address(["--space", "a", "--address", "ray://h:1", "--quiet"]) == [
-        "--space",
-        "a",
-        "--quiet",
-    ]
-    assert without_address(["--address=ray://h:1", "--set", "x=--address"]) == ["--set", "x=--address"]

@@ -89,7 +89,9 @@ def test_ctrl_c_twice_stops_at_once_and_leaves_a_readable_folder(runner, endless
     assert "Traceback" not in ended.out + ended.err
     assert not (ended.folder / "summary.json").exists()
     assert read_yaml(ended.folder / "sweep.yaml")["name"] == "twice"
-    assert {"COMPLETE", "RUNNING"} == {s for states in ended.states().values() for s in states}
+    states = {state for states in ended.states().values() for state in states}
+    assert {"COMPLETE", "RUNNING"} <= states
+    assert states <= {"COMPLETE", "RUNNING", "WAITING"}  # a first point waits until a trial takes it
     assert ended.rows()
     # Ray's agents look for their raylet now and then, and end by themselves within a minute or two of its death.
     assert [
