@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stclip.data.barcodes import matched
-from stclip.data.counts_file import CountsFile
-from stclip.data.raw_slide import RawSlide, SlideFacts
+from stclip.data.raw.barcodes import matched
+from stclip.data.raw.counts_file import CountsFile
+from stclip.data.raw.slide import RawSlide, SlideFacts
+from stclip.data.raw.tile_places import check_places
 from stclip.data.shards import plain_name
-from stclip.data.tile_places import check_places
 from stclip.errors import DataError
 from stclip.extras import extra
 from stclip.small_files import read_json_object

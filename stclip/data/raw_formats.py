@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from stclip.data.conversion import donor_names, survey
-from stclip.data.convert import ConversionSettings, slide_sentences
-from stclip.data.duplicates import Section
 from stclip.data.hest import HestFolder
-from stclip.data.raw_slide import Source
-from stclip.data.slide_table import SlideRow
-from stclip.data.symbols import SymbolMap
+from stclip.data.raw.conversion import donor_names, survey
+from stclip.data.raw.convert import ConversionSettings, slide_sentences
+from stclip.data.raw.slide import Source
+from stclip.data.raw.symbols import SymbolMap
+from stclip.data.splitting.duplicates import Section
+from stclip.data.splitting.slide_table import SlideRow
 from stclip.data.visium import VisiumFolder
 from stclip.errors import DataError, InputError
 from stclip.paths import is_folder

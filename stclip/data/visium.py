@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stclip.data.barcodes import matched
-from stclip.data.raw_slide import RawSlide, SlideFacts
+from stclip.data.raw.barcodes import matched
+from stclip.data.raw.slide import RawSlide, SlideFacts
+from stclip.data.raw.slide_image import SlideImage, find_image
+from stclip.data.raw.ten_x_matrix import TenXMatrix, matrix_file
 from stclip.data.shards import plain_name
-from stclip.data.slide_image import SlideImage, find_image
-from stclip.data.ten_x_matrix import TenXMatrix, matrix_file
 from stclip.errors import DataError
 
 if TYPE_CHECKING:

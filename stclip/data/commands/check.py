@@ -14,16 +14,16 @@ from rich.table import Table
 from stclip.data.commands.each_slide import each_slide
 from stclip.data.commands.parsers import Commands, add_dataset, add_work, dataset_folder
 from stclip.data.commands.tables import add_row, make_table
-from stclip.data.compare_raw import compare_slide
-from stclip.data.conversion import PANEL
-from stclip.data.duplicates import find_duplicates
 from stclip.data.inspect_slide import SlideContent, inspect_slide
+from stclip.data.raw.compare import compare_slide
+from stclip.data.raw.conversion import PANEL
+from stclip.data.raw.slide_pool import Failed
 from stclip.data.raw_formats import raw_source
-from stclip.data.slide_pool import Failed
-from stclip.data.slide_table import SlideRow, dataset_slides, read_section
-from stclip.data.split_plan import NEW_DONORS
-from stclip.data.split_record import read_split_record
 from stclip.data.splits import SPLITS, read_splits
+from stclip.data.splitting.duplicates import find_duplicates
+from stclip.data.splitting.plan import NEW_DONORS
+from stclip.data.splitting.record import read_split_record
+from stclip.data.splitting.slide_table import SlideRow, dataset_slides, read_section
 from stclip.errors import DataError, printable
 from stclip.paths import is_file, user_path
 from stclip.words import many

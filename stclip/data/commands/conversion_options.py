@@ -10,15 +10,15 @@ from pathlib import Path
 
 from stclip.data.commands.each_slide import each_slide
 from stclip.data.commands.parsers import add_work, count
-from stclip.data.conversion import Converted, convert, odd_sizes, survey
-from stclip.data.convert import ConversionSettings
 from stclip.data.donors import DONORS
-from stclip.data.raw_slide import SlideFacts, Source
-from stclip.data.slide_pool import Failed
-from stclip.data.split_record import SPLIT_RECORD
+from stclip.data.raw.conversion import Converted, convert, odd_sizes, survey
+from stclip.data.raw.convert import ConversionSettings
+from stclip.data.raw.slide import SlideFacts, Source
+from stclip.data.raw.slide_pool import Failed
+from stclip.data.raw.symbols import HUMAN, harmonised
+from stclip.data.raw.variable_genes import slide_variability, variable_genes
 from stclip.data.splits import SPLITS, Splits, entries, read_slides, split_file, write_splits
-from stclip.data.symbols import HUMAN, harmonised
-from stclip.data.variable_genes import slide_variability, variable_genes
+from stclip.data.splitting.record import SPLIT_RECORD
 from stclip.errors import DataError, InputError, unknown_name
 from stclip.paths import is_file, is_folder, user_path
 from stclip.progress import ProgressBar

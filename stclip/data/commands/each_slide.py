@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from stclip.data.slide_pool import run_slides
+from stclip.data.raw.slide_pool import run_slides
 from stclip.progress import ProgressBar
 
 

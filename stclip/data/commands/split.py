@@ -9,12 +9,12 @@ from pathlib import Path
 
 from stclip.data.commands.parsers import Commands, add_dataset, dataset_folder
 from stclip.data.donors import DONORS, write_csv_donors
-from stclip.data.duplicates import Duplicate
 from stclip.data.raw_formats import is_raw, raw_section, raw_slides, raw_source
-from stclip.data.slide_table import SlideRow, catalogue_slides, dataset_slides, read_section
-from stclip.data.split_plan import duplicates_among, merged_donors, plan_split
-from stclip.data.split_record import write_split_record
 from stclip.data.splits import SPLITS, Splits, write_splits
+from stclip.data.splitting.duplicates import Duplicate
+from stclip.data.splitting.plan import duplicates_among, merged_donors, plan_split
+from stclip.data.splitting.record import write_split_record
+from stclip.data.splitting.slide_table import SlideRow, catalogue_slides, dataset_slides, read_section
 from stclip.errors import InputError
 from stclip.paths import is_file, user_path
 from stclip.words import many

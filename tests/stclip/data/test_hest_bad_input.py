@@ -178,7 +178,7 @@ def test_tiles_of_another_size_than_the_rest(tmp_path, hest):
 
 def test_a_full_disk_names_the_slide_and_leaves_nothing_half_written(tmp_path, hest, monkeypatch):
     raw = write_hest(tmp_path / "raw", {"S1": slide_of(0), "S2": slide_of(1)})
-    from stclip.data import convert
+    from stclip.data.raw import convert
 
     real = convert.write_slide
 

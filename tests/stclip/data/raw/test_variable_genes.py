@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stclip.data.hest import HestFolder
-from stclip.data.variable_genes import (
+from stclip.data.raw.variable_genes import (
     SlideVariability,
     normalised_dispersion,
     slide_variability,
@@ -37,7 +37,7 @@ def test_a_slide_is_scored_whole_whatever_the_blocks(tmp_path, monkeypatch):
     share = 1e4 * one.counts / one.counts.sum(1, keepdims=True)
     wanted = normalised_dispersion(share.mean(0), share.var(0))
     assert np.allclose(found.score, wanted, atol=1e-4)
-    monkeypatch.setattr("stclip.data.variable_genes.BLOCK", 7)
+    monkeypatch.setattr("stclip.data.raw.variable_genes.BLOCK", 7)
     assert np.allclose(slide_variability(source, "S1", None).score, wanted, atol=1e-4)
 
 

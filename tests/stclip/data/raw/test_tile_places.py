@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stclip.data.tile_places import check_places
+from stclip.data.raw.tile_places import check_places
 from stclip.errors import DataError
 
 CORNERS = np.array([[x * 100.0, y * 100.0] for x in range(9) for y in range(4)])

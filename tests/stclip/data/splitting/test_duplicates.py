@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stclip.data.duplicates import Section, compare_sections, find_duplicates
+from stclip.data.splitting.duplicates import Section, compare_sections, find_duplicates
 
 
 def section(seed, spots=60, xy_noise=0.0, word_noise=0.0, biology=0):

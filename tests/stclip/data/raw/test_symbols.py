@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from stclip.data.symbols import SymbolMap, harmonised
+from stclip.data.raw.symbols import SymbolMap, harmonised
 from stclip.errors import DataError
 
 

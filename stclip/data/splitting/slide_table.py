@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from stclip.data.donors import known_donors
-from stclip.data.duplicates import Section
 from stclip.data.shards import raw_spots, read_manifest
+from stclip.data.splitting.duplicates import Section
 from stclip.data.spot import decode_text
 from stclip.errors import DataError, shorten
 

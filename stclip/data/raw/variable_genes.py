@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stclip.data.expression import check_counts
-from stclip.data.raw_slide import Source
-from stclip.data.symbols import SymbolMap
+from stclip.data.raw.expression import check_counts
+from stclip.data.raw.slide import Source
+from stclip.data.raw.symbols import SymbolMap
 
 BINS = 20
 LEAST_IN_BIN = 20  # genes; a small panel has fewer bins

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stclip.data.convert import ConversionSettings, read_record, slide_sentences
-from stclip.data.raw_slide import Source
+from stclip.data.raw.convert import ConversionSettings, read_record, slide_sentences
+from stclip.data.raw.slide import Source
+from stclip.data.raw.symbols import SymbolMap
 from stclip.data.shards import raw_spots
 from stclip.data.spot import decode_text
-from stclip.data.symbols import SymbolMap
 from stclip.errors import DataError
 
 CLOSE = 1e-6  # pixels

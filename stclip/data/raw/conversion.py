@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from stclip.data.convert import VERSION, ConversionSettings, SlideRecord, convert_slide, finished
-from stclip.data.raw_slide import SlideFacts, Source
+from stclip.data.raw.convert import VERSION, ConversionSettings, SlideRecord, convert_slide, finished
+from stclip.data.raw.slide import SlideFacts, Source
+from stclip.data.raw.slide_pool import Failed, run_slides
 from stclip.data.shards import write_manifest
-from stclip.data.slide_pool import Failed, run_slides
 from stclip.errors import DataError
 from stclip.small_files import write_whole
 

@@ -6,8 +6,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from stclip.data.split_search import SIZE_WEIGHT, search_split
 from stclip.data.splits import SPLITS
+from stclip.data.splitting.search import SIZE_WEIGHT, search_split
 from stclip.errors import DataError
 
 SHARES = (0.7, 0.1, 0.2)

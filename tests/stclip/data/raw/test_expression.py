@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from stclip.data.expression import check_counts, gene_sentences
+from stclip.data.raw.expression import check_counts, gene_sentences
 from stclip.errors import DataError
 
 SYMBOLS = tuple("ABCDEFGH")

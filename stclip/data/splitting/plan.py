@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-from stclip.data.duplicates import Duplicate, Section, find_duplicates
-from stclip.data.slide_table import SlideRow
-from stclip.data.split_search import search_split
 from stclip.data.splits import SPLITS, Splits
+from stclip.data.splitting.duplicates import Duplicate, Section, find_duplicates
+from stclip.data.splitting.search import search_split
+from stclip.data.splitting.slide_table import SlideRow
 from stclip.errors import InputError, unknown_name
 from stclip.words import many
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stclip.data.barcodes import matched
+from stclip.data.raw.barcodes import matched
 from stclip.errors import DataError
 
 

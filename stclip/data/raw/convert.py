@@ -9,11 +9,11 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from stclip.data.expression import check_counts, gene_sentences
-from stclip.data.raw_slide import RawSlide, SlideFacts, Source
+from stclip.data.raw.expression import check_counts, gene_sentences
+from stclip.data.raw.slide import RawSlide, SlideFacts, Source
+from stclip.data.raw.symbols import SymbolMap
 from stclip.data.shards import RECORD, write_slide
 from stclip.data.spot import Spot
-from stclip.data.symbols import SymbolMap
 from stclip.data.tile_size import resized
 from stclip.errors import DataError
 
