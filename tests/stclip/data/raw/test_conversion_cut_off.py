@@ -14,17 +14,17 @@ from stclip.data.__main__ import main
 from tests.stclip.data.hest_folders import slide_of, write_hest
 
 pytestmark = pytest.mark.slow
-SLIDES = 6
+SLIDES = 10
 
 
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory):
-    """Slides that take about a second each."""
+    """Slides that take the better part of a second each: the last is far off when the first is done."""
     rng = np.random.default_rng(0)
     slides = {}
     for number in range(SLIDES):
-        one = slide_of(number, spots=150)
-        one.tiles = rng.integers(0, 256, (150, 160, 160, 3), dtype=np.uint8)
+        one = slide_of(number, spots=120)
+        one.tiles = rng.integers(0, 256, (120, 160, 160, 3), dtype=np.uint8)
         one.xy *= 2
         slides[f"S{number}"] = one
     return write_hest(tmp_path_factory.mktemp("raw"), slides)
