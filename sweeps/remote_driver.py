@@ -25,9 +25,8 @@ from sweeps.ray_token import use_token_if_there
 
 POLL_SECONDS = 0.5
 JOIN_ATTEMPTS = 3
-BESIDE_THE_HEAD = {
-    "node:__internal_head__": 0.001
-}  # the cluster lives as long as its head; other nodes may be lost
+# The cluster lives as long as its head, other nodes may be lost; this is a resource that Ray gives the head alone.
+BESIDE_THE_HEAD = {"node:__internal_head__": 0.001}
 MODULE = "sweeps.remote_driver"
 
 
@@ -106,7 +105,7 @@ def run_remotely(address: str, arguments: Sequence[str]) -> int:
 
 
 def join_by_client(address: str, code: Path) -> None:
-    """Connect to the cluster, with the folder `code` as its working directory there. Raises InputError.
+    """Connect to the cluster at ray://HOST:PORT, with the folder `code` as the working directory there. Raises InputError.
 
     The head forks a server for each client, beside threads of gRPC, and now and then that child dies before it serves (seen
     with Ray 2.60, the more often the busier the machine); then the next one is asked for.
