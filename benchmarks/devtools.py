@@ -8,6 +8,7 @@ import io
 import json
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,7 +18,7 @@ from PIL import Image
 
 WIDTH, HEIGHT = 1280, 720
 COLOURS = 128  # of a picture; pages of text need no more, and the file is a third
-PATIENCE = 60.0  # seconds
+PATIENCE = 300.0  # seconds; turns a hang into an error
 
 
 class Browser:
@@ -116,10 +117,14 @@ class Browser:
         """Open a page and wait until it shows a text. Raises TimeoutError."""
         await self._ask("Page.navigate", url="about:blank")  # else a change behind the # opens nothing
         await self._ask("Page.navigate", url=url)
+        await self.until(lambda text: expected in text, f"'{expected}' at {url}")
+
+    async def until(self, holds: Callable[[str], bool], what: str) -> None:
+        """Wait until a condition holds of the page's text. `what` it waits for, in words. Raises TimeoutError."""
         until = time.monotonic() + PATIENCE
-        while expected not in (text := await self.text()):
+        while not holds(text := await self.text()):
             if time.monotonic() > until:
-                raise TimeoutError(f"{url} does not show '{expected}' but: {text[:500]}")
+                raise TimeoutError(f"waited for {what}, but the page shows: {text[:500]}")
             await asyncio.sleep(0.3)
 
     async def enter(self, text: str) -> None:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psutil
 from filelock import FileLock, Timeout
 
 from stclip.errors import InputError
@@ -57,28 +58,15 @@ def _check_other_machines(place: str, runs: RunLog, at_address: bool) -> None:
 
 
 def _lives(pid: Any) -> bool:
-    """Is there another process of this number on this machine?"""
+    """Is there another process of this number on this machine? A zombie (it has exited, its parent has not reaped it) is none."""
     if not isinstance(pid, int) or pid in (0, os.getpid()):
         return False
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # somebody else's
+        return bool(psutil.Process(pid).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD))
+    except psutil.AccessDenied:  # somebody else's
         return True
-    return not _has_ended(pid)
-
-
-def _has_ended(pid: int) -> bool:
-    """Has it ended, though its parent has not asked how? Its number is still taken then."""
-    try:
-        facts = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:  # not Linux, or gone meanwhile
+    except (psutil.NoSuchProcess, ValueError):  # gone, or no pid at all
         return False
-    return facts.rpartition(")")[2].split()[:1] in (
-        ["Z"],
-        ["X"],
-    )  # "PID (NAME) STATE ..."; a name may hold brackets
 
 
 def _last(runs: RunLog) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from sweeps.cluster import ClusterInfo, TrialResources, connect, start_local_ray
 from sweeps.describe import describe_sweep
 from sweeps.failures import is_no_space
 from sweeps.folder_lock import sole_driver
+from sweeps.interrupts import InterruptHandler
 from sweeps.mirror import AddressError, Mirror
 from sweeps.nodes import prepare_nodes
 from sweeps.own_folder import lent_folder
@@ -27,7 +28,7 @@ from sweeps.records import TrialRecord, recorded_names
 from sweeps.results import ResultsFolder
 from sweeps.resume import check_record, widen
 from sweeps.run_log import RunLog
-from sweeps.stopping import InterruptHandler, StopSwitch
+from sweeps.stopping import StopSwitch
 from sweeps.study_file import check_study_file, study_storage
 from sweeps.table import final_table
 from sweeps.versions import collect_versions

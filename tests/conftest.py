@@ -1,29 +1,50 @@
-"""Shared fixtures: tiny data sets made on the fly, and a cluster of three nodes on this machine."""
+"""Shared fixtures: tiny data sets made on the fly; which tests run together, and in what order."""
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
-from stclip.config import PROJECT_ROOT
 from stclip.data.shards import write_manifest, write_slide
 from stclip.data.splits import Splits, write_splits
 from stclip.data.spot import Spot
+
+WHOLE_SWEEPS = Path(__file__).parent / "whole_sweeps"
+# Folders whose tests run in one process, since they share something that takes long to start. Elsewhere a file does.
+SHARING = ("tests/whole_sweeps/cluster",)
 
 TINY_SLIDES = {"T1": 20, "T2": 24, "T3": 33, "T4": 40, "V1": 25, "E1": 28}  # spots of each
 TINY_SPLITS = Splits(train=("T1", "T2", "T3", "T4"), val=("V1",), test=("E1",))
 TILE = 16  # pixels
 GENES = 24
-LOCAL_SH = PROJECT_ROOT / "configs" / "cluster" / "local.sh"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Without a marker expression and without a place, the quick tests run: `pytest` alone is what everybody types."""
+    if not config.option.markexpr and config.args_source is not pytest.Config.ArgsSource.ARGS:
+        config.option.markexpr = "not slow"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests first, so that at the end no process waits long for another."""
+    items.sort(key=lambda item: WHOLE_SWEEPS not in item.path.parents)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Which tests stay together when there are several processes; used instead of xdist's own `--dist`."""
+    return _ByFile(config, log)
+
+
+class _ByFile(LoadScopeScheduling):
+    """As `--dist loadfile`, but the files of a folder in SHARING stay together too."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return next((folder for folder in SHARING if file.startswith(f"{folder}/")), file)
 
 
 def tiny_spots(slide: str, count: int, seed: int) -> list[Spot]:
@@ -62,55 +83,3 @@ def _write_tiny(folder: Path) -> Path:
     write_splits(folder, TINY_SPLITS)
     write_manifest(folder, "tiny", TINY_SLIDES, {})
     return folder
-
-
-@dataclass(frozen=True)
-class LocalCluster:
-    """Three nodes of `configs/cluster/local.sh`, with a token and a state folder of their own."""
-
-    address: str  # for ray.init
-    dashboard: str
-    token: str
-    state: Path
-    environment: dict[str, str]  # of a user who has the token
-
-    def script(self, *arguments: str) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            [str(LOCAL_SH), *arguments], env=self.environment, capture_output=True, text=True, timeout=200
-        )
-
-    def stranger(self) -> dict[str, str]:
-        """The environment of a user who has no token."""
-        return {**self.environment, "HOME": str(self.state / "nobody")}
-
-
-@pytest.fixture(scope="module")
-def local_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
-    """A cluster that is really started, and stopped after the module's tests. For tests marked slow."""
-    home = tmp_path_factory.mktemp("home")
-    state = home / "state"
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")} | {
-        "HOME": str(home),
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "PYTHONPATH": str(PROJECT_ROOT),
-        "STCLIP_LOCAL_CLUSTER": str(state),
-        "STCLIP_CACHE": str(home / "cache"),
-    }
-    gcs, dashboard, client = free_ports(3)
-    cluster = LocalCluster(f"LOCALHOST:{gcs}", f"http://127.0.0.1:{dashboard}", "", state, environment)
-    ports = ("--port", gcs, "--dashboard-port", dashboard, "--client-port", client)
-    try:
-        started = cluster.script("start", *map(str, ports), "--cpus-per-node", "1")
-        assert started.returncode == 0, started.stdout + started.stderr
-        yield replace(cluster, token=(home / ".ray" / "auth_token").read_text())
-    finally:
-        cluster.script("stop")
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of the loopback that nobody listens on."""
-    with ExitStack() as stack:
-        found = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in found:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in found]

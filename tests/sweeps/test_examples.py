@@ -14,7 +14,7 @@ from stclip.evaluate import evaluate
 from stclip.train import CHECKPOINT, fit
 from sweeps.examples import GENES, ShownModel, _median_slide, _queries, retrieval_of
 from tests.conftest import TINY_SLIDES
-from tests.sweeps.sweep_runner import BASE
+from tests.whole_sweeps.sweep_runner import BASE
 
 
 @pytest.fixture(scope="module")

@@ -1,16 +1,15 @@
 """sweeps/run.py with a time budget that only trials use up, so that what a test sees does not depend on the machine.
 
-python tests/sweeps/run_by_trials.py RESULTS_FOLDER SECONDS_PER_TRIAL [run.py's arguments]
+python tests/whole_sweeps/run_by_trials.py RESULTS_FOLDER SECONDS_PER_TRIAL [run.py's arguments]
 """
 
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-import sweeps.stopping
 from sweeps.run import main
+from sweeps.stopping import StopSwitch
 
 
 def clock_of(folder, seconds_per_trial):
@@ -25,5 +24,5 @@ def clock_of(folder, seconds_per_trial):
 if __name__ == "__main__":
     folder, seconds_per_trial, *arguments = sys.argv[1:]
     clock = clock_of(Path(folder), float(seconds_per_trial))
-    sweeps.stopping.time = SimpleNamespace(monotonic=clock)
+    StopSwitch.__init__.__defaults__ = (clock,)
     sys.exit(main(arguments))

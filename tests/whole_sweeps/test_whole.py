@@ -2,7 +2,6 @@
 
 import json
 import math
-from pathlib import Path
 from wsgiref.util import setup_testing_defaults
 
 import numpy as np
@@ -15,18 +14,13 @@ from stclip.data.store import open_store
 from stclip.evaluate import evaluate, read_checkpoint
 from stclip.inference import load_model
 from stclip.strict_yaml import read_yaml
-from sweeps.startup import STARTUP_TRIALS
-from tests.sweeps.sweep_runner import SPATIAL, TEMPERATURE
+from tests.whole_sweeps.sweep_runner import SPATIAL, TEMPERATURE
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not Path("/proc/self/stat").exists(), reason="looks for processes left behind in /proc"
-    ),
-]
+pytestmark = pytest.mark.slow
 
 EPOCHS = 3
-TRIALS = 12  # above STARTUP_TRIALS: the last ones follow TPE
+TRIALS = 12  # above the startup points of a family: the last ones follow TPE
+NAMES = {f"{family}-{number:04d}" for family in ("spatial", "shaky") for number in range(TRIALS)}
 # Half of the family's settings make the loss NaN.
 SHAKY = {
     "loss": {"name": "clip"},
@@ -44,15 +38,14 @@ def space(runner):
 
 
 @pytest.fixture(scope="module")
-def whole(runner, space):
-    """A sweep to its end, two trials at once; half of one family's settings make the loss NaN."""
-    return runner.run(space, "whole", "--max-concurrent", "2", "--seed", "5")
+def hooks(make_hooks):
+    return make_hooks()
 
 
 @pytest.fixture(scope="module")
-def serial(runner, space):
-    """The same with one trial at a time."""
-    return runner.run(space, "serial", "--max-concurrent", "1", "--seed", "5")
+def whole(runner, space, hooks):
+    """A sweep to its end, two trials at once; half of one family's settings make the loss NaN."""
+    return runner.run(space, "whole", "--max-concurrent", "2", "--seed", "5", environment=hooks.environment())
 
 
 def finite(row, prefix):
@@ -63,12 +56,8 @@ def snapshot_of(folder):
     return {str(p): (p.stat().st_mtime_ns, p.stat().st_size) for p in sorted(folder.rglob("*"))}
 
 
-# -- a whole sweep
-
-
 def test_a_sweep_with_winners_exits_with_0_and_leaves_its_folder_and_no_process(whole):
-    assert whole.code == 0, whole.out + whole.err
-    assert whole.left == []
+    assert (whole.code, whole.left) == (0, [])
     names = {p.name for p in whole.folder.iterdir()}
     assert {
         "sweep.yaml",
@@ -88,7 +77,6 @@ def test_a_sweep_with_winners_exits_with_0_and_leaves_its_folder_and_no_process(
             "checkpoint.ckpt",
         }
     assert "Sweep complete" in whole.out
-    assert "Traceback" not in whole.out + whole.err
 
 
 def test_sweep_yaml_holds_everything_resolved(whole, shared_tiny_dataset):
@@ -226,49 +214,33 @@ def test_a_failed_trial_is_reported_with_its_reason_and_ends_nothing(whole):
 
 def test_the_same_name_again_is_refused_and_the_folder_untouched(runner, space, whole):
     before = snapshot_of(whole.folder)
-    again = runner.run(space, "whole", "--max-concurrent", "2", "--seed", "5")
-    assert again.code == 2
+    again = runner.run(space, "whole", "--max-concurrent", "2", "--seed", "5", code=2)
     assert again.out == ""
     assert again.err.count("\n") == 1
     assert again.err.startswith(f"error: results folder {whole.folder}: already holds a sweep; ")
     assert snapshot_of(whole.folder) == before
 
 
-# -- one seed, one result
+def test_a_process_bears_the_name_of_the_trial_that_it_runs(whole, hooks):
+    titles = {name: (hooks.marks / f"title.{name}").read_bytes() for name in hooks.marked("title")}
+    assert titles.keys() == NAMES
+    assert {name: title.rstrip(b"\0").decode() for name, title in titles.items()} == {
+        name: f"ray::{name}" for name in NAMES
+    }
 
 
-def stable(rows):
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
-
-
-def without_time(tree):
-    if isinstance(tree, dict):
-        return {k: without_time(v) for k, v in tree.items() if k not in ("seconds", "versions")}
-    return tree
-
-
-def test_one_at_a_time_the_same_seed_gives_the_same_table_and_quiet_prints_only_the_end(
-    runner, space, serial
-):
-    quiet = runner.run(space, "quiet", "--max-concurrent", "1", "--seed", "5", "--quiet")
-    assert (serial.code, quiet.code) == (0, 0)
-    assert serial.left + quiet.left == []
-    assert stable(quiet.rows()) == stable(serial.rows())
-    assert without_time(quiet.summary()) == without_time(serial.summary())
-    assert quiet.err == ""
-    assert quiet.out.startswith("Sweep complete after ")
-    assert quiet.out == serial.out[serial.out.index("Sweep complete") :].replace("serial", "quiet").replace(
-        serial.out[serial.out.index("Sweep complete") :].splitlines()[0], quiet.out.splitlines()[0]
-    )
-
-
-def test_the_first_ten_suggestions_do_not_depend_on_how_many_run_at_once(whole, serial):
-    def first(rows):
-        return [
-            (r["name"], r["config_neighbor_alpha_scale"], r["config_temperature"], r["config_lr"], r["seed"])
-            for r in rows
-            if int(r["trial"]) < STARTUP_TRIALS
-        ]
-
-    assert len(first(whole.rows())) == 2 * STARTUP_TRIALS
-    assert first(whole.rows()) == first(serial.rows())
+def test_each_trial_leaves_a_log_file_among_rays_logs(whole):
+    logs = {path.stem: path.read_text() for path in whole.ray.glob("session_2*/logs/*-????.log")}
+    assert logs.keys() == NAMES
+    ends = {
+        "COMPLETE": "complete\n",
+        "PRUNED": "stopped by the sweep: pruned, or the whole sweep was stopped\n",
+    }
+    for row in whole.rows():
+        text = logs[row["name"]]
+        assert "starts: " in text
+        if row["state"] == "FAIL":
+            assert "Traceback (most recent call last)" in text
+        else:
+            assert f"epoch {row['epochs']}: val/R@10 0." in text
+            assert text.endswith(ends[row["state"]])

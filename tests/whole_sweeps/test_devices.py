@@ -1,12 +1,7 @@
 """A sweep whose trials train on two devices, with a real driver, real workers and gloo; one worker is killed, one raises."""
 
-import csv
 import json
 import os
-import shutil
-import subprocess
-import sys
-import tempfile
 from collections import defaultdict
 
 import pytest
@@ -17,13 +12,11 @@ from stclip.configio import validate
 from stclip.evaluate import evaluate, read_checkpoint
 from stclip.strict_yaml import read_yaml
 from tests.conftest import TINY_SLIDES, TINY_SPLITS
+from tests.whole_sweeps.sweep_runner import CLIP
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.long,
-    pytest.mark.skipif(
-        sys.platform != "linux" or os.cpu_count() == 1, reason="two workers need two processors"
-    ),
+    pytest.mark.skipif(os.cpu_count() == 1, reason="two workers need two processors"),
 ]
 
 EPOCHS, BATCH, DEVICES = 3, 12, 2
@@ -72,112 +65,79 @@ sys.meta_path.insert(0, Finder())
 """
 
 
-class Sweep:
-    """What a sweep left, and what its processes wrote down."""
-
-    def __init__(self, code, output, folder, log):
-        self.code, self.output, self.folder, self.log = code, output, folder, log
-
-    def rows(self):
-        with (self.folder / "trials.csv").open(newline="") as file:
-            return {row["name"]: row for row in csv.DictReader(file)}
-
-    def spots(self, trial):
-        """Epoch -> rank -> (process, the spots of its batches)."""
-        found = defaultdict(dict)
-        for path in sorted(self.log.glob(f"{trial}-*.jsonl")):
-            *_, rank, pid = path.stem.split("-")
-            for line in path.read_text().splitlines():
-                epoch, ids = json.loads(line)
-                found[epoch].setdefault(int(rank), []).append((int(pid), ids))
-        return found
+def spots(log, trial):
+    """Epoch -> rank -> (process, the spots of its batches)."""
+    found = defaultdict(dict)
+    for path in sorted(log.glob(f"{trial}-*.jsonl")):
+        *_, rank, pid = path.stem.split("-")
+        for line in path.read_text().splitlines():
+            epoch, ids = json.loads(line)
+            found[epoch].setdefault(int(rank), []).append((int(pid), ids))
+    return found
 
 
 @pytest.fixture(scope="module")
-def sweep(tmp_path_factory, shared_tiny_dataset):
-    folder = tmp_path_factory.mktemp("devices")
-    log, hooks = folder / "log", folder / "hooks"
-    log.mkdir()
-    hooks.mkdir()
+def log(runner):
+    """The folder in which the sweep's processes write down what they train on."""
+    folder = runner.folder / "log"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sweep(runner, log, tmp_path_factory):
+    hooks = tmp_path_factory.mktemp("hooks")
     (hooks / "sitecustomize.py").write_text(FAULTS.format(log=str(log)))
-    base = {
-        "data": {
-            "dataset": str(shared_tiny_dataset),
-            "image_size": 16,
-            "batch_size": BATCH,
-            "num_neighbors": 4,
-        },
-        "model": {"image": {"name": "stain", "width": 16}, "genes": {"width": 16}, "embed_dim": 8},
-        "trainer": {"accelerator": "cpu", "loggers": ["csv"]},
-    }
-    space = {
-        "experiment": "base.yaml",
-        "metric": "val/R@10",
-        "mode": "max",
-        "trials": 3,
-        "epochs": EPOCHS,
-        "resources": {"devices": DEVICES},
-        "families": {
-            "clip": {
-                "loss": {"name": "clip"},
-                "parameters": {"model.temperature": {"type": "float", "low": 0.05, "high": 0.5}},
-            }
-        },
-    }
-    (folder / "base.yaml").write_text(yaml.safe_dump(base))
-    (folder / "two.yaml").write_text(yaml.safe_dump(space))
-    tmp = tempfile.mkdtemp(
-        prefix="dv", dir="/tmp"
-    )  # short: Ray's socket paths must stay under 108 characters
-    command = [sys.executable, "sweeps/run.py", "--space", str(folder / "two.yaml"), "--results", str(folder)]
-    environment = {**os.environ, "TMPDIR": tmp, "OMP_NUM_THREADS": "1", "COLUMNS": "160",
-                   "PYTHONPATH": f"{hooks}{os.pathsep}{PROJECT_ROOT}"}  # fmt: skip
-    try:
-        ended = subprocess.run([*command, "--name", "sweep"], cwd=PROJECT_ROOT, env=environment, timeout=230,
-                               stdin=subprocess.DEVNULL, capture_output=True, text=True)  # fmt: skip
-    finally:
-        shutil.rmtree(tmp, ignore_errors=True)
-    return Sweep(ended.returncode, ended.stdout + ended.stderr, folder / "sweep", log)
+    path = runner.space("two", {"clip": CLIP}, trials=3, epochs=EPOCHS)
+    space = {**yaml.safe_load(path.read_text()), "resources": {"devices": DEVICES}}
+    path.write_text(yaml.safe_dump(space))
+    return runner.run(
+        path, "sweep", "--set", f"data.batch_size={BATCH}", "--set", "data.batching=random",
+        environment={"PYTHONPATH": f"{hooks}{os.pathsep}{PROJECT_ROOT}"},
+    )  # fmt: skip
+
+
+def rows(sweep):
+    return {row["name"]: row for row in sweep.rows()}
 
 
 def test_the_sweep_ends_as_one_on_single_devices_would(sweep):
-    assert sweep.code == 0, sweep.output
-    states = {name: row["state"] for name, row in sweep.rows().items()}
-    assert states == {"clip-0000": "COMPLETE", "clip-0001": "COMPLETE", "clip-0002": "FAIL"}, sweep.output
+    states = {name: row["state"] for name, row in rows(sweep).items()}
+    assert states == {"clip-0000": "COMPLETE", "clip-0001": "COMPLETE", "clip-0002": "FAIL"}
     assert (sweep.folder / "best" / "clip" / "checkpoint.ckpt").is_file()
     assert not list(sweep.folder.glob("trials/*/.workers-*"))
 
 
-def test_the_two_devices_share_each_epochs_spots(sweep):
+def test_the_two_devices_share_each_epochs_spots(sweep, log):
     train = sum(TINY_SLIDES[slide] for slide in TINY_SPLITS.train)
     steps = train // (BATCH * DEVICES)
-    seen = sweep.spots("clip-0001")
+    seen = spots(log, "clip-0001")
     assert seen.keys() == {1, 2, 3}
     for ranks in seen.values():
         assert ranks.keys() == {0, 1}
         assert all(len(batches) == steps for batches in ranks.values())
         ids = [i for batches in ranks.values() for _, batch in batches for i in batch]
         assert len(ids) == len(set(ids)) == steps * BATCH * DEVICES
-    rows = (sweep.folder / "trials" / "clip-0001" / "metrics.csv").read_text().splitlines()
-    assert len(rows) == 1 + EPOCHS
+    lines = (sweep.folder / "trials" / "clip-0001" / "metrics.csv").read_text().splitlines()
+    assert len(lines) == 1 + EPOCHS
 
 
-def test_a_killed_worker_costs_the_epoch_only(sweep):
-    assert (sweep.log / "killed").exists()
-    seen = sweep.spots("clip-0000")
+def test_a_killed_worker_costs_the_epoch_only(sweep, log):
+    assert (log / "killed").exists()
+    seen = spots(log, "clip-0000")
     first = {pid for pid, _ in seen[1][0]} | {pid for pid, _ in seen[1][1]}
     second = {pid for pid, _ in seen[3][0]} | {pid for pid, _ in seen[3][1]}
     assert len(first) == len(second) == DEVICES
     assert not first & second
-    assert sweep.rows()["clip-0000"]["epochs"] == str(EPOCHS)
-    rows = (sweep.folder / "trials" / "clip-0000" / "metrics.csv").read_text().splitlines()
-    assert len(rows) == 1 + EPOCHS
+    assert rows(sweep)["clip-0000"]["epochs"] == str(EPOCHS)
+    lines = (sweep.folder / "trials" / "clip-0000" / "metrics.csv").read_text().splitlines()
+    assert len(lines) == 1 + EPOCHS
     [saved] = (sweep.folder / "ray").glob("*/clip-0000/checkpoint_*/checkpoint.ckpt")
     assert read_checkpoint(saved)["stclip"]["epochs"] == EPOCHS
 
 
 def test_a_fault_of_one_rank_is_the_trials_failure_with_its_reason(sweep):
-    row = sweep.rows()["clip-0002"]
+    row = rows(sweep)["clip-0002"]
     assert row["error"] == "ValueError: a fault of rank 1 alone"
     text = (sweep.folder / "trials" / "clip-0002" / "error.txt").read_text()
     assert "in training_step" in text
@@ -187,7 +147,7 @@ def test_a_fault_of_one_rank_is_the_trials_failure_with_its_reason(sweep):
 def test_metrics_are_of_the_whole_validation_slide(sweep):
     spots = TINY_SLIDES[TINY_SPLITS.val[0]]
     assert read_yaml(sweep.folder / "sweep.yaml")["space"]["resources"] == {"devices": DEVICES}
-    row = sweep.rows()["clip-0001"]
+    row = rows(sweep)["clip-0001"]
     assert float(row["val/chance_R@10"]) == pytest.approx(10 / spots)
     [saved] = (sweep.folder / "ray").glob("*/clip-0001/checkpoint_*/checkpoint.ckpt")
     config = validate(Experiment, read_yaml(sweep.folder / "trials" / "clip-0001" / "config.yaml"), "test")

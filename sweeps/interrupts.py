@@ -1,0 +1,104 @@
+"""Ctrl-C and SIGTERM: the first asks for a clean stop, the second ends the process and all that it has started."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+import psutil
+
+from sweeps.stopping import StopSwitch
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class InterruptHandler:
+    """While active: the first Ctrl-C (or SIGTERM) asks for a clean stop, the second ends the process at once.
+
+    The second leaves the results folder as it is: every file in it was written whole, and the studies are
+    transactional, so nothing is lost but the trials that were running.
+
+    It is active from before Ray starts until the report is written: a KeyboardInterrupt raised in the middle of an
+    import, while another thread imports too, is swallowed and leaves both threads waiting for ever.
+    """
+
+    def __init__(self, switch: StopSwitch) -> None:
+        self._switch = switch
+        self._before: dict[int, Any] = {}
+        self._ending = threading.Lock()
+
+    def __enter__(self) -> InterruptHandler:
+        if threading.current_thread() is threading.main_thread():
+            self._listen()
+            for number in _SIGNALS:
+                self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def rearm(self) -> None:
+        """Take the signals back from Ray: `ray.init` sets a handler for SIGTERM that aborts the driver."""
+        for number in self._before:
+            signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._switch.reason is not None:
+            self._end_at_once()
+        self._switch.stop("interrupted; stopping the running trials (once more: stop now)")
+
+    def _listen(self) -> None:
+        """Count signals in a thread too: Python calls no handler while the main thread is in native code.
+
+        `ray.init` can be there for minutes, when a process that it waits for does not come up.
+        """
+        self._ear, self._mouth = socket.socketpair()
+        self._mouth.setblocking(False)
+        self._fd_before = signal.set_wakeup_fd(self._mouth.fileno(), warn_on_full_buffer=False)
+        threading.Thread(target=self._count, name="interrupts", daemon=True).start()
+
+    def _count(self) -> None:
+        seen = 0
+        while numbers := self._ear.recv(64):
+            seen += sum(number in _SIGNALS for number in numbers)
+            if seen > 1:
+                self._end_at_once()
+
+    def _end_at_once(self) -> None:
+        if not self._ending.acquire(blocking=False):
+            return  # the other thread is at it
+        os.write(2, b"\nstopped at once; what had finished is in the results folder\n")
+        end_descendants()
+        os._exit(130)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        if self._before:
+            signal.set_wakeup_fd(self._fd_before)
+            self._mouth.close()  # which ends the thread
+
+
+def end_descendants() -> None:
+    """End every process below this one. They are stopped first, so that none starts another meanwhile.
+
+    Ray's agents would otherwise outlive a driver that ends without `ray.shutdown` by a minute, and a worker that is just
+    starting by as long as it looks for its node.
+    """
+    stopped: set[psutil.Process] = set()
+    while more := set(psutil.Process().children(recursive=True)) - stopped:
+        for process in more:
+            _signal(process, signal.SIGSTOP)
+        stopped |= more
+    for process in stopped:
+        _signal(process, signal.SIGKILL)
+
+
+def _signal(process: psutil.Process, number: signal.Signals) -> None:
+    try:
+        process.send_signal(number)
+    except psutil.Error:  # it has ended, or is not ours
+        pass

@@ -1,0 +1,109 @@
+"""A whole sweep with a confirmation: what is trained, what reads the test slides, what is said of whom."""
+
+import json
+import shutil
+
+import pytest
+
+from stclip.config import Experiment
+from stclip.configio import validate
+from stclip.evaluate import evaluate
+from stclip.strict_yaml import read_yaml
+from sweeps.confirm import confirm_seed
+from tests.whole_sweeps.sweep_runner import CLIP, rows_of
+
+pytestmark = pytest.mark.slow
+# Of three pairs on one slide, the smallest p that 8 seeds can give is 3 x 2/2^8 = 0.023: a difference can be shown.
+SEEDS = 8
+# The same loss under two names, and one that hardly learns.
+FAMILIES = {
+    "one": CLIP,
+    "two": CLIP,
+    "lame": {**CLIP, "overrides": {"optimizer.lr": 1e-7}},
+}
+DONORS = {"T1": "p1", "T2": "p2", "T3": "p3", "T4": "p4", "V1": "p5", "E1": "p1"}
+
+
+@pytest.fixture(scope="module")
+def confirmed(runner, shared_tiny_dataset):
+    data = shutil.copytree(shared_tiny_dataset, runner.folder / "d", ignore=shutil.ignore_patterns(".store"))
+    (data / "donors.csv").write_text("slide,donor\n" + "".join(f"{s},{d}\n" for s, d in DONORS.items()))
+    space = runner.space("confirmed", FAMILIES, trials=4, epochs=8)
+    flags = ("--confirm-seeds", str(SEEDS), "--seed", "5", "--max-concurrent", "1", "--data", str(data))
+    return runner.run(space, "confirmed", *flags)
+
+
+def test_each_winner_is_trained_again_with_the_same_fresh_seeds(confirmed):
+    assert (confirmed.err, confirmed.left) == ("", [])
+    rows = rows_of(confirmed.folder / "confirm.csv")
+    families = confirmed.summary()["families"]
+    assert families.keys() == FAMILIES.keys()
+    for family, entry in families.items():
+        own = [row for row in rows if row["family"] == family]
+        assert [row["name"] for row in own] == [f"{entry['best']['name']}-confirm-{i}" for i in range(SEEDS)]
+        assert [int(row["seed"]) for row in own] == [confirm_seed(5, i) for i in range(SEEDS)]
+        assert {(row["state"], row["epochs"]) for row in own} == {("COMPLETE", "8")}
+        assert {float(row["config_temperature"]) for row in own} == {
+            entry["best"]["params"]["model.temperature"]
+        }
+        assert (entry["confirm"]["seeds"], entry["confirm"]["failed"]) == (SEEDS, [])
+    assert f"confirming: each family's best again with {SEEDS} fresh seeds" in confirmed.out
+
+
+def test_only_the_confirmation_reads_the_test_slides(confirmed):
+    assert not [name for row in confirmed.rows() for name in row if name.startswith("test/")]
+    rows = rows_of(confirmed.folder / "test_slides.csv")
+    count = {who: sum(row["who"] == who for row in rows) for who in {row["who"] for row in rows}}
+    own = dict.fromkeys(FAMILIES, SEEDS)
+    assert count == {**own, "cca": 1, "untrained": SEEDS}  # of the one test slide
+
+
+def test_what_was_read_is_what_the_checkpoints_give(confirmed):
+    rows = rows_of(confirmed.folder / "test_slides.csv")
+    row = next(row for row in rows if row["who"] == "one")
+    [checkpoint] = (confirmed.folder / "ray").glob(f"*/{row['name']}/checkpoint_*/checkpoint.ckpt")
+    settings = read_yaml(confirmed.folder / "trials" / row["name"] / "config.yaml")
+    found = evaluate(validate(Experiment, settings, "test"), checkpoint, "test")
+    for name in ("R@1", "R@10", "median_rank"):
+        assert float(row[name]) == pytest.approx(found.slides["E1"][name])
+    untrained = next(r for r in rows if r["who"] == "untrained")
+    assert int(untrained["seed"]) == confirm_seed(5, 0)
+
+
+def test_equal_families_are_not_told_apart_and_a_lame_one_is(confirmed):
+    """The same sweep shows a difference where there is one, so it could have shown one where there is none."""
+    summary = confirmed.summary()
+    verdict = summary["verdict"]
+    assert verdict.startswith("No difference shown between one and two on the test slides: R@10 ")
+    assert "one retrieves better than lame on the test slides: R@10 +" in verdict
+    assert "two retrieves better than lame on the test slides: R@10 +" in verdict
+    assert f"{SEEDS} seeds x 1 slide (so the interval covers other seeds, not other slides)" in verdict
+    pairs = [(c["a"], c["b"]) for c in summary["comparisons"] if c["kind"] == "families"]
+    assert pairs == [("one", "two"), ("one", "lame"), ("two", "lame")]
+    assert len(summary["comparisons"]) == 3 + 2 * 3  # each family stands beside both baselines
+
+
+def test_the_report_says_what_the_summary_says(confirmed):
+    verdict = confirmed.summary()["verdict"]
+    assert verdict in " ".join(confirmed.out.split())
+    assert verdict in confirmed.report()
+    assert "## Comparisons on the test slides" in confirmed.report()
+    retrieval = json.loads((confirmed.folder / "retrieval.json").read_text())
+    assert [one["slide"] for one in retrieval["maps"]] == ["E1"]
+    assert len(retrieval["maps"][0]["image_to_gene"]) == 28
+    queries = [
+        query
+        for direction in ("image_to_gene", "gene_to_image")
+        for query in retrieval["examples"][direction]
+    ]
+    assert queries
+    for query in queries:
+        hits = [answer["hit"] for answer in query["top"]]
+        assert len(hits) == 5 and any(hits) == (query["rank"] <= 5)
+
+
+def test_a_patient_on_both_sides_is_warned_about(confirmed):
+    assert {row["donor"] for row in rows_of(confirmed.folder / "test_slides.csv")} == {"p1"}
+    warnings = [text for text in confirmed.summary()["warnings"] if "of donors that also gave" in text]
+    assert len(warnings) == 1 and warnings[0].startswith("1 of 1 test slides are of donors that also gave")
+    assert "E1 (p1)" in confirmed.report().replace("\\", "")

@@ -1,0 +1,51 @@
+"""One real sweep through the command line, as a user sees it: trained, killed, resumed, confirmed, reported.
+
+It is the one test of the quick set that starts Ray.
+"""
+
+from tests.whole_sweeps.kept import finished, trained_in
+from tests.whole_sweeps.moments import Moment
+from tests.whole_sweeps.sweep_runner import BOTH, rows_of
+
+TRIALS, EPOCHS, SEEDS = 3, 2, 6
+
+
+def test_a_sweep_is_trained_killed_resumed_confirmed_and_reported(runner, hooks):
+    space = runner.space("flow", BOTH, TRIALS, EPOCHS)
+    folder = runner.results / "flow"
+    before_the_third_end_is_written = Moment("optuna.study:Study.tell", "kill", 3)
+    process = runner.start(space, "flow", "--max-concurrent", "1", "--confirm-seeds", str(SEEDS),
+                           environment=hooks.environment(before_the_third_end_is_written))  # fmt: skip
+    assert runner.was_killed(process)
+    before = finished(folder)
+    assert before.keys() == {"spatial-0000", "clip-0000"}
+
+    ended = runner.end(runner.resume(folder, "resumed"), folder)
+    assert (ended.err, ended.left) == ("", [])
+    assert {name: finished(folder)[name] for name in before} == before  # nothing lost, nothing changed
+    assert not trained_in(folder)[2] & before.keys()  # and nothing trained again
+    rows = ended.rows()
+    assert [(row["family"], row["state"]) for row in rows] == [
+        *[("clip", "COMPLETE")] * TRIALS,
+        *[("spatial", "COMPLETE")] * TRIALS,
+    ]
+    confirmed = rows_of(folder / "confirm.csv")
+    assert [row["state"] for row in confirmed] == ["COMPLETE"] * SEEDS * len(BOTH)
+
+    summary = ended.summary()
+    assert summary["status"] == "complete"
+    assert [one["how"] for one in summary["interruptions"]] == [
+        "the driver was killed, or its machine stopped"
+    ]
+    chance = summary["families"]["clip"]["best"]["test"]["chance_R@10"]
+    for family, entry in summary["families"].items():
+        assert entry["best"]["val"]["R@10"] == max(
+            float(row["val/R@10"]) for row in rows if row["family"] == family
+        )
+        assert entry["best"]["test"]["R@10"] > chance  # it has learnt something
+        assert (folder / "best" / family / "checkpoint.ckpt").is_file()
+    assert "6 seeds x 1 slide" in summary["verdict"]
+    printed = " ".join(ended.out.split())
+    assert "Sweep complete after" in printed and summary["verdict"] in printed
+    assert summary["verdict"] in ended.report()
+    assert summary["verdict"].split(" on the test slides")[0] in (folder / "report.html").read_text()
