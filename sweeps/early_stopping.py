@@ -23,7 +23,7 @@ class FamilyEarlyStopping(DriverOnly, FIFOScheduler):
     """Tells the search every result, and stops a trial when the search says so. Trials start in their order.
 
     Facts of ray 2.60 that this rests on (`TuneController._process_trial_result`, `stop_trial`,
-    `_process_trial_failure`, `_stop_experiment_if_needed`):
+    `_process_trial_failure`, `_stop_experiment_if_needed`); `tests/sweeps/test_tune_order.py` sees them on a real Ray:
 
     - The scheduler sees a result first; the searcher's `on_trial_result` follows unless it decides STOP.
     - After STOP, and after a natural end, the searcher gets `on_trial_complete(id, result=<last result>)`. A
@@ -32,8 +32,10 @@ class FamilyEarlyStopping(DriverOnly, FIFOScheduler):
       not at all. The last error calls `on_trial_error`, then the searcher's
       `on_trial_complete(id, error=True)` without a result.
     - A stop of the whole run (Ctrl-C, time budget) calls neither.
-    - An exception in any of these hooks ends the run, and so does a result without the metric when the
-      searcher, the scheduler or the TuneConfig name one: so none of them does.
+    - An exception in any of these hooks ends the run. One in `on_trial_complete` counts as an error of the
+      trial first, so that with retries left a trial that was through is trained once more.
+    - A result without the metric ends the run when the searcher, the scheduler or the TuneConfig name one: so
+      none of them does.
     """
 
     # Results of several epochs at once would be judged late.

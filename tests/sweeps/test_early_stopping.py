@@ -6,75 +6,23 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import optuna
 import pytest
 from optuna.pruners import SuccessiveHalvingPruner
-from optuna.storages import BaseStorage, InMemoryStorage
+from optuna.storages import InMemoryStorage
 from ray.tune.schedulers import TrialScheduler
 
 from sweeps.early_stopping import FamilyEarlyStopping, logged_metrics
-from sweeps.parameter import Parameter
 from sweeps.rungs import halving_pruner
-from sweeps.search import FamilySearch
-from sweeps.space import EarlyStopping, Family, SearchSpace
+from sweeps.space import EarlyStopping
 from sweeps.study_file import study_storage
 from sweeps.trial import FAILURE
+from tests.sweeps.fake_tune import Tune, make_search
+from tests.sweeps.tune_cases import METRIC
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
-METRIC = "val/R@10"
-FAMILY = Family(
-    loss={"name": "clip"}, parameters={"model.temperature": Parameter(type="float", low=0.1, high=1)}
-)
-
-
-def make_search(
-    storage: BaseStorage,
-    rule: EarlyStopping | None,
-    epochs: int,
-    trials: int = 40,
-    families: int = 1,
-    mode: str = "max",
-) -> FamilySearch:
-    space = SearchSpace(
-        name="tiny",
-        experiment="sweep_base",
-        metric=METRIC,
-        mode=mode,
-        trials=trials,
-        epochs=epochs,
-        early_stopping=rule,
-        families={f"family{i}": FAMILY for i in range(families)},
-    )
-    return FamilySearch(space, storage, seed=0)
-
-
-class Tune:
-    """Calls scheduler and searcher in the order in which ray.tune does."""
-
-    def __init__(self, search: FamilySearch) -> None:
-        self.search = search
-        self.no_space: list[str] = []
-        self.scheduler = FamilyEarlyStopping(search, self.no_space.append)
-
-    def result(self, trial_id: str, result: dict[str, Any]) -> str:
-        trial = SimpleNamespace(trial_id=trial_id)
-        decision = self.scheduler.on_trial_result(None, trial, result)
-        if decision == TrialScheduler.STOP:
-            self.search.on_trial_complete(trial_id, result)
-        else:
-            self.search.on_trial_result(trial_id, result)
-        return decision
-
-    def train(self, trial_id: str, values: list[float], start: int = 1) -> int:
-        """Report from epoch `start` until stopped or through; the last epoch run."""
-        for epoch, value in enumerate(values[start - 1 :], start):
-            if self.result(trial_id, {METRIC: value, "epoch": epoch}) == TrialScheduler.STOP:
-                return epoch
-        self.search.on_trial_complete(trial_id, {METRIC: values[-1], "done": True})
-        return len(values)
 
 
 def reference(curves: np.ndarray, first_rung: int, factor: int, sign: float) -> list[int]:
