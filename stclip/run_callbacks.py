@@ -49,19 +49,24 @@ class CarryModelFacts(pl.Callback):
         pl_module.history = list(checkpoint["stclip"]["history"])
 
 
+# Hints that do not apply: hardware banners, and advice to add loader workers (there are no loaders).
+QUIET_LOGGERS = (
+    "lightning.pytorch.utilities.rank_zero",
+    "lightning.pytorch.accelerators.cuda",
+    "lightning.fabric",
+)
+QUIET_WARNINGS = (
+    ".*does not have many workers.*",
+    ".*smaller than the logging interval.*",
+    ".*GPU available but not used.*",
+    ".*isinstance.treespec.*",
+    ".*sync_dist=True.*",  # what is logged is the same on all ranks
+)
+
+
 def quiet_lightning() -> None:
-    """Silence hints that do not apply: hardware banners, and advice to add loader workers (there are no loaders)."""
-    for name in (
-        "lightning.pytorch.utilities.rank_zero",
-        "lightning.pytorch.accelerators.cuda",
-        "lightning.fabric",
-    ):
+    """Silence `QUIET_LOGGERS` and `QUIET_WARNINGS`."""
+    for name in QUIET_LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
-    for message in (
-        ".*does not have many workers.*",
-        ".*smaller than the logging interval.*",
-        ".*GPU available but not used.*",
-        ".*isinstance.treespec.*",
-        ".*sync_dist=True.*",  # what is logged is the same on all ranks
-    ):
+    for message in QUIET_WARNINGS:
         warnings.filterwarnings("ignore", message=message)
