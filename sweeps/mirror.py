@@ -34,6 +34,7 @@ _LAST = (
     "report.html",
     "runs/",
 )  # speak of what the other files hold, so they follow them
+PAUSE_SECONDS = 1.0  # between two copies, however often one is asked for
 
 
 class AddressError(Exception):
@@ -188,18 +189,24 @@ class Mirror:
         self._wake.set()
 
     @contextmanager
-    def following(self, warn: Callable[[str], None], taken: Callable[[str], None]) -> Iterator[None]:
+    def following(
+        self,
+        warn: Callable[[str], None],
+        taken: Callable[[str], None],
+        wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
+    ) -> Iterator[None]:
         """Copy every few seconds while the block runs, and once more at its end, which raises AddressError.
 
         `warn` is told of a fault, once until a copy succeeds again; `taken` when another driver has taken over. When the
-        block itself raises, its own error is the one that counts: `warn` is told of the address's.
+        block itself raises, its own error is the one that counts: `warn` is told of the address's. `wait`: for an event, or
+        these seconds.
         """
         over = threading.Event()
 
         def follow() -> None:
             told = False
             while not over.is_set():
-                self._wake.wait(BEAT_SECONDS)
+                wait(self._wake, BEAT_SECONDS)
                 self._wake.clear()
                 try:
                     if not over.is_set():
@@ -212,7 +219,7 @@ class Mirror:
                     if not told:
                         warn(f"{error}; trying again")
                     told = True
-                over.wait(1)
+                wait(over, PAUSE_SECONDS)
 
         thread = threading.Thread(target=follow, name="results-mirror", daemon=True)
         thread.start()

@@ -13,7 +13,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,9 +38,12 @@ class Interruption:
 class RunLog:
     """The runs of one sweep; `start` adds this one."""
 
-    def __init__(self, folder: Path) -> None:
-        """`folder`: the results folder's `runs/`; made by `start`."""
+    def __init__(
+        self, folder: Path, wait: Callable[[threading.Event, float], bool] = threading.Event.wait
+    ) -> None:
+        """`folder`: the results folder's `runs/`; made by `start`. `wait`: for an event, or these seconds."""
         self._folder = folder
+        self._wait = wait
         self._entry: dict[str, Any] = {}
         self._path: Path | None = None
         self._clock = time.monotonic()
@@ -75,7 +78,7 @@ class RunLog:
         over = threading.Event()
 
         def beat() -> None:
-            while not over.wait(BEAT_SECONDS):
+            while not self._wait(over, BEAT_SECONDS):
                 with suppress(OSError):  # a full disk; what the driver itself writes says so
                     self._write()
 

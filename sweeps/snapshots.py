@@ -12,14 +12,16 @@ from sweeps.view import FamilyStatus, Snapshot
 from sweeps.words import many
 
 
-def throttled(work: Callable[[], None], seconds: float) -> Callable[[], None]:
-    """A function that calls `work`, but not more often than every `seconds`."""
+def throttled(
+    work: Callable[[], None], seconds: float, now: Callable[[], float] = time.monotonic
+) -> Callable[[], None]:
+    """A function that calls `work`, but not more often than every `seconds` by the clock `now`."""
     last = [0.0]
 
     def perhaps() -> None:
-        if time.monotonic() - last[0] >= seconds:
+        if now() - last[0] >= seconds:
             work()
-            last[0] = time.monotonic()
+            last[0] = now()
 
     return perhaps
 

@@ -12,14 +12,20 @@ OUT_OF_TIME = "the time budget is used up"
 class StopSwitch:
     """`reason` is None until the sweep is to stop; then all running trials are cut off (see `sweeps.tuning`)."""
 
-    def __init__(self, time_budget: float | None, on_stop: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        time_budget: float | None,
+        on_stop: Callable[[str], None],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         """`time_budget`: seconds from now, or None. `on_stop` is called once, with the reason; it may be replaced."""
         self.reason: str | None = None
         self.broken = False  # a fault, not a person or the clock, asked for the stop
         self.on_stop = on_stop
         # Seconds of the time budget that are kept for what comes after this phase.
         self.reserve: Callable[[], float] = lambda: 0.0
-        self._deadline = None if time_budget is None else time.monotonic() + time_budget
+        self._now = now
+        self._deadline = None if time_budget is None else now() + time_budget
 
     @property
     def out_of_time(self) -> bool:
@@ -28,7 +34,7 @@ class StopSwitch:
 
     def stop_all(self) -> bool:
         """True once the sweep is to stop."""
-        late = self._deadline is not None and time.monotonic() >= self._deadline - self.reserve()
+        late = self._deadline is not None and self._now() >= self._deadline - self.reserve()
         if self.reason is None and late:
             self.stop(OUT_OF_TIME)
         return self.reason is not None

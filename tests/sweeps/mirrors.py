@@ -1,7 +1,6 @@
 """A sweep at an address without a sweep: its first files, and how to look at them."""
 
 import sqlite3
-import time
 from contextlib import closing
 
 import fsspec
@@ -36,10 +35,3 @@ def trials_in(content, tmp_path):
     path.write_bytes(content)
     with closing(sqlite3.connect(path)) as study:
         return [row[0] for row in study.execute("select name from trials")]
-
-
-def wait_for(condition, seconds=20):
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.01)

@@ -81,7 +81,7 @@ def debug(tmp_path, arguments, action, typed=""):
     driver.write_text(DRIVER.format(action=action))
     environment |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROJECT_ROOT)}
     done = subprocess.run([sys.executable, str(driver), *arguments], cwd=tmp_path, env=environment, input=typed,
-                          capture_output=True, text=True, timeout=120)  # fmt: skip
+                          capture_output=True, text=True, timeout=300)  # fmt: skip
     new = {p.name for p in tmp_path.iterdir()} - {"base.yaml", "tiny.yaml", "driver.py"}
     assert new == set()  # no results folder, no logs, no checkpoint
     return done

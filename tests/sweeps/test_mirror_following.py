@@ -6,10 +6,11 @@ import threading
 import pytest
 
 from stclip.remote import Remote
-from sweeps import mirror as mirror_module
 from sweeps.mirror import AddressError
 from sweeps.own_folder import lent_folder
-from tests.sweeps.mirrors import add_trial, begun, there, trials_in, wait_for
+from sweeps.run_log import BEAT_SECONDS
+from tests.sweeps.beats import Beats
+from tests.sweeps.mirrors import add_trial, begun, there, trials_in
 
 
 class Broken:
@@ -30,13 +31,15 @@ class Broken:
 
 def test_a_lost_connection_is_said_once_and_made_good(driver, address, tmp_path, monkeypatch):
     mirror, folder, _ = begun(driver)
-    connection, said = Broken(monkeypatch), []
-    monkeypatch.setattr(mirror_module, "BEAT_SECONDS", 0.05)
-    with mirror.following(said.append, lambda reason: pytest.fail(reason)):
+    connection, said, beats = Broken(monkeypatch), [], Beats(shortest=BEAT_SECONDS)
+    with mirror.following(said.append, lambda reason: pytest.fail(reason), beats.wait):
         add_trial(folder, "clip-0000")
-        wait_for(lambda: connection.tries > 1)
+        beats.beat()
+        beats.beat()
+        assert connection.tries == 2
         connection.broken = False
-        wait_for(lambda: there(address).get("trials.csv") == b"clip-0000")
+        beats.beat()
+        assert there(address)["trials.csv"] == b"clip-0000"
     assert said == [
         f"results at {address}: cannot be written (ConnectionError: the network is down); trying again"
     ]

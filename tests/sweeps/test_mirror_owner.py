@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 
 import fsspec
 import pytest
@@ -11,7 +12,9 @@ import pytest
 from stclip.errors import InputError
 from sweeps.folder_lock import sole_driver
 from sweeps.mirror import AddressError
-from tests.sweeps.mirrors import SWEEP, add_trial, begun, there, wait_for
+from sweeps.run_log import BEAT_SECONDS
+from tests.sweeps.beats import HANGS, Beats
+from tests.sweeps.mirrors import SWEEP, add_trial, begun, there
 
 
 def test_an_address_takes_one_sweep(driver, address):
@@ -70,9 +73,19 @@ def test_a_driver_that_was_overtaken_writes_nothing_more(driver, address):
     taken = []
     with pytest.raises(AddressError, match=r"another driver has gone on with this sweep \(run 2\)"):
         mirror.push()
-    with pytest.raises(AddressError, match="this one stops"), mirror.following(print, taken.append):
+    told = threading.Event()
+
+    def take(reason):
+        taken.append(reason)
+        told.set()
+
+    with (
+        pytest.raises(AddressError, match="this one stops"),
+        mirror.following(print, take, Beats(shortest=BEAT_SECONDS).wait),
+    ):
         mirror.soon()
-        wait_for(lambda: taken)
+        assert told.wait(HANGS)
+    assert len(taken) == 1
     assert there(address) == before and not list(folder.path.parent.glob("*-not-copied"))
 
 

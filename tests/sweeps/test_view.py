@@ -189,7 +189,7 @@ def test_the_view_looks_by_itself_and_once_more_at_the_end():
 
     view, out = plain_view(snapshot, dashboard="http://127.0.0.1:8265")
     with view:
-        assert looked.wait(10)
+        assert looked.wait(300)
         pending.append(record(number=2))
     text = out.getvalue()
     assert text.count("spatial-0001 COMPLETE") == 1 and text.count("spatial-0002 COMPLETE") == 1

@@ -239,6 +239,6 @@ def test_processes_share_one_copy(tiny_dataset: Path, cache: Path) -> None:
         )
         for _ in range(2)
     ]
-    counts = sorted(int(process.communicate(timeout=60)[0]) for process in running)
+    counts = sorted(int(process.communicate(timeout=300)[0]) for process in running)
     files = len(list(tiny_dataset.glob("*/*.tar"))) + 4
     assert counts == [0, files]
