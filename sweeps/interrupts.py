@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import threading
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -98,7 +99,5 @@ def end_descendants() -> None:
 
 
 def _signal(process: psutil.Process, number: signal.Signals) -> None:
-    try:
+    with suppress(psutil.Error):  # it has ended, or is not ours
         process.send_signal(number)
-    except psutil.Error:  # it has ended, or is not ours
-        pass

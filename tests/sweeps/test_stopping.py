@@ -1,17 +1,12 @@
 """Why a sweep ends early: the switch, the signals, and what must not reach Tune's pickles."""
 
-import os
 import pickle
-import signal
-import subprocess
-import sys
 import threading
 
 import pytest
 
-from stclip.config import PROJECT_ROOT
 from sweeps.driver_only import DriverOnly
-from sweeps.stopping import InterruptHandler, StopSwitch
+from sweeps.stopping import StopSwitch
 
 
 class Reasons(list):
@@ -106,70 +101,6 @@ def test_who_is_told_may_change():
     switch.on_stop = second
     switch.stop("enough")
     assert (first, second) == ([], ["enough"])
-
-
-def test_signals_are_handled_before_ray_is_imported():
-    """Ray reads the environment when it is imported, and a Ctrl-C during its start must be a clean one."""
-    code = "import sys, sweeps.launch; assert 'ray' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], cwd=PROJECT_ROOT, check=True, timeout=300)
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_asks_for_a_clean_stop_and_the_handlers_are_put_back(number):
-    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
-    said = Reasons()
-    switch = StopSwitch(None, said)
-    with InterruptHandler(switch):
-        os.kill(os.getpid(), number)  # must not raise KeyboardInterrupt in the middle of Tune's loop
-        assert switch.stop_all()
-    assert len(said) == 1
-    assert said[0].startswith("interrupted; stopping the running trials")
-    assert {n: signal.getsignal(n) for n in before} == before
-
-
-def test_the_handlers_are_put_back_after_an_exception():
-    before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(RuntimeError, match="boom"), InterruptHandler(StopSwitch(None, Reasons())):
-        raise RuntimeError("boom")
-    assert signal.getsignal(signal.SIGINT) is before
-
-
-TWICE = """
-import os, signal, sys
-from sweeps.stopping import InterruptHandler, StopSwitch
-switch = StopSwitch({budget}, print)
-switch.stop_all()
-with InterruptHandler(switch):
-    for _ in range({signals}):
-        os.kill(os.getpid(), signal.{signal})
-print("still here", switch.reason)
-"""
-
-
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_the_second_signal_ends_the_process_at_once_with_130(name):
-    code = TWICE.format(budget=None, signals=2, signal=name)
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 130
-    assert done.stderr.strip() == "stopped at once; what had finished is in the results folder"
-    assert "still here" not in done.stdout
-
-
-def test_in_another_thread_the_signals_are_left_alone():
-    """Python sets signal handlers in the main thread only; a sweep in another one must still run."""
-    found = []
-
-    def work():
-        with InterruptHandler(StopSwitch(None, Reasons())):
-            found.append(signal.getsignal(signal.SIGINT))
-
-    before = signal.getsignal(signal.SIGINT)
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join(timeout=300)
-    assert found == [before]
 
 
 class Holder(DriverOnly):

@@ -52,6 +52,11 @@ def section(report, title):
     return report.partition(f"## {title}\n")[2].partition("\n## ")[0]
 
 
+def plain(report):
+    """The text of report.md without Markdown's backslashes and line breaks."""
+    return " ".join(report.replace("\\", "").split())
+
+
 def files_to_cut(folder):
     """Every file but the trials' logs and the lock; of Ray's own folder what has a content that could be read."""
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())

@@ -3,7 +3,7 @@
 It is the one test of the quick set that starts Ray.
 """
 
-from tests.whole_sweeps.kept import finished, trained_in
+from tests.whole_sweeps.kept import finished, plain, trained_in
 from tests.whole_sweeps.moments import Moment
 from tests.whole_sweeps.sweep_runner import BOTH, rows_of
 
@@ -47,5 +47,5 @@ def test_a_sweep_is_trained_killed_resumed_confirmed_and_reported(runner, hooks)
     assert "6 seeds x 1 slide" in summary["verdict"]
     printed = " ".join(ended.out.split())
     assert "Sweep complete after" in printed and summary["verdict"] in printed
-    assert summary["verdict"] in ended.report()
+    assert summary["verdict"] in plain(ended.report())
     assert summary["verdict"].split(" on the test slides")[0] in (folder / "report.html").read_text()

@@ -1,0 +1,147 @@
+"""Ctrl-C and SIGTERM: the first is a clean stop, the second ends everything at once."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+
+import psutil
+import pytest
+
+from stclip.config import PROJECT_ROOT
+from sweeps.interrupts import InterruptHandler
+from sweeps.stopping import StopSwitch
+
+PATIENCE = 200  # seconds; turns a hang into a failure
+
+
+class Reasons(list):
+    """Collects what a switch says."""
+
+    def __call__(self, reason):
+        self.append(reason)
+
+
+def test_signals_are_handled_before_ray_is_imported():
+    """Ray reads the environment when it is imported, and a Ctrl-C during its start must be a clean one."""
+    code = "import sys, sweeps.launch; assert 'ray' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=PROJECT_ROOT, check=True, timeout=300)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_asks_for_a_clean_stop_and_the_handlers_are_put_back(number):
+    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    said = Reasons()
+    switch = StopSwitch(None, said)
+    with InterruptHandler(switch):
+        os.kill(os.getpid(), number)  # must not raise KeyboardInterrupt in the middle of Tune's loop
+        assert switch.stop_all()
+    assert len(said) == 1
+    assert said[0].startswith("interrupted; stopping the running trials")
+    assert {n: signal.getsignal(n) for n in before} == before
+
+
+def test_the_handlers_are_put_back_after_an_exception():
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(RuntimeError, match="boom"), InterruptHandler(StopSwitch(None, Reasons())):
+        raise RuntimeError("boom")
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+TWICE = """
+import os, signal
+from sweeps.interrupts import InterruptHandler
+from sweeps.stopping import StopSwitch
+switch = StopSwitch(None, print)
+with InterruptHandler(switch):
+    for _ in range(2):
+        os.kill(os.getpid(), signal.{signal})
+    signal.pause()
+"""
+# The main thread waits in native code that no signal ends, as it may within `ray.init`: for a mutex that it holds itself.
+IN_NATIVE_CODE = """
+import ctypes, signal, threading
+from pathlib import Path
+from sweeps.interrupts import InterruptHandler
+from sweeps.stopping import StopSwitch
+
+mutex = ctypes.create_string_buffer(64)
+lock = ctypes.CDLL(None).pthread_mutex_lock
+waits = Path(f"/proc/self/task/{threading.main_thread().native_id}/syscall")
+
+def interrupt():
+    while hex(ctypes.addressof(mutex)) not in waits.read_text():
+        pass
+    for _ in range(2):
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+lock(mutex)
+with InterruptHandler(StopSwitch(None, print)):
+    threading.Thread(target=interrupt).start()
+    lock(mutex)
+"""
+# A child of a child, in a session of its own, as Ray's processes are.
+WITH_CHILDREN = """
+import os, signal, subprocess, sys
+from sweeps.interrupts import InterruptHandler
+from sweeps.stopping import StopSwitch
+child = "import subprocess; p = subprocess.Popen(['sleep', '3600'], start_new_session=True); print(p.pid, flush=True); p.wait()"
+started = subprocess.Popen([sys.executable, "-c", child], stdout=subprocess.PIPE, text=True, start_new_session=True)
+print(started.pid, started.stdout.readline(), flush=True)
+with InterruptHandler(StopSwitch(None, lambda reason: None)):
+    for _ in range(2):
+        os.kill(os.getpid(), signal.SIGINT)
+    signal.pause()
+"""
+
+
+def stopped_at_once(code):
+    """Run a program that gets two signals; what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert done.returncode == 130, done.stderr
+    assert done.stderr == "\nstopped at once; what had finished is in the results folder\n"
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_the_second_signal_ends_the_process_at_once_with_130(name):
+    stopped_at_once(TWICE.format(signal=name))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a mutex of the C library")
+def test_the_second_signal_counts_while_the_main_thread_is_in_native_code():
+    assert stopped_at_once(IN_NATIVE_CODE) == ""  # no handler of Python's has run
+
+
+def test_the_second_signal_ends_all_that_the_process_has_started():
+    for pid in stopped_at_once(WITH_CHILDREN).split():
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(int(pid))
+            if process.status() != psutil.STATUS_ZOMBIE:
+                process.wait(PATIENCE)  # a process that lives on raises TimeoutExpired
+
+
+def test_the_signal_after_the_time_budget_ends_the_process_at_once():
+    """It is the first signal, but the sweep is stopping already."""
+    code = TWICE.format(signal="SIGINT").replace("StopSwitch(None, print)", "StopSwitch(0.0, print)")
+    code = code.replace("with Inter", "switch.stop_all()\nwith Inter").replace("range(2)", "range(1)")
+    assert stopped_at_once(code) == "the time budget is used up\n"
+
+
+def test_in_another_thread_the_signals_are_left_alone():
+    """Python sets signal handlers in the main thread only; a sweep in another one must still run."""
+    found = []
+
+    def work():
+        with InterruptHandler(StopSwitch(None, Reasons())):
+            found.append(signal.getsignal(signal.SIGINT))
+
+    before = signal.getsignal(signal.SIGINT)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(timeout=300)
+    assert found == [before]
