@@ -37,10 +37,10 @@ def below(pid, table=None):
 
 
 def command_of(pid):
-    """The command line of a process, shortened."""
+    """The command line of a process, shortened; empty when it has ended."""
     with suppress(OSError):
         return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip()[:200]
-    return "gone"
+    return ""
 
 
 def stacks(pids):

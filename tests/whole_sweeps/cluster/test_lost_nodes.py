@@ -28,10 +28,12 @@ def test_trials_of_a_lost_node_go_on_elsewhere(runner, local_cluster, cluster_ho
     def held_there():
         return (cluster_hooks.held() - before) & below(raylet_of(local_cluster, 2))
 
-    gone = {command_of(pid).removeprefix("ray::") for pid in runner.wait_until(held_there, process)}
+    pids = runner.wait_until(held_there, process)
+    gone = {command_of(pid).removeprefix("ray::") for pid in pids}
     assert gone <= NAMES
     killed = local_cluster.script("kill-node", "2")
     assert killed.returncode == 0, killed.stderr
+    runner.wait_until(lambda: {command_of(pid) for pid in pids} == {""}, process)  # they notice, and end
     cluster_hooks.release()
     ended = runner.end(process)
     # No page of the dead raylet's log. That the node is lost is said only if the head knows before the sweep is over.
