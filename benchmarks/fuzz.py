@@ -199,15 +199,24 @@ def read_shard(data: bytes) -> bool:
         return strict
 
 
-def fuzz(strategy: st.SearchStrategy[Any], outcome: Outcome, examples: int, number: int) -> Counter[bool]:
-    """Counts of accepted and refused examples. Raises what an example raised, or AssertionError for memory."""
+def fuzz(
+    strategy: st.SearchStrategy[Any],
+    outcome: Outcome,
+    examples: int,
+    number: int,
+    seconds: float = EXAMPLE_SECONDS,
+) -> Counter[bool]:
+    """Counts of accepted and refused examples. Raises what an example raised, or AssertionError for memory.
+
+    `number`: the seed. `seconds`: that an example may take at most.
+    """
     counts: Counter[bool] = Counter()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     @seed(number)
     @settings(
         max_examples=examples,
-        deadline=timedelta(seconds=EXAMPLE_SECONDS),
+        deadline=timedelta(seconds=seconds),
         database=None,
         phases=(Phase.generate,),  # no search for a smaller example: that takes minutes
         suppress_health_check=list(HealthCheck),

@@ -53,7 +53,7 @@ def worker(rank, folder):
         init_method=f"file://{folder}/rendezvous",
         rank=rank,
         world_size=WORLD,
-        timeout=datetime.timedelta(seconds=60),
+        timeout=datetime.timedelta(seconds=300),
     )
     image, gene, batch = whole_batch()
     own = slice(rank * SPOTS, (rank + 1) * SPOTS)

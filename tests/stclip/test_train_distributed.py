@@ -87,7 +87,7 @@ def worker(rank, dataset, folder):
     torch.set_num_threads(1)
     os.environ |= {"LOCAL_RANK": str(rank)}
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=WORLD,
-                            timeout=datetime.timedelta(seconds=60))  # fmt: skip
+                            timeout=datetime.timedelta(seconds=300))  # fmt: skip
     found = {}
     for number, setting in enumerate(SETTINGS):
         # Each rank's own folder shows who writes.

@@ -151,7 +151,7 @@ async def look_at(page, home):
             await browser.look(width, dark=width == 390)
             browser.events.clear()
             await browser.open(page.as_uri(), "What was run")
-            for _ in range(200):
+            for _ in range(3000):  # five minutes: only a hang takes so long
                 if await browser.value("document.documentElement.dataset.drawn"):
                     break
                 await asyncio.sleep(0.1)
