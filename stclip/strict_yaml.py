@@ -52,6 +52,15 @@ class _Loader(yaml.SafeLoader):
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep=deep)
+        except (ValueError, ArithmeticError, AttributeError, LookupError, TypeError) as error:
+            # From PyYAML's constructors of single values, for a tag that does not fit its value (`!!int x`); a date's says something.
+            tag = node.tag.removeprefix("tag:yaml.org,2002:")
+            words = str(error) if isinstance(error, ValueError) else f"'{node.value}' is no !!{tag}"
+            raise yaml.constructor.ConstructorError(None, None, words, node.start_mark) from None
+
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
         value = super().construct_yaml_int(node)
         if value.bit_length() > _LONGEST_NUMBER:
@@ -94,7 +103,7 @@ def parse_yaml(text: str, source: str) -> Any:
         tree = yaml.load(text, Loader=_Loader)
     except RecursionError:
         raise _too_deep(source) from None
-    # All but the first come from PyYAML's constructors, for a tag that does not fit its value (`!!int x`).
+    # All but the first come from PyYAML's constructors of a whole, for a tag that does not fit it (`!!set [a]`).
     except (yaml.YAMLError, ValueError, ArithmeticError, AttributeError, LookupError, TypeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}" if mark else ""

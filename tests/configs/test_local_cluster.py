@@ -12,7 +12,7 @@ LOCAL_SH = PROJECT_ROOT / "configs" / "cluster" / "local.sh"
 
 def local_sh(environment, *arguments):
     return subprocess.run(
-        [str(LOCAL_SH), *arguments], env=environment, capture_output=True, text=True, timeout=60
+        [str(LOCAL_SH), *arguments], env=environment, capture_output=True, text=True, timeout=300
     )
 
 
