@@ -56,7 +56,7 @@ class _Loader(yaml.SafeLoader):
         try:
             return super().construct_object(node, deep=deep)
         except (ValueError, ArithmeticError, AttributeError, LookupError, TypeError) as error:
-            # From PyYAML's constructors of single values, for a tag that does not fit its value (`!!int x`); a date's says something.
+            # PyYAML's constructors of single values, for a tag that does not fit (`!!int x`); a date's says something.
             tag = node.tag.removeprefix("tag:yaml.org,2002:")
             words = str(error) if isinstance(error, ValueError) else f"'{node.value}' is no !!{tag}"
             raise yaml.constructor.ConstructorError(None, None, words, node.start_mark) from None
