@@ -1,0 +1,75 @@
+"""study.db: a whole file is accepted, a damaged one is refused, and a write that a kill cut off is undone."""
+
+import shutil
+import sqlite3
+from contextlib import closing
+
+import optuna
+import pytest
+
+from stclip.errors import InputError
+from sweeps.study_file import check_study_file, study_storage
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "a #1?.db"  # characters that an address of a file would take for its own
+    with closing(sqlite3.connect(path)) as study, study:
+        study.execute("create table trials (name text)")
+        study.executemany("insert into trials values (?)", [("x" * 500,)] * 200)
+    return path
+
+
+def test_a_whole_file_and_none_at_all_are_accepted(path, tmp_path):
+    before = path.read_bytes()
+    check_study_file(path)
+    assert path.read_bytes() == before
+    check_study_file(tmp_path / "absent.db")
+    assert not (tmp_path / "absent.db").exists()
+
+
+@pytest.mark.parametrize("damage", ["cut short", "no database", "a page overwritten"])
+def test_a_damaged_file_is_refused_and_left_as_it_is(path, damage):
+    content = path.read_bytes()
+    if damage == "cut short":
+        content = content[: len(content) // 2]
+    elif damage == "no database":
+        content = b"name,state\n" * 100
+    else:
+        content = content[:8192] + bytes(4096) + content[12288:]
+    path.write_bytes(content)
+    with pytest.raises(
+        InputError, match=r"db: the record of the trials is damaged \(.+\); put back a copy of the file"
+    ):
+        check_study_file(path)
+    assert path.read_bytes() == content
+
+
+def test_a_write_that_a_kill_cut_off_is_rolled_back(path, tmp_path):
+    killed = tmp_path / "killed.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as study:
+        study.execute("pragma cache_size = 1")  # pages reach the file before the end of the transaction
+        study.execute("begin")
+        study.execute("delete from trials")
+        assert path.with_name(f"{path.name}-journal").stat().st_size
+        shutil.copy(path, killed)
+        shutil.copy(path.with_name(f"{path.name}-journal"), f"{killed}-journal")
+        study.execute("rollback")
+    check_study_file(killed)
+    assert not killed.with_name("killed.db-journal").exists()
+    with closing(sqlite3.connect(killed)) as study:
+        assert study.execute("select count(*) from trials").fetchone() == (200,)
+
+
+def test_what_one_driver_wrote_the_next_one_reads(tmp_path):
+    first = optuna.create_study(study_name="clip", storage=study_storage(tmp_path / "study.db"))
+    first.enqueue_trial({"x": 1.0})
+    again = optuna.load_study(study_name="clip", storage=study_storage(tmp_path / "study.db"))
+    assert [trial.state.name for trial in again.trials] == ["WAITING"]
+
+
+def test_a_write_waits_a_minute_for_a_reader_that_holds_the_file(tmp_path):
+    with study_storage(tmp_path / "study.db")._backend.engine.connect() as connection:
+        assert connection.exec_driver_sql("pragma busy_timeout").scalar() == 60_000  # milliseconds
