@@ -55,7 +55,7 @@ def _entry(rows: Sequence[SlideRow], kind: Kind, a: str, b: str, seed: int) -> d
     one: Comparison | None = None
     for metric in RECALLS:
         first, second = slide_values(rows, "family", a, metric), slide_values(rows, kind, b, metric)
-        paired = _paired(first, second)
+        paired = _paired(first, second, kind)
         if paired is None:
             return None
         one = compare(*paired, clusters_of(rows, first.slides), derived_seed(seed, "compare"))
@@ -78,11 +78,11 @@ def _entry(rows: Sequence[SlideRow], kind: Kind, a: str, b: str, seed: int) -> d
     }
 
 
-def _paired(first: SlideValues, second: SlideValues) -> tuple[np.ndarray, np.ndarray] | None:
-    """Both on the replicates they share. What has no seeds has one row, which stands against each of the other's."""
+def _paired(first: SlideValues, second: SlideValues, kind: Kind) -> tuple[np.ndarray, np.ndarray] | None:
+    """Both on the replicates they share. A baseline without seeds has one row, which stands against each of the other's."""
     if not first.values.size or not second.values.size or first.slides != second.slides:
         return None
-    if len(second.replicates) == 1 and len(first.replicates) > 1:
+    if kind == "baseline" and len(second.replicates) == 1:
         return first.values, second.values
     common = [r for r in first.replicates if r in second.replicates]
     if not common:

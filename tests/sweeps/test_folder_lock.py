@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from datetime import datetime, timedelta
 
 import filelock
@@ -56,12 +57,14 @@ def enter(folder, runs, place=None):
 
 def test_a_folder_without_runs_is_free_and_free_again_afterwards(tmp_path, runs):
     enter(tmp_path, runs)
-    with pytest.raises(RuntimeError, match="a fault"), sole_driver(tmp_path, runs, str(tmp_path)):
+    with pytest.raises(RuntimeError, match="a fault") as fault, sole_driver(tmp_path, runs, str(tmp_path)):
         raise RuntimeError("a fault")
     enter(tmp_path, runs)
+    assert fault.tb  # kept until here with its frames: it is not their end that lets go
 
 
-def test_a_lock_that_is_held_refuses_another_driver_at_once(tmp_path, runs):
+def test_a_lock_that_is_held_refuses_another_driver_without_waiting(tmp_path, runs, monkeypatch):
+    monkeypatch.setattr(time, "sleep", pytest.fail)
     add_run(runs, status="running", pid=42, host=socket.gethostname())
     told = (
         rf"results {tmp_path}: {TAKEN} \(process 42 on {socket.gethostname()}, last seen 2026-11-24T03:00:00"
@@ -102,11 +105,11 @@ def test_a_driver_of_another_machine_lives_while_it_was_seen_within_six_beats(tm
 
 def test_a_folder_that_was_refused_is_not_kept_locked(tmp_path, runs):
     add_run(runs)
-    with pytest.raises(InputError, match=TAKEN):
+    with pytest.raises(InputError, match=TAKEN) as refusal:
         enter(tmp_path, runs)
-    lock = filelock.FileLock(tmp_path / LOCK, timeout=0)
-    with lock:
+    with filelock.FileLock(tmp_path / LOCK, timeout=0) as lock:
         assert lock.is_locked
+    assert refusal.tb  # kept until here with its frames: it is not their end that lets go
 
 
 @pytest.mark.parametrize(
