@@ -8,13 +8,20 @@ import pytest
 from optuna.storages import InMemoryStorage
 from ray.tune.search import Searcher
 
-from sweeps.confirm import ConfirmReserve, ConfirmSearch, confirm_seed, confirmed_space
+from sweeps.confirm import (
+    ConfirmReserve,
+    ConfirmSearch,
+    confirm_plan,
+    confirm_seed,
+    confirmed_space,
+    find_winners,
+)
 from sweeps.records import best_record, recorded_names
 from sweeps.search import FamilySearch
 from sweeps.space import EarlyStopping
 from sweeps.studies import training_seed
 from tests.sweeps.made_up import record
-from tests.sweeps.searches import METRIC, make_space, run, train
+from tests.sweeps.searches import FAMILIES, METRIC, make_space, run, train
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 SPACE = make_space(trials=3, rule=EarlyStopping(first_rung=1, factor=2))
@@ -55,6 +62,7 @@ def test_every_winner_again_with_paired_seeds_that_no_search_trial_had():
     assert all(s["params"] == winners[s["family"]].params and s["test"] for s in suggested)
     assert [s["seed"] for s in suggested] == [confirm_seed(0, 0)] * 2 + [confirm_seed(0, 1)] * 2
     assert not {confirm_seed(0, i) for i in range(50)} & {training_seed(0, i) for i in range(1000)}
+    assert len({confirm_seed(seed, i) for seed in range(10) for i in range(50)}) == 500
     records = search.snapshot()
     assert {r.state for r in records} == {"COMPLETE"}
     assert records[0].test_slides == {"E1": {"spots": 28, "R@10": 0.5}}
@@ -68,6 +76,36 @@ def test_the_searchs_own_studies_are_as_they_were():
     before = [optuna.load_study(study_name=f, storage=storage).trials for f in ("spatial", "clip")]
     run_all(confirm(storage, winners))
     assert [optuna.load_study(study_name=f, storage=storage).trials for f in ("spatial", "clip")] == before
+
+
+def test_a_family_that_is_called_as_a_winner_keeps_its_study():
+    families = {"clip": FAMILIES["clip"], "clip-0000": FAMILIES["clip"]}
+    space, storage = make_space(trials=3, **families), InMemoryStorage()
+    run(FamilySearch(space, storage, seed=0))
+    winners = {"clip": FamilySearch(space, storage, seed=0).snapshot()[0]}
+    search = ConfirmSearch(space, winners, 2, storage, seed=0)
+    assert [config["name"] for config in run_all(search)] == ["clip-0000-confirm-0", "clip-0000-confirm-1"]
+
+
+@pytest.mark.parametrize(("mode", "best"), [("max", 2), ("min", 1)])
+def test_the_winners_are_the_best_complete_trials_in_the_spaces_order(plan_of, mode, best):
+    plan = plan_of("--confirm-seeds", "7")
+    plan = replace(plan, space=plan.space.model_copy(update={"mode": mode}))
+    values = [("COMPLETE", 0.3), ("COMPLETE", 0.2), ("COMPLETE", 0.4), ("PRUNED", 0.9), ("PRUNED", 0.1)]
+    records = [
+        record(family, number, state, metrics={METRIC: value})
+        for family in ("clip", "spatial")
+        for number, (state, value) in enumerate(values)
+    ]
+    winners = find_winners(plan, records)
+    assert [(family, winner.number) for family, winner in winners.items()] == [
+        ("spatial", best),
+        ("clip", best),
+    ]
+    of_one = find_winners(plan, [one for one in records if one.family == "clip" or one.state == "PRUNED"])
+    assert list(of_one) == ["clip"]
+    own = confirm_plan(plan, of_one)
+    assert (list(own.space.families), own.space.trials, own.space.mode) == (["clip"], 7, mode)
 
 
 def test_all_are_of_full_length():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -102,10 +104,18 @@ def test_what_cannot_have_an_interval_is_no_claim():
     )
 
 
+def test_what_the_sweep_could_have_shown_is_left_out_where_it_is_not_known():
+    one = pair(low=-0.01)
+    one["metrics"]["R@10"]["detectable"] = None
+    assert difference_sentence(one, "R@10").endswith(", 5 seeds x 10 slides.")
+
+
 def test_donors_are_counted_where_they_are_fewer_than_slides():
     assert "5 seeds x 10 slides of 4 donors" in difference_sentence(pair(clusters=4), "R@10")
     text = difference_sentence(pair(clusters=1), "R@10")
     assert "10 slides of 1 donor (so the interval covers other seeds, not other donors)" in text
+    text = difference_sentence(pair(slides=1, clusters=1), "R@10")
+    assert "5 seeds x 1 slide (so the interval covers other seeds, not other slides)" in text
 
 
 @pytest.mark.parametrize(("seeds", "least"), [(5, "0.062"), (4, "0.125")])
@@ -123,6 +133,22 @@ def test_holm_asks_for_more_seeds_among_more_pairs(among):
     short = pair(seeds=possible[0] - 1, clusters=1, slides=1, low=-0.01)
     assert f"use --confirm-seeds {possible[0]} or more." in difference_sentence(short, "R@10", among)
     assert "p cannot fall" not in difference_sentence({**short, "seeds": possible[0]}, "R@10", among)
+
+
+def test_the_least_p_is_that_of_a_line_of_values():
+    assert least_p(pair(seeds=1, clusters=4)) == least_p(pair(seeds=4, clusters=1)) == 2 / 2**4
+    assert least_p(pair(seeds=1, clusters=4), 3) == 3 * 2 / 2**4
+    assert least_p(pair(seeds=2, clusters=1), 3) == 1  # no p is above 1
+    assert least_p(pair(seeds=2, clusters=2)) == 0  # a table has more flips than seeds or slides
+
+
+def test_the_verdict_asks_for_the_seeds_that_all_its_pairs_need():
+    families = {name: entry() for name in ("a", "b", "c")}
+    line = {"seeds": 7, "slides": 1, "clusters": 1, "low": -0.01}
+    text = of(families, [pair(*two, **line) for two in ("ab", "ac", "bc")])
+    assert text.count("p cannot fall below") == 0
+    text = of(families, [pair(*two, **{**line, "seeds": 6}) for two in ("ab", "ac", "bc")])
+    assert text.count("from so few values p cannot fall below 0.094: use --confirm-seeds 7 or more.") == 3
 
 
 def test_six_seeds_on_one_slide_can_show_something():
@@ -154,18 +180,37 @@ def test_all_pairs_of_three_families_are_spoken_of():
 
 
 def test_who_beats_cca_and_who_does_not():
-    text = of(comparisons=[pair(), against("cca", 0.02), against("cca", -0.05, a="clip")])
-    assert "Better than the CCA baseline: spatial R@10 +0.020 [0.010, 0.030], p = 0.010" in text
-    assert "The CCA baseline is better than clip: R@10 +0.050 [0.040, 0.060]" in text
+    pairs = [against("cca", 0.02), against("cca", -0.05, a="clip"), against("cca", 0.01, False, "third")]
+    text = of(comparisons=[pair(), *pairs, against("cca", -0.01, False, "fourth")])
+    size = "p = 0.010, 5 seeds x 10 slides."
+    assert f" Better than the CCA baseline: spatial R@10 +0.020 [0.010, 0.030], {size}" in text
+    assert text.endswith(f"{size} The CCA baseline is better than clip: R@10 +0.050 [0.040, 0.060], {size}")
     text = of(comparisons=[pair(), against("cca", 0.02, shown=False), against("cca", 0.0, False, "clip")])
-    assert "No family is shown to beat the CCA baseline" in text
+    assert "No family is shown to beat the CCA baseline" in text and "is better than" not in text
     assert "The CCA baseline was not run" in of(comparisons=[pair()])
 
 
+def test_another_baseline_is_not_taken_for_cca():
+    text = of(comparisons=[pair(), against("untrained", 0.3), against("cca", 0.02, shown=False)])
+    assert "No family is shown to beat the CCA baseline" in text
+    assert "The CCA baseline was not run" in of(comparisons=[pair(), against("untrained", 0.3)])
+
+
 def test_training_that_gained_nothing_is_said():
-    lost = [against("untrained", 0.3), against("untrained", 0.01, shown=False, a="clip")]
-    assert "Not shown to be better than without any training: clip." in of(comparisons=[pair(), *lost])
-    assert "without any training" not in of(comparisons=[pair(), lost[0]])
+    gained = against("untrained", 0.3)
+    lost = [against("untrained", 0.01, shown=False, a="clip"), against("untrained", -0.1, a="third")]
+    text = of(comparisons=[pair(), gained, *lost])
+    assert text.endswith("Not shown to be better than without any training: clip, third.")
+    assert "without any training" not in of(comparisons=[pair(), gained])
+
+
+def test_it_is_not_said_where_nothing_could_have_been_shown():
+    lost = against("untrained", 0.01, shown=False)
+    assert "without any training" in of(comparisons=[pair(), lost])
+    assert "without any training" not in of(comparisons=[pair(), lost], confirmed=False)
+    few = lost | {"seeds": 6, "slides": 1, "clusters": 1}
+    assert "without any training" in of(comparisons=[pair(), few])
+    assert "without any training" not in of(comparisons=[pair(), few, few | {"a": "clip"}])
 
 
 def test_one_seed_without_confirmation_claims_nothing():
@@ -187,6 +232,9 @@ def test_an_interrupted_sweep_has_no_verdict_yet():
 def test_no_winner_no_verdict():
     none = {"best": None, "test_intervals": {}}
     assert of({"spatial": none}) == "No verdict: no family has a winner."
+    assert (
+        of({"spatial": entry(math.nan, None)}, status="interrupted") == "No verdict: no family has a winner."
+    )
     assert "no winner was read on the test slides" in of({"spatial": entry(test=None)})
     text = of({"spatial": entry(), "clip": none})
     assert text.startswith("No comparison: only spatial could be read on the test slides.")
