@@ -1,6 +1,7 @@
 """What `--resume` decides before anything runs: the plan, the flags it refuses, the data and the record it asks for."""
 
 import re
+import shutil
 
 import pytest
 import yaml
@@ -72,6 +73,7 @@ def test_flags_that_say_the_same_are_no_contradiction(begun, tmp_path):
     home = ("--results", f"{begun.folder.parent}/", "--space", str(tmp_path / "tiny.yaml"))
     assert resumed(begun.folder, *same, *home).space == begun.space
     assert resumed(begun.folder, "--set", "model.embed_dim=8", "--logger", "csv").tree == begun.tree
+    assert resumed(begun.folder, "--set", "loss.temp_reg_weight=0.05").tree == begun.tree  # clip has none
 
 
 def test_data_that_have_moved_are_read_where_they_are(begun, tmp_path):
@@ -82,6 +84,16 @@ def test_data_that_have_moved_are_read_where_they_are(begun, tmp_path):
     }
     # The file's own data set is another one; only the fingerprint decides.
     assert resumed(begun.folder, "--space", str(tmp_path / "tiny.yaml"), "--data", "s3://b/c").resumed
+
+
+def test_a_space_is_known_by_what_it_says_wherever_its_files_are(begun, tmp_path):
+    (tmp_path / "moved").mkdir()
+    shutil.copy(tmp_path / "base.yaml", tmp_path / "moved")
+    shutil.copy(tmp_path / "tiny.yaml", tmp_path / "moved" / "renamed.yaml")
+    sweep = read_sealed(begun.results.sweep_yaml)
+    sweep["base"]["data"]["root"] = "/another/checkout/data/processed"
+    begun.results.write_sweep_yaml(sweep)
+    assert resumed(begun.folder, "--space", str(tmp_path / "moved" / "renamed.yaml")).space == begun.space
 
 
 # -- flags that contradict
