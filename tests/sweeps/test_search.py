@@ -173,7 +173,9 @@ def test_snapshot_and_studies_can_be_read_from_another_thread_meanwhile(storage:
     stop, seen, errors = threading.Event(), [], []
 
     def look() -> None:
-        while not stop.is_set():
+        over = False
+        while not over:
+            over = stop.is_set()  # one look more afterwards, which sees all of them
             try:
                 seen.append(len(search.snapshot()))
                 read_records(storage, FAMILIES)
@@ -185,7 +187,7 @@ def test_snapshot_and_studies_can_be_read_from_another_thread_meanwhile(storage:
     run(search)
     stop.set()
     watcher.join()
-    assert not errors and seen == sorted(seen) and seen[-1] > 0
+    assert not errors and seen == sorted(seen) and seen[-1] == 12
     key = {name: i for i, name in enumerate(FAMILIES)}
     assert sorted(search.snapshot(), key=lambda r: (key[r.family], r.number)) == read_records(
         storage, FAMILIES

@@ -47,6 +47,18 @@ def test_a_damaged_file_is_refused_and_left_as_it_is(path, damage):
     assert path.read_bytes() == content
 
 
+def test_the_check_waits_a_minute_for_a_reader_that_holds_the_file(path, monkeypatch):
+    connect, waits = sqlite3.connect, []
+
+    def seen(*arguments, **options):
+        waits.append(options["timeout"])
+        return connect(*arguments, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", seen)
+    check_study_file(path)
+    assert waits == [60]
+
+
 def test_a_write_that_a_kill_cut_off_is_rolled_back(path, tmp_path):
     killed = tmp_path / "killed.db"
     with closing(sqlite3.connect(path, isolation_level=None)) as study:
