@@ -120,6 +120,7 @@ class FamilySearch(DriverOnly, Searcher):
             trial = self._reopen(record.family, record.number)
             end = self._end_cut_off(record, trial)
             if end is None:
+                self._record(record.family, trial)  # a kill may have left it without its name
                 self._interrupted.append((record.family, trial))
             else:
                 state, value = end
