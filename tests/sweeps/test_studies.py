@@ -29,6 +29,12 @@ def storage(tmp_path: Path) -> BaseStorage:
         (make_space(), 3, "started with seed 2, got 3"),
         (make_space(rule=EarlyStopping(first_rung=1, factor=2)), 2, "started with early_stopping None"),
         (make_space(spatial=FAMILIES["clip"]), 2, "started with parameters"),
+        (
+            make_space().model_copy(update={"metric": "val/R@5"}),
+            2,
+            "started with metric val/R@10, got val/R@5",
+        ),
+        (make_space().model_copy(update={"mode": "min"}), 2, "started with mode max, got min"),
     ],
 )
 def test_a_storage_of_another_sweep_is_refused(
