@@ -11,6 +11,7 @@ from optuna.storages import InMemoryStorage
 from sweeps.confirm import ConfirmSearch
 from sweeps.records import read_records, recorded_names
 from sweeps.search import FamilySearch
+from sweeps.space import EarlyStopping
 from tests.sweeps.made_up import record
 from tests.sweeps.searches import FAMILIES, METRIC, make_space, train
 
@@ -101,6 +102,20 @@ def test_a_trial_that_was_not_yet_named_gets_its_name_and_seed(storage, key):
     assert [one.name for one in again.adopt()] == ["clip-0001-confirm-0"]
     assert again.suggest("b") == unbroken
     assert recorded_names(storage) == {"clip-0001-confirm-0"}
+
+
+def test_a_trial_that_did_not_pass_a_rung_is_pruned_by_the_next_driver(storage):
+    space = make_space(trials=2, rule=EarlyStopping(first_rung=2, factor=2), clip=FAMILIES["clip"])
+    search = FamilySearch(space, storage, seed=0)
+    for trial_id, value in (("a", 0.5), ("b", 0.4)):
+        search.suggest(trial_id)
+        search.report(trial_id, 1, {METRIC: value})
+    search.report("a", 2, {METRIC: 0.5})
+    with killed_at(optuna.Study, "tell"):
+        search.report("b", 2, {METRIC: 0.4})
+    again = FamilySearch(space, storage, seed=0)
+    assert [one.name for one in again.adopt()] == ["clip-0000"]
+    assert [(one.state, one.epochs) for one in again.snapshot()] == [("RUNNING", 2), ("PRUNED", 2)]
 
 
 def test_a_complete_trial_whose_end_was_not_told_has_the_value_of_its_last_epoch(storage):
