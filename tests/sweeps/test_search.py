@@ -124,6 +124,24 @@ def test_a_metric_that_is_no_number_fails_the_trial_at_once(
     assert search.snapshot() == [record]
 
 
+def test_the_other_metrics_of_such_an_epoch_are_kept() -> None:
+    search = FamilySearch(make_space(), InMemoryStorage(), seed=0)
+    search.suggest("a")
+    search.report("a", 1, {METRIC: math.nan, "val/loss": 1.0}, seconds=2.0)
+    (record,) = search.snapshot()
+    assert (record.metrics, record.seconds, record.epochs) == ({"val/loss": 1.0}, 2.0, 0)
+
+
+def test_of_an_epoch_that_is_repeated_only_the_time_counts() -> None:
+    search = FamilySearch(make_space(), InMemoryStorage(), seed=0)
+    search.suggest("a")
+    search.report("a", 1, {METRIC: 0.5}, seconds=2.0)
+    assert search.report("a", 1, {METRIC: 0.9}, seconds=5.0) is False
+    assert search.report("a", 1, {METRIC: math.nan}, seconds=6.0) is False
+    (record,) = search.snapshot()
+    assert (record.metrics, record.seconds, record.state) == ({METRIC: 0.5}, 6.0, "RUNNING")
+
+
 def test_the_ends_of_a_trial() -> None:
     space = make_space()
     search = FamilySearch(space, InMemoryStorage(), seed=0)
