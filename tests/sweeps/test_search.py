@@ -171,6 +171,13 @@ def test_the_ends_of_a_trial() -> None:
     assert search.snapshot()[-1].metrics == {METRIC: pytest.approx(0.3), "val/loss": 3.0}
 
 
+def test_a_long_reason_is_cut_to_500_characters() -> None:
+    search = FamilySearch(make_space(), InMemoryStorage(), seed=0)
+    search.suggest("a")
+    search.fail("a", "x" * 600)
+    assert search.snapshot()[0].error == "x" * 500
+
+
 def test_failed_trials_count_and_do_not_stop_the_search() -> None:
     search = FamilySearch(make_space(), InMemoryStorage(), seed=0)
     for number in range(26):
