@@ -13,9 +13,9 @@ from stclip.data.shards import write_manifest, write_slide
 from stclip.data.splits import Splits, write_splits
 from stclip.data.spot import Spot
 
-WHOLE_SWEEPS = Path(__file__).parent / "whole_sweeps"
 # Folders whose tests run in one process, since they share something that takes long to start. Elsewhere a file does.
 SHARING = ("tests/whole_sweeps/cluster",)
+LONGEST_FIRST = ("tests/whole_sweeps/cluster/", "tests/whole_sweeps/test_resumed.py", "tests/whole_sweeps/")
 
 TINY_SLIDES = {"T1": 20, "T2": 24, "T3": 33, "T4": 40, "V1": 25, "E1": 28}  # spots of each
 TINY_SPLITS = Splits(train=("T1", "T2", "T3", "T4"), val=("V1",), test=("E1",))
@@ -31,7 +31,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest tests first, so that at the end no process waits long for another."""
-    items.sort(key=lambda item: WHOLE_SWEEPS not in item.path.parents)
+
+    def rank(item: pytest.Item) -> int:
+        found = (place for place, start in enumerate(LONGEST_FIRST) if item.nodeid.startswith(start))
+        return next(found, len(LONGEST_FIRST))
+
+    items.sort(key=rank)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:

@@ -145,7 +145,7 @@ def test_ctrl_c_in_the_search_and_in_the_confirmation_then_resume_ends_as_the_un
 
     in_confirmation = Moment("sweeps.search:FamilySearch.tested", "interrupt", 2, "after")
     process = runner.resume(stopped, "stopped-again", environment=make_hooks().environment(in_confirmation))
-    ended = runner.end(process, stopped)
+    ended = runner.end(process, stopped, code=1)  # one family has been confirmed, the other has not
     assert ended.summary()["status"] == "interrupted"
     assert "confirming: each family's best again with 2 fresh seeds" in ended.out
     states = [row["state"] for row in rows_of(stopped / "confirm.csv")]
@@ -231,7 +231,7 @@ def test_each_file_cut_short_is_an_error_that_says_what_to_do_or_a_right_result(
             os.truncate(folder / name, (folder / name).stat().st_size // 2)
     ended = runner.end(runner.resume(folder, "cut"))
     assert families(ended) == families(unbroken)
-    assert ended.summary()["interruptions"] == []
+    assert damaged_runs(ended) == ["not known: 0001.json is damaged"]
     check_it_grows(runner, folder)
 
 
@@ -244,6 +244,13 @@ def check_it_grows(runner, folder):
     assert {name: finished(folder)[name] for name in before} == before
     sweep = yaml.safe_load((folder / "sweep.yaml").read_text())
     assert (sweep["space"]["trials"], sweep["budget"]["trials_per_family"]) == (TRIALS + 1, TRIALS + 1)
+    assert damaged_runs(ended) == [
+        "not known: 0001.json is damaged"
+    ]  # a run that was complete is no interruption
+
+
+def damaged_runs(ended):
+    return [one["how"] for one in ended.summary()["interruptions"]]
 
 
 def test_a_winner_without_a_whole_checkpoint_says_how_to_train_it_again(unbroken, tmp_path):
