@@ -33,7 +33,7 @@ class Moment(NamedTuple):
     """What happens at the `call`-th call (1-based) of a function in one process."""
 
     at: str  # "sweeps.search:FamilySearch.report"
-    do: str  # kill (the driver), interrupt (its process group, as a terminal does), hold (until `release`)
+    do: str  # kill (the driver), interrupt (its process group, as a terminal does), hold (until a release), release
     call: int = 1
     when: str = "before"  # or after
 
@@ -89,8 +89,10 @@ def _happen(moment: Moment) -> None:
             (marks / f"held.{os.getpid()}").touch()
         while not (marks / "released").exists():
             time.sleep(0.05)
+    elif moment.do == "release":
+        (Path(os.environ[MARKS]) / "released").touch()
     else:
-        raise ValueError(f"a moment does kill, interrupt or hold, got '{moment.do}'")
+        raise ValueError(f"a moment does kill, interrupt, hold or release, got '{moment.do}'")
 
 
 def _wrap(moment: Moment, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -6,32 +6,26 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
 
 from stclip.config import PROJECT_ROOT
 from stclip.data.__main__ import main
 from tests.stclip.data.hest_folders import slide_of, write_hest
+from tests.whole_sweeps.moments import Hooks, Moment
 
 pytestmark = pytest.mark.slow
-SLIDES = 10
+SLIDES, JOBS = 5, 2
+PATIENCE = 300  # seconds; turns a hang into a failure
 
 
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory):
-    """Slides that take the better part of a second each: the last is far off when the first is done."""
-    rng = np.random.default_rng(0)
-    slides = {}
-    for number in range(SLIDES):
-        one = slide_of(number, spots=120)
-        one.tiles = rng.integers(0, 256, (120, 160, 160, 3), dtype=np.uint8)
-        one.xy *= 2
-        slides[f"S{number}"] = one
+    slides = {f"S{number}": slide_of(number, spots=20) for number in range(SLIDES)}
     return write_hest(tmp_path_factory.mktemp("raw"), slides)
 
 
 def command(raw, out):
-    return ["hest", "--raw", str(raw), "--out", str(out), "--genes", "all", "--jobs", "2", "--quiet"]
+    return ["hest", "--raw", str(raw), "--out", str(out), "--genes", "all", "--jobs", str(JOBS), "--quiet"]
 
 
 def shards(folder):
@@ -40,19 +34,23 @@ def shards(folder):
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_what_was_finished_stays_and_the_rest_is_done_later(raw, tmp_path, capsys, how):
-    out = tmp_path / "out"
+    """Each process is held before its second slide, until all are killed or the interrupt has been understood."""
+    out, hooks = tmp_path / "out", Hooks(tmp_path / "hooks", PROJECT_ROOT)
+    second = Moment("stclip.data.raw.convert:convert_slide", "hold", 2)
+    told_to_stop = Moment("concurrent.futures.process:ProcessPoolExecutor.shutdown", "release")
     process = subprocess.Popen(
         [sys.executable, "-m", "stclip.data", *command(raw, out)],
         cwd=PROJECT_ROOT, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, **hooks.environment(second, told_to_stop)},
     )  # fmt: skip
-    until = time.monotonic() + 120
-    while not list(out.glob("*/conversion.json")):
+    until = time.monotonic() + PATIENCE
+    while len(hooks.held()) < JOBS:
         assert process.poll() is None and time.monotonic() < until
         time.sleep(0.02)
     os.killpg(process.pid, how)
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=PATIENCE)
     done = {path.parent.name: path.parent.stat().st_ino for path in out.glob("*/conversion.json")}
-    assert 1 <= len(done) < SLIDES
+    assert len(done) == JOBS
     if how == signal.SIGINT:
         assert (process.returncode, err) == (130, "interrupted; the same command goes on where it was\n")
         assert {path.name for path in out.iterdir() if path.is_dir()} == set(done)
