@@ -12,6 +12,7 @@ NEAR_COUNT = 0.02  # of the larger count of spots: how far the other may be from
 LEAST_MATCHED = 0.5  # share of spots that must lie where a spot of the other lies
 LEAST_CORRELATION = 0.5  # mean over matched spots; two sections of one block stay well below
 SAMPLE = 500  # matched spots that are compared
+ROUNDING = 1e-6  # product of two norms below which nothing is left of both but the rounding of the mean
 
 
 @dataclass(frozen=True)
@@ -101,4 +102,5 @@ def _expression(left: Sequence[str], right: Sequence[str]) -> tuple[np.ndarray, 
 
 def _correlations(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     norms = np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)
-    return np.where(norms > 0, (x * y).sum(1) / np.where(norms > 0, norms, 1.0), 0.0)
+    known = norms > ROUNDING
+    return np.where(known, (x * y).sum(1) / np.where(known, norms, 1.0), 0.0)

@@ -71,6 +71,7 @@ def test_order_is_a_function_of_seed_and_epoch(kind: str) -> None:
     np.testing.assert_array_equal(first, epoch(0, 0))
     assert not np.array_equal(first, third)
     assert not np.array_equal(first, epoch(1, 0))
+    assert not np.array_equal(epoch(1, 2), epoch(2, 1))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -97,6 +98,8 @@ def test_ranks_share_the_global_batches(kind: str, size: int) -> None:
 def test_fewer_spots_than_ranks_is_an_error() -> None:
     with pytest.raises(ValueError, match="got 2 spots for 3 ranks"):
         RandomBatches(np.arange(2), 4, 0, rank=0, world_size=3)
+    as_many = [list(RandomBatches(np.arange(3), 4, 0, rank, 3)) for rank in range(3)]
+    assert sorted(np.concatenate(as_many).ravel().tolist()) == [0, 1, 2]
 
 
 def test_batches_of_neighbourhoods_hold_neighbours_of_many_slides() -> None:
@@ -127,6 +130,28 @@ def test_rings_never_leave_their_slide() -> None:
 def test_slides_without_neighbours() -> None:
     lone = NeighborhoodBatches(np.arange(9), np.full((9, 6), -1), np.arange(9), 4, 0)
     assert [len(b) for b in lone] == [4, 4]
+    for seed in range(
+        20
+    ):  # padding is no neighbour, not even where the last row of the store is a spot of the same slide
+        one_slide, many = (
+            NeighborhoodBatches(np.arange(9), np.full((9, 6), -1), slides, 4, seed)
+            for slides in (np.zeros(9, dtype=int), np.arange(9))
+        )
+        np.testing.assert_array_equal(list(one_slide), list(many))
+
+
+def test_a_scrap_of_half_the_neighbours_or_fewer_joins_the_ring_next_to_it() -> None:
+    """Two slides of three spots in a line, one neighbour each: whatever spot is first, each slide ends as one ring."""
+    ids, slides = np.array([[1], [0], [1], [4], [3], [4]]), np.array([0, 0, 0, 1, 1, 1])
+    drawn = [b for s in range(20) for b in NeighborhoodBatches(np.arange(6), ids, slides, 3, s)]
+    assert {frozenset(batch.tolist()) for batch in drawn} == {frozenset({0, 1, 2}), frozenset({3, 4, 5})}
+
+
+def test_rings_begin_at_any_spot() -> None:
+    """Four spots in a line: from the first spot on, the two in the middle would never be one batch."""
+    ids = np.array([[1, -1], [0, 2], [1, 3], [2, -1]])
+    drawn = [b for s in range(20) for b in NeighborhoodBatches(np.arange(4), ids, np.zeros(4, int), 2, s)]
+    assert {frozenset({1, 2}), frozenset({0, 1})} <= {frozenset(batch.tolist()) for batch in drawn}
 
 
 def slow_coverage(batch: np.ndarray, neighbor_ids: np.ndarray, alphas: np.ndarray) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from stclip.config import DataConfig, Experiment
+from stclip.data import store_seal
 from stclip.data.store import SpotStore, check_content, open_store
 from stclip.data.store_seal import read_meta, sealed
 from stclip.errors import DataError
@@ -175,6 +177,47 @@ def test_meta_that_is_something_else(tiny_dataset: Path, meta: str) -> None:
     (open_store(data).path / "meta.json").write_text(meta, encoding="latin-1")
     with pytest.raises(DataError, match="the spot store is damaged"):
         open_store(data)
+
+
+def test_a_file_far_too_large_to_be_meta_is_not_read(
+    tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = experiment(tiny_dataset).data
+    open_store(data)
+    monkeypatch.setattr(store_seal, "_LARGEST_META", 10)
+    with pytest.raises(DataError, match=r"damaged \(meta\.json is too large to be one\)"):
+        open_store(data)
+
+
+@pytest.mark.parametrize("header", [b"{'descr': (", b"  1\n 2\n", None])
+def test_whatever_numpy_raises_about_a_header_names_the_file(tmp_path: Path, header: bytes | None) -> None:
+    """It reads the header as a Python literal; None: a file without one."""
+    path = tmp_path / "xy.npy"
+    magic = b"\x93NUMPY\x01\x00"
+    path.write_bytes(b"" if header is None else magic + len(header).to_bytes(2, "little") + header)
+    with pytest.raises(ValueError, match=r"^xy\.npy: "):
+        store_seal.read_array(path)
+
+
+def test_an_array_of_a_store_cannot_be_written_to(tmp_path: Path) -> None:
+    np.save(tmp_path / "xy.npy", np.zeros(3))
+    array = store_seal.read_array(tmp_path / "xy.npy")
+    assert isinstance(array, np.memmap) and not array.flags.writeable
+
+
+def test_a_note_of_a_file_that_never_came_is_no_damage(tiny_dataset: Path) -> None:
+    """A process that was killed between the two left it."""
+    store = open_store(experiment(tiny_dataset).data)
+    store_seal.seal_later_file(store.path / "xy.npy", "later.npy")
+    check_content(store)
+
+
+def test_the_checksum_is_that_of_the_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are read a block at a time."""
+    content = bytes(range(100))
+    (tmp_path / "a").write_bytes(content)
+    monkeypatch.setattr(store_seal, "_BLOCK", 16)
+    assert store_seal.checksum(tmp_path / "a") == zlib.crc32(content)
 
 
 def test_content_is_read_once_before_a_run_only(tiny_dataset: Path) -> None:

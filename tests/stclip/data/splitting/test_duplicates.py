@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from stclip.data.splitting import duplicates
 from stclip.data.splitting.duplicates import Section, compare_sections, find_duplicates
 
 
@@ -27,6 +28,48 @@ def test_the_same_section_processed_anew():
 def test_two_sections_of_one_block_have_only_the_tissue_in_common():
     matched, correlation = compare_sections(section(1), section(2))
     assert matched > 0.9 and abs(correlation) < 0.1
+
+
+def test_the_order_of_the_genes_counts():
+    one = section(1)
+    backwards = Section(one.xy, [" ".join(reversed(text.split())) for text in one.sentences])
+    assert compare_sections(one, one)[1] == pytest.approx(1.0)
+    assert compare_sections(one, backwards)[1] < 0.9
+
+
+def test_spots_that_are_all_alike_are_not_correlated():
+    one = section(1)
+    alike = Section(one.xy, ["A B"] * 60)
+    assert compare_sections(alike, alike) == (1.0, 0.0)
+
+
+def test_spots_between_the_others_are_not_matched():
+    one = section(1)
+    assert compare_sections(one, Section(one.xy + 50, one.sentences)) == (0.0, 0.0)  # spots are 100 apart
+
+
+def test_the_spots_that_are_compared_lie_all_over_the_slide(monkeypatch):
+    monkeypatch.setattr(duplicates, "SAMPLE", 10)
+    one, other = section(1), section(2)
+    half = Section(one.xy, [*one.sentences[:30], *other.sentences[30:]])
+    assert compare_sections(one, half)[1] == pytest.approx(0.5, abs=0.15)
+
+
+@pytest.mark.parametrize(("moved", "found"), [(30, 1), (31, 0)])
+def test_a_pair_has_half_of_its_spots_in_common_or_more(moved, found):
+    one = section(1)
+    elsewhere = one.xy + 5000.0 * (np.arange(60) < moved)[:, None]
+    sections = {"A": one, "B": Section(elsewhere, one.sentences)}
+    assert len(find_duplicates({"A": 60, "B": 60}, {}, sections.get)) == found
+
+
+@pytest.mark.parametrize(("fewer", "found"), [(98, 1), (97, 0)])
+def test_a_pair_differs_by_two_in_a_hundred_spots_or_less(fewer, found):
+    assert len(find_duplicates({"A": 100, "B": fewer}, {}, lambda slide: section(1))) == found
+
+
+def test_a_slide_whose_image_is_not_known_is_compared():
+    assert len(find_duplicates({"A": 60, "B": 60}, {"A": (10, 20)}, lambda slide: section(1))) == 1
 
 
 def test_fewer_spots_on_one_side():
@@ -65,6 +108,7 @@ def test_only_candidates_are_read():
     found = find_duplicates(spots, sizes, read)
     assert [(pair.a, pair.b) for pair in found] == [("A", "B")] and found[0].correlation > 0.8
     assert sorted(asked) == ["A", "B"]  # C has another image, D another number of spots
-    assert [(p.a, p.b) for p in find_duplicates(spots, {}, read)] == [
-        ("A", "B")
-    ]  # C is compared, and is another section
+    asked.clear()
+    # Without the sizes C is compared, and is another section.
+    assert [(pair.a, pair.b) for pair in find_duplicates(spots, {}, read)] == [("A", "B")]
+    assert sorted(asked) == ["A", "B", "C"]  # each once

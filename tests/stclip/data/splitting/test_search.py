@@ -31,7 +31,7 @@ def cost_of(sides, groups, strata, shares):
 def test_none_of_all_splits_is_nearer(seed):
     rng = np.random.default_rng(seed)
     groups = {f"S{i:02d}": f"D{rng.integers(8)}" for i in range(16)}
-    strata = {slide: "ab"[rng.integers(2)] for slide in groups}
+    strata = {slide: "abc"[rng.integers(3)] for slide in groups}
     found = search_split(groups, strata, SHARES, seed)
     sides = {groups[slide]: side for side, name in enumerate(SPLITS) for slide in getattr(found, name)}
     names = sorted(set(groups.values()))
@@ -40,6 +40,15 @@ def test_none_of_all_splits_is_nearer(seed):
         for choice in product(range(3), repeat=len(names))
     )
     assert cost_of(sides, groups, strata, SHARES) == pytest.approx(best)
+
+
+def test_exchanges_find_what_moves_alone_miss():
+    rng = np.random.default_rng(10)
+    groups = {f"S{i:02d}": f"D{rng.integers(45)}" for i in range(90)}
+    strata = {slide: "abcd"[rng.integers(4)] for slide in groups}
+    found = search_split(groups, strata, SHARES, 10)
+    sides = {groups[slide]: side for side, name in enumerate(SPLITS) for slide in getattr(found, name)}
+    assert cost_of(sides, groups, strata, SHARES) < 1.0  # 0.88; moves of single groups end at 1.68
 
 
 def test_every_slide_once_and_no_group_on_two_sides():
