@@ -216,10 +216,11 @@ def test_a_slide_cannot_lead_out_of_the_cache(memory: str, cache: Path) -> None:
         open_store(config(memory))
 
 
-def test_a_damaged_index_costs_a_new_copy_only(tiny_dataset: Path) -> None:
+@pytest.mark.parametrize("index", ["[", '{"complete": "no", "files": {}}'])
+def test_a_damaged_index_costs_a_new_copy_only(tiny_dataset: Path, index: str) -> None:
     address = f"file://{tiny_dataset}"
     store = open_store(config(address)).path
-    (fetch_dataset(address) / fetch.INDEX).write_text("[")
+    (fetch_dataset(address) / fetch.INDEX).write_text(index)
     assert open_store(config(address)).path == store
     assert json.loads((fetch_dataset(address) / fetch.INDEX).read_text())["complete"] is True
 
