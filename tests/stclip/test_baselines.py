@@ -1,10 +1,12 @@
 """CCA against a generalised eigenproblem, and as the baseline of a data set."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
 from scipy.linalg import eigh
 
 from stclip.baselines import DIMS, RIDGES, Covariances, cca_baseline, fit_cca, sentence_matrix
@@ -12,6 +14,7 @@ from stclip.config import DataConfig
 from stclip.data.store import open_store
 from stclip.data.synthetic import SyntheticSpec, make_synthetic
 from stclip.model.features import scale_features
+from stclip.retrieval import gallery_recall
 
 
 def two_views(n=200, p=7, q=5, seed=0):
@@ -133,6 +136,41 @@ def test_baseline_finds_what_is_there_and_nothing_else():
     assert strong.test["R@1"] > 15 * strong.test["chance_R@1"]
     assert nothing.test["R@10"] < 1.4 * nothing.test["chance_R@10"]
     assert strong.params["ridge"] in RIDGES and strong.params["dim"] in DIMS
+
+
+def test_the_setting_is_the_best_of_all_on_val_and_its_numbers_are_those_of_its_unit_vectors():
+    store, features = planted(signal=0.45, seed=3)
+    sentences = sentence_matrix(store.genes, len(store.vocabulary))
+    train = store.spots("train")
+
+    def recalls(ridge, dim, split):
+        cca, rows = fit_cca(features[train], sentences[train], ridge, dim), store.spots(split)
+        sides = (cca.project_x(features[rows]), cca.project_y(sentences[rows]))
+        unit = [F.normalize(torch.from_numpy(side), dim=1) for side in sides]
+        return gallery_recall(*unit, torch.from_numpy(store.slide_index[rows]), ks=(1, 5))
+
+    by_setting = {(ridge, dim): recalls(ridge, dim, "val") for ridge in RIDGES for dim in DIMS}
+    best = max(by_setting, key=lambda setting: by_setting[setting]["R@5"])
+    assert best[0] != RIDGES[0] and best[1] != DIMS[0]  # or a wrong choice would not be seen
+    assert best != max(by_setting, key=lambda setting: by_setting[setting]["R@1"])
+    found = cca_baseline(store, features, ks=(1, 5))
+    assert (found.params["ridge"], found.params["dim"]) == best
+    assert found.val == pytest.approx(by_setting[best])
+    assert found.test == pytest.approx(recalls(*best, "test"))
+
+
+def test_other_genes_than_the_stores_are_read_when_they_are_given():
+    store, features = planted(signal=2.0)
+    other, _ = planted(signal=2.0, seed=1)
+    given = cca_baseline(store, features, genes=other.genes)
+    assert given == cca_baseline(replace(store, genes=other.genes), features)
+    assert given != cca_baseline(store, features)
+
+
+def test_the_mean_of_many_rows_is_not_rounded_row_by_row():
+    x = np.full((300_000, 2), 0.1, np.float32)
+    y = np.random.default_rng(0).normal(size=(len(x), 1))
+    np.testing.assert_allclose(fit_cca(x, y, 0.1, 1).image_mean, 0.1, rtol=1e-6)
 
 
 def test_settings_are_chosen_without_the_test_slides():

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 from stclip.errors import ConfigError
 from stclip.losses import ClipLoss, SpatialLoss
+from stclip.registry import LOSSES
 
 
 def spatial(alpha_scale=0.5, reg=0.0, cap=None):
@@ -232,25 +233,31 @@ def test_the_gap_is_the_derivative_of_the_contrastive_term():
     torch.testing.assert_close(grads(terms["loss"], scale)[0], terms["gap"])
 
 
-def test_terms_add_up_and_carry_no_gradient():
+def test_terms_add_up():
     image, gene, ids, neighbors, alphas = make(10, 4)
-    image.requires_grad_()
     terms = spatial(0.5, 3.0)(image, gene, torch.tensor(8.0), ids, neighbors, alphas)
     assert set(terms) == {"loss", "contrastive", "temp_reg", "gap", "logit_scale"}
     assert terms["temp_reg"] > 0
-    torch.testing.assert_close(terms["loss"].detach(), terms["contrastive"] + terms["temp_reg"])
-    assert [name for name, value in terms.items() if value.requires_grad] == ["loss"]
+    torch.testing.assert_close(terms["loss"], terms["contrastive"] + terms["temp_reg"])
 
 
 def test_from_batch_is_the_same_call_for_every_loss():
     image, gene, ids, neighbors, alphas = make(6, 4)
     scale = torch.tensor(8.0)
     batch = {"tile_ids": ids, "neighbor_tile_ids": neighbors, "neighbor_alphas": alphas}
-    for loss, expected in (
-        (clip(), clip()(image, gene, scale)),
-        (spatial(), spatial()(image, gene, scale, ids, neighbors, alphas)),
-    ):
-        assert loss.from_batch(image, gene, scale, batch)["loss"] == expected["loss"]
+    direct = {"clip": (clip(), ()), "spatial": (spatial(), (ids, neighbors, alphas))}
+    assert direct.keys() == LOSSES.keys()
+    for loss, more in direct.values():
+        assert loss.from_batch(image, gene, scale, batch)["loss"] == loss(image, gene, scale, *more)["loss"]
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_only_the_loss_itself_carries_a_gradient(name):
+    image, gene, ids, neighbors, alphas = make(6, 4)
+    batch = {"tile_ids": ids, "neighbor_tile_ids": neighbors, "neighbor_alphas": alphas}
+    loss = {"clip": clip(), "spatial": spatial(0.5, 3.0, cap=40.0)}[name]
+    terms = loss.from_batch(leaf(image), leaf(gene), leaf(torch.tensor(8.0)), batch)
+    assert [term for term, value in terms.items() if value.requires_grad] == ["loss"]
 
 
 def test_a_large_scale_and_a_sure_model_stay_finite():
@@ -290,3 +297,9 @@ def test_wrong_settings_and_shapes_are_named():
         spatial()(image, gene, scale, ids, neighbors, alphas[:, :3])
     with pytest.raises(ValueError, match=r"got \[5\], \[6, 4\] and \[6, 4\]"):
         spatial()(image, gene, scale, ids[:5], neighbors, alphas)
+    with pytest.raises(ValueError, match=r"got \[6\], \[5, 4\] and \[5, 4\]"):
+        spatial()(image, gene, scale, ids, neighbors[:5], alphas[:5])
+    with pytest.raises(ValueError, match=r"got \[6\], \[6\] and \[6\]"):
+        spatial()(image, gene, scale, ids, neighbors[:, 0], alphas[:, 0])
+    with pytest.raises(ValueError, match=r"must both be \[B, D\], got \[6\] and \[6\]"):
+        clip()(image[:, 0], gene[:, 0], scale)

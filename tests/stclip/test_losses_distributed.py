@@ -9,6 +9,7 @@ import torch.multiprocessing
 import torch.nn.functional as F
 
 from stclip.losses import ClipLoss, SpatialLoss
+from stclip.registry import LOSSES
 
 WORLD, SPOTS, DIM, NEIGHBORS, SCALE, REG = 2, 5, 6, 4, 9.0, 0.8
 SETTINGS = [(local, with_grad) for local in (False, True) for with_grad in (False, True)]
@@ -104,6 +105,10 @@ def reference(name, constant_candidates=False):
     loss = entropy + (0 if name == "clip" else REG) * gap**2
     loss.backward()
     return loss.item(), image.grad, gene.grad, scale.grad
+
+
+def test_every_loss_that_can_be_chosen_is_tried_here():
+    assert ALPHA_SCALES.keys() == LOSSES.keys()
 
 
 @pytest.mark.parametrize("name", ALPHA_SCALES)

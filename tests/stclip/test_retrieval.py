@@ -216,6 +216,16 @@ def test_a_large_gallery_is_cut_into_smaller_chunks(monkeypatch):
     monkeypatch.setattr(ranking, "_MAX_SCORES", 40 * 9)
     assert gallery_recall(image, gene, slide_ids) == expected
     assert sizes == [9, 9, 9, 9, 4] * 2
+    sizes.clear()
+    monkeypatch.setattr(ranking, "_MAX_SCORES", 39)  # not even one row: still a query at a time
+    assert gallery_recall(image, gene, slide_ids) == expected
+    assert sizes == [1] * 80
+
+
+def test_half_precision_features_are_compared_in_float32():
+    image, gene = (side.bfloat16() for side in features(60, noise=2.0))
+    slide_ids = torch.zeros(60, dtype=torch.int64)
+    assert gallery_recall(image, gene, slide_ids) == gallery_recall(image.float(), gene.float(), slide_ids)
 
 
 def test_bad_input_is_named():
@@ -233,10 +243,16 @@ def test_bad_input_is_named():
         gallery_recall(image[:0], gene[:0], slide_ids[:0])
     with pytest.raises(ValueError, match=r"slide_ids must be \[6\].*got \[5\]"):
         gallery_recall(image, gene, slide_ids[:5])
+    with pytest.raises(ValueError, match=r"slide_ids must be \[6\].*got \[6, 1\]"):
+        gallery_recall(image, gene, slide_ids[:, None])
     with pytest.raises(ValueError, match=r"each 1 or above, got \(0, 5\)"):
         gallery_recall(image, gene, slide_ids, (0, 5))
+    with pytest.raises(ValueError, match=r"ks needs one K or more, each 1 or above, got \(\)"):
+        gallery_recall(image, gene, slide_ids, ())
     with pytest.raises(ValueError, match=r"rows of the features, 0 to 5, or -1; got -1 to 6"):
         gallery_recall(image, gene, slide_ids, neighbor_ids=torch.tensor([[-1], [6], [0], [0], [0], [0]]))
+    with pytest.raises(ValueError, match=r"rows of the features, 0 to 5, or -1; got -2 to 0"):
+        gallery_recall(image, gene, slide_ids, neighbor_ids=torch.tensor([[-2], [0], [0], [0], [0], [0]]))
     with pytest.raises(ValueError, match=r"neighbor_ids must be \[6, k\], got \[5, 1\]"):
         gallery_recall(image, gene, slide_ids, neighbor_ids=torch.zeros(5, 1, dtype=torch.int64))
 
