@@ -194,7 +194,7 @@ def test_numbers_one_can_check_by_hand():
     )
     contrastive = ((math.log(4 / 3) + math.log(4)) / 2 + math.log(4 / 3)) / 2
     gap = ((3 / 4 - 1 / 2) + (3 / 4 - 1)) / 2  # sure by 1/4 too much, then by 1/4 too little
-    assert gap == 0
+    assert gap == 0 and terms["gap"].item() == pytest.approx(gap, abs=1e-12)
     assert terms["contrastive"].item() == pytest.approx(contrastive)
     assert terms["loss"].item() == pytest.approx(contrastive)
     alone = spatial(0.0, reg=16.0)(

@@ -131,7 +131,8 @@ def test_what_is_wrong_is_listed(tiny_dataset, run, spoil):
     code, out, _ = run("check", tiny_dataset)
     assert code == 1
     assert any(FAULTS[spoil] in line for line in wrong(out)), out
-    assert "thing wrong" in out.splitlines()[-1] or "things wrong" in out.splitlines()[-1]
+    count = len(wrong(out))
+    assert out.endswith(f" {count} thing{'s' * (count > 1)} wrong\n")
 
 
 def test_a_donor_on_two_sides_of_a_split_by_slide_is_a_note(tiny_dataset, run):

@@ -125,10 +125,11 @@ def test_headers_with_absurd_sizes(tmp_path: Path, size: bytes, kind: bytes) -> 
         whole[: 3 * 1024] + header(size, kind) + bytes(1024),
     ):
         shard.write_bytes(damaged)
-        try:
-            assert [spot.spot for spot in read(tmp_path)] == ["1"]  # a folder's size means nothing
-        except DataError as error:
-            assert str(error).startswith(f"{shard}: the tar is truncated or damaged (")
+        if kind == b"5" and size in (FAULTS["8 EiB"], FAULTS["beyond any file"]):
+            assert [spot.spot for spot in read(tmp_path)] == ["1"]  # how large a folder is means nothing
+            continue
+        with pytest.raises(DataError, match=rf"^{shard}: the tar is truncated or damaged \("):
+            read(tmp_path)
 
 
 def test_headers_before_headers_without_end(tmp_path: Path) -> None:
