@@ -7,7 +7,7 @@ import torch
 
 from stclip.config import Experiment
 from stclip.train import CHECKPOINT
-from sweeps.checkpoints import is_checkpoint_of, newest_checkpoint
+from sweeps.checkpoints import copy_whole, is_checkpoint_of, newest_checkpoint
 
 CONFIG = Experiment(name="clip-0000", seed=5)
 
@@ -48,6 +48,46 @@ def test_the_newest_of_the_newest_run(place, into, tmp_path):
     assert mark(newest_checkpoint(place, CONFIG, into)) == "0010/12"
 
 
+def test_numbers_are_compared_and_not_their_digits(place, into, tmp_path):
+    for number in (999_999, 1_000_000):
+        write(tmp_path, "0001", number)
+    assert mark(newest_checkpoint(place, CONFIG, into)) == "0001/1000000"
+
+
+def test_a_folder_that_is_no_run_is_passed_over(place, into, tmp_path):
+    write(tmp_path, "other", 0)
+    assert newest_checkpoint(place, CONFIG, into) is None
+
+
+def test_a_file_with_a_bit_changed_is_not_whole(place, into, tmp_path):
+    write(tmp_path, "0001", 0)
+    write(tmp_path, "0001", 1)
+    path = tmp_path / "ray" / "0001" / CONFIG.name / "checkpoint_000001" / CHECKPOINT
+    content = bytearray(path.read_bytes())
+    content[content.index(b"0001/1")] ^= 1
+    path.write_bytes(content)
+    assert mark(newest_checkpoint(place, CONFIG, into)) == "0001/0"
+
+
+def test_what_says_nothing_or_more_than_the_configuration_is_another_trials(tmp_path):
+    path = tmp_path / CHECKPOINT
+    told = CONFIG.model_dump(mode="json")
+    for config, own in (({}, False), (told, True), ({**told, "later": 1}, False)):
+        torch.save({"stclip": {"config": config}}, path)
+        assert is_checkpoint_of(path, CONFIG) == own
+
+
+def test_a_copy_takes_the_place_of_the_old_one_in_one_step(tmp_path):
+    source, target = tmp_path / "source", tmp_path / "best" / CHECKPOINT
+    target.parent.mkdir()
+    source.write_bytes(b"newer")
+    target.write_bytes(b"old")
+    with target.open("rb") as reader:
+        copy_whole(source, target)
+        assert reader.read() == b"old"
+    assert [path.read_bytes() for path in target.parent.iterdir()] == [b"newer"]
+
+
 def test_a_half_one_is_passed_over(place, into, tmp_path):
     write(tmp_path, "0001", 0)
     write(tmp_path, "0001", 1, cut=True)
@@ -65,7 +105,7 @@ def test_another_trial_of_the_same_name_is_passed_over(place, into, tmp_path):
 def test_data_may_move_and_another_machine_may_train(tmp_path, into):
     write(tmp_path, "0001", 0)
     path = newest_checkpoint(str(tmp_path / "ray"), CONFIG, into)
-    data = CONFIG.data.model_copy(update={"dataset": "/elsewhere/slides"})
+    data = CONFIG.data.model_copy(update={"dataset": "/elsewhere/slides", "root": tmp_path / "elsewhere"})
     trainer = CONFIG.trainer.model_copy(update={"threads": 4})
     assert is_checkpoint_of(path, CONFIG.model_copy(update={"data": data, "trainer": trainer}))
     smaller = CONFIG.data.model_copy(update={"batch_size": CONFIG.data.batch_size + 1})

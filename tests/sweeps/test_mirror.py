@@ -17,6 +17,15 @@ from tests.sweeps.made_up import summary
 from tests.sweeps.mirrors import add_trial, begun, there, trials_in
 
 
+def sent_by(monkeypatch):
+    """The names of the files that are sent from now on, in their order."""
+    sent, upload = [], Remote.upload
+    monkeypatch.setattr(
+        Remote, "upload", lambda self, source, name: (sent.append(name), upload(self, source, name))[1]
+    )
+    return sent
+
+
 def test_the_record_travels_and_what_nodes_write_stays(driver, address, tmp_path):
     mirror, folder, _ = begun(driver)
     add_trial(folder, "clip-0000")
@@ -32,6 +41,7 @@ def test_the_record_travels_and_what_nodes_write_stays(driver, address, tmp_path
     fs, path = fsspec.core.url_to_fs(address)
     fs.makedirs(f"{path}/ray/0001", exist_ok=True)
     fs.pipe_file(f"{path}/ray/0001/tuner.pkl", b"never read")
+    fs.pipe_file(f"{path}/study.db-wal", b"of another state of study.db")
     second, own, _ = driver("second")
     own.path.mkdir(parents=True)
     (own.path / "stale").touch()
@@ -43,11 +53,7 @@ def test_the_record_travels_and_what_nodes_write_stays(driver, address, tmp_path
 
 def test_only_what_changed_is_sent_and_the_study_before_what_speaks_of_it(driver, monkeypatch):
     mirror, folder, runs = begun(driver)
-    sent = []
-    upload = Remote.upload
-    monkeypatch.setattr(
-        Remote, "upload", lambda self, source, name: (sent.append(name), upload(self, source, name))[1]
-    )
+    sent = sent_by(monkeypatch)
     mirror.push()
     assert sent == []
     add_trial(folder, "clip-0000")
@@ -58,18 +64,55 @@ def test_only_what_changed_is_sent_and_the_study_before_what_speaks_of_it(driver
 
 
 def test_trials_csv_never_knows_a_trial_that_study_db_lacks(driver, address, tmp_path, monkeypatch):
-    """A trial begins and ends while the record is being copied."""
+    """A trial begins and ends while the record is being copied, and another right after; the next copy has all."""
     mirror, folder, _ = begun(driver)
     add_trial(folder, "clip-0000")
+    others = ("summary.json", "report.md", "report.html")
+    for name in others:
+        (folder.path / name).write_text("old")
 
     def with_news(study, target):
         add_trial(folder, "clip-0001")
         copy_study(study, target)
+        add_trial(folder, "clip-0002")
+        os.utime(study, ns=(2**60, 2**60))  # however coarse the clock
+        for name in others:
+            (folder.path / name).write_text("newer")
 
+    sent = sent_by(monkeypatch)
     monkeypatch.setattr(mirror_module, "copy_study", with_news)
     mirror.push()
+    assert sent[0] == "study.db" and sorted(sent[1:]) == sorted([*others, "trials.csv"])
     assert trials_in(there(address)["study.db"], tmp_path) == ["clip-0000", "clip-0001"]
     assert there(address)["trials.csv"] == b"clip-0000"
+    assert [there(address)[name] for name in others] == [b"old"] * 3
+    monkeypatch.setattr(mirror_module, "copy_study", copy_study)
+    mirror.push()
+    assert trials_in(there(address)["study.db"], tmp_path) == ["clip-0000", "clip-0001", "clip-0002"]
+    assert there(address)["trials.csv"] == b"clip-0000clip-0001clip-0002"
+    assert [there(address)[name] for name in others] == [b"newer"] * 3
+
+
+def test_a_file_of_another_size_is_sent_whatever_its_time(driver, address):
+    mirror, folder, _ = begun(driver)
+    for text in ("old", "newer"):
+        folder.trials_csv.write_text(text)
+        os.utime(folder.trials_csv, (1e9, 1e9))
+        mirror.push()
+    assert there(address)["trials.csv"] == b"newer"
+
+
+def test_a_driver_that_goes_on_sends_nothing_that_is_there(driver, address, monkeypatch):
+    begun(driver)
+    mirror, _, runs = driver("second")
+    mirror.fetch()
+    mirror.begin(runs.start("command", None, {}))
+    sent = sent_by(monkeypatch)
+    mirror.push()
+    assert sent == [] and "runs/0002.json" in there(address)
+    runs.withdraw()
+    mirror.push()
+    assert "runs/0002.json" not in there(address)
 
 
 def test_a_transaction_that_is_open_is_not_copied(driver, address, tmp_path):

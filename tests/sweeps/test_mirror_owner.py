@@ -10,8 +10,9 @@ import fsspec
 import pytest
 
 from stclip.errors import InputError
+from stclip.remote import Remote
 from sweeps.folder_lock import sole_driver
-from sweeps.mirror import AddressError
+from sweeps.mirror import AddressError, Mirror
 from sweeps.run_log import BEAT_SECONDS
 from tests.sweeps.beats import HANGS, Beats
 from tests.sweeps.mirrors import SWEEP, add_trial, begun, there
@@ -32,6 +33,19 @@ def test_an_address_takes_one_sweep(driver, address):
     with pytest.raises(InputError, match=way_on):
         other.claim()
     assert there(address) == {"sweep.yaml": folder.sweep_yaml.read_bytes()}
+
+
+def test_an_address_that_cannot_be_written_to_takes_none(driver, monkeypatch):
+    def refused(remote, name, content):
+        raise PermissionError("Access Denied")
+
+    monkeypatch.setattr(Remote, "create", refused)
+    with pytest.raises(InputError, match=r"cannot be used \(PermissionError: Access Denied\)"):
+        driver("first")[0].check_free()
+
+
+def test_a_slash_at_the_end_of_the_address_changes_nothing(address, tmp_path):
+    assert Mirror(f"{address}/", tmp_path).address == address
 
 
 def test_a_complete_sweep_is_no_sweep_to_go_on_with(driver):

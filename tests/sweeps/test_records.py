@@ -10,7 +10,15 @@ import pytest
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
-from sweeps.records import TrialRecord, best_record, read_records, trial_name
+from sweeps.records import (
+    TrialRecord,
+    best_record,
+    mean_metrics,
+    read_records,
+    record_of,
+    recorded_names,
+    trial_name,
+)
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -55,6 +63,9 @@ def test_records_are_what_the_studies_hold_without_the_waiting_trials() -> None:
 @pytest.mark.parametrize(("mode", "number"), [("max", 2), ("min", 1)])
 def test_the_best_is_complete_of_its_family_and_the_first_of_equals(mode: Any, number: int) -> None:
     records = [
+        record(11, math.nan),
+        record(12, math.inf),
+        record(13, -math.inf),
         record(5, 0.9),
         record(2, 0.9),
         record(1, 0.1),
@@ -69,6 +80,31 @@ def test_the_best_is_complete_of_its_family_and_the_first_of_equals(mode: Any, n
     ]
     best = best_record(records, "clip", "val/R@10", mode)
     assert best is not None and (best.family, best.number) == ("clip", number)
+
+
+def test_names_are_those_of_every_study() -> None:
+    storage = InMemoryStorage()
+    for study_name, name in (("clip", "clip-0000"), ("clip-confirm", "clip-0000-confirm-0")):
+        study = optuna.create_study(study_name=study_name, storage=storage)
+        study.ask().set_user_attr("name", name)
+        study.ask()  # has no name yet
+    assert recorded_names(storage) == {"clip-0000", "clip-0000-confirm-0"}
+
+
+def test_a_record_has_the_trials_own_name_its_slides_and_its_last_epoch() -> None:
+    study = optuna.create_study()
+    trial = study.ask()
+    trial.set_user_attr("name", "clip-0000-confirm-0")
+    trial.set_user_attr("test_slides", {"E1": {"R@1": 0.5}})
+    trial.report(0.5, 7)  # the epochs before were another run's
+    found = record_of("clip", study.get_trials()[0])
+    assert (found.name, found.epochs) == ("clip-0000-confirm-0", 7)
+    assert found.test_slides == {"E1": {"R@1": 0.5}}
+
+
+def test_a_mean_is_of_what_all_have() -> None:
+    assert mean_metrics([{"a": 1.0, "b": 5.0}, {"a": 2.0, "c": 7.0}]) == {"a": 1.5}
+    assert mean_metrics([]) == {}
 
 
 def test_there_is_no_best_without_a_complete_trial() -> None:

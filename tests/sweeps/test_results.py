@@ -103,6 +103,30 @@ def test_a_crash_while_writing_leaves_the_old_file_and_no_rubbish(tmp_path, monk
     assert [p.name for p in tmp_path.iterdir()] == ["summary.json"]
 
 
+def test_a_file_is_on_the_disk_before_it_takes_the_old_ones_place(tmp_path, monkeypatch):
+    path = tmp_path / "summary.json"
+    write_atomic(path, "old")
+    fsync, seen = results.os.fsync, []
+
+    def looked_at(descriptor):
+        seen.append((results.os.fstat(descriptor).st_size, path.read_text()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(results.os, "fsync", looked_at)
+    with path.open() as reader:
+        write_atomic(path, "newer")
+        assert reader.read() == "old"  # whoever has it open reads the old one to its end
+    assert seen == [(len("newer"), "old")] and path.read_text() == "newer"
+
+
+def test_a_report_is_two_files_and_the_confirmations_table_is_one_of_its_own(tmp_path):
+    folder = ResultsFolder(tmp_path)
+    folder.write_report("# a", "<html>")
+    assert (folder.report_md.read_text(), folder.report_html.read_text()) == ("# a", "<html>")
+    folder.write_trials_csv([record()], table="confirm.csv")
+    assert folder.confirm_csv.is_file() and not folder.trials_csv.exists()
+
+
 def test_best_dir_refuses_a_family_that_would_leave_the_folder(tmp_path):
     folder = ResultsFolder(tmp_path)
     assert folder.best_dir("spatial") == tmp_path / "best" / "spatial"
@@ -119,6 +143,9 @@ def test_reading_a_folder_that_is_no_sweep_says_so(tmp_path):
         folder.read_summary()
     (tmp_path / "summary.json").write_text("{")
     with pytest.raises(InputError, match="cannot be read"):
+        folder.read_summary()
+    (tmp_path / "summary.json").write_text("[1]")
+    with pytest.raises(InputError, match=r"summary\.json: must be a mapping, got list"):
         folder.read_summary()
     assert folder.read_trials() == []
 
@@ -161,7 +188,14 @@ def test_trials_csv_has_its_columns_before_the_first_trial(tmp_path):
     assert {"family", "trial", "state", "config_temperature", "config_lr"} <= set(header)
 
 
+def test_a_parameter_that_is_a_list_is_json_in_its_cell(tmp_path):
+    folder = ResultsFolder(tmp_path)
+    folder.write_trials_csv([record(params={"model.widths": ["a", (1, None)]})])
+    assert folder.read_trials()[0]["config_widths"] == '["a", [1, null]]'
+
+
 def test_a_last_component_that_two_parameters_share_keeps_the_dotted_key():
+    assert config_columns(["model.image.name"]) == {"model.image.name": "config_image.name"}
     assert config_columns(["model.image.dropout", "model.genes.dropout", "optimizer.lr", "optimizer.lr"]) == {
         "model.image.dropout": "config_model.image.dropout",
         "model.genes.dropout": "config_model.genes.dropout",

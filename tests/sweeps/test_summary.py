@@ -70,6 +70,7 @@ def test_summary_of_a_confirmation(tmp_path):
     assert spatial["confirm"]["val_sd"]["R@10"] == pytest.approx(0.01)
     assert (spatial["confirm"]["seeds"], spatial["confirm"]["failed"]) == (3, [])
     assert clip["confirm"]["seeds"] == 2
+    assert clip["best"]["test"]["R@10"] == pytest.approx(np.mean(AGAIN[:2]))
     assert clip["confirm"]["failed"] == [{"name": "clip-0000-confirm-2", "reason": "MemoryError: out"}]
     (pair,) = read["comparisons"]
     assert (pair["a"], pair["b"], pair["kind"]) == ("spatial", "clip", "families")
@@ -87,10 +88,35 @@ def test_a_winner_without_confirmation_has_what_its_own_model_got(tmp_path):
     assert read["confirmation"] is None
 
 
+def test_slides_are_those_of_the_families_and_one_known_donor_is_enough_to_speak_of_donors(tmp_path):
+    rows = slide_rows("spatial", [[0.3, 0.5]], donors=("p1", ""))
+    rows += slide_rows("spatial", [[0.9, 0.9, 0.9]], "baseline")  # even one of a family's name
+    made = summary(
+        [record(metrics=levels("val", 0.3))], {"spatial": 1}, rows, {}, confirmed("spatial", AGAIN[:1]), 1
+    )
+    about = read_back(tmp_path, made)["confirmation"]
+    assert (about["slides"], about["donors_known"]) == (2, True)
+    alone = summary([record(metrics=levels("val", 0.3))], {"spatial": 1}, rows)["families"]["spatial"]
+    assert alone["best"]["test"]["R@10"] == pytest.approx(0.4)
+
+
+def test_one_seed_has_no_spread():
+    again = confirmed("spatial", AGAIN[:1], val=0.28)
+    made = summary([record(metrics=levels("val", 0.3))], {"spatial": 1}, (), {}, again, seeds=1)
+    confirm = made["families"]["spatial"]["confirm"]
+    assert confirm["val"]["R@10"] == pytest.approx(0.28) and confirm["val_sd"] == {}
+
+
+def test_metrics_of_one_split_hold_none_of_another():
+    metrics = {**scores(0.3), "train/loss": 1.0, "batch/R@10": 0.9}
+    (entry,) = summary([record(metrics=metrics)], {"spatial": 1})["families"].values()
+    assert entry["best"]["val"] == {"R@10": 0.3, "chance_R@10": 0.05}
+
+
 def test_best_of_n_counts_every_trial_of_the_budget():
     records = [record(number=i, metrics=scores(value)) for i, value in enumerate((0.1, 0.3, 0.2))]
     records += [record(number=3, metrics=scores(0.15), state="PRUNED")]
-    records += [record(number=4, metrics={}, state="FAIL", error="x")]  # counts as the worst
+    records += [record(number=4, metrics=scores(0.8), state="FAIL", error="x")]  # counts as the worst
     records += [record(number=5, metrics=scores(0.9), state="RUNNING")]
     curve = summary(records, {"spatial": 6})["families"]["spatial"]["best_of_n"]
     assert curve["n"] == [1, 2, 3, 4, 5]
@@ -121,12 +147,8 @@ def test_summary_json_is_strict_json(tmp_path):
 
 
 def test_plain_turns_numpy_sets_and_flags_into_yaml_types():
-    assert plain({1: np.int64(3), "b": np.bool_(True), "c": {2}, "d": np.array([0.5, np.nan]).tolist()}) == {
-        "1": 3,
-        "b": True,
-        "c": [2],
-        "d": [0.5, None],
-    }
+    given = {1: np.int64(3), "b": np.bool_(True), "c": {2}, "d": np.array([0.5, np.nan]).tolist()}
+    assert json.dumps(plain(given)) == '{"1": 3, "b": true, "c": [2], "d": [0.5, null]}'
 
 
 def test_a_family_without_a_winner_says_why():

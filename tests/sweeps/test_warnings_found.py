@@ -18,14 +18,19 @@ def warnings_of(path, records, **options):
 def test_low_neighbour_coverage_is_warned_about_in_spatial_loss_trials_only(tmp_path):
     low = {**levels("val", 0.3), "train/neighbor_coverage": 0.0002}
     high = {**levels("val", 0.3), "train/neighbor_coverage": 0.4}
-    records = [record(number=0, metrics=high), *(record(number=i, metrics=low) for i in (1, 2, 3))]
+    other = {**low, "train/neighbor_coverage": 0.03}
+    records = [record(number=i, metrics=m) for i, m in enumerate((high, low, other, low))]
     clip = [record("clip", i, metrics=low) for i in range(4)]
     (text,) = warnings_of(tmp_path / "a", records + clip)
     assert text.startswith(
         "Neighbour coverage was below 0.05 in 3 of 4 trials with SpatialLoss (lowest 0.0002, first soft-0001)"
     )
     assert "the neighbour term had nothing to act on; try data.batching: neighborhood" in text
-    assert warnings_of(tmp_path / "b", many(metrics=high)) == []
+    just = {**levels("val", 0.3), "train/neighbor_coverage": 0.05}
+    assert (
+        warnings_of(tmp_path / "b", [*many(metrics=high), record(number=4, metrics=just), record("clip", 4)])
+        == []
+    )
 
 
 def test_a_best_value_at_the_edge_of_its_range_is_warned_about(tmp_path):
@@ -37,6 +42,10 @@ def test_a_best_value_at_the_edge_of_its_range_is_warned_about(tmp_path):
     (text,) = warnings_of(tmp_path / "b", many(params={"loss.neighbor_alpha_scale": 0.01}))
     assert "lower end of its range (0 to 2): 0 switches it off" in text
     assert warnings_of(tmp_path / "c", many(params={"model.temperature": 0.5})) == []
+    (text,) = warnings_of(tmp_path / "d", many(params={"model.temperature": 0.0101}))
+    assert text.endswith(
+        "at the lower end of its range (0.01 to 1): a better value may lie outside; widen the range."
+    )
 
 
 @pytest.mark.parametrize(
@@ -77,6 +86,19 @@ def test_a_small_gallery_is_warned_about(tmp_path):
     data = {"val": {"slides": 5, "smallest_gallery": 31}, "test": {"slides": 10, "smallest_gallery": 12}}
     (text,) = warnings_of(tmp_path / "c", fine, sweep={**SWEEP, "data": data})
     assert text.startswith("The smallest gallery has 12 spots (test), under 30")
+    just = levels("val", 0.5, chance_1=1 / 30)
+    mixed = [record(f, i, metrics=m) for f, m in (("soft", edge), ("clip", just)) for i in range(4)]
+    assert warnings_of(tmp_path / "d", mixed) == []
+    mixed = [record(f, i, metrics=m) for f, m in (("soft", edge), ("clip", small)) for i in range(4)]
+    (text,) = warnings_of(tmp_path / "e", mixed)
+    assert text.startswith("The smallest gallery has 29 spots (val)")
+    (text,) = warnings_of(tmp_path / "f", fine, baselines={"cca": ({"R@1": 0.5, "chance_R@1": 1 / 29}, {})})
+    assert text.startswith("The smallest gallery has 29 spots (val)")
+
+
+def test_spots_that_were_left_out_are_added_up(tmp_path):
+    (text,) = warnings_of(tmp_path, many(), sweep={**SWEEP, "data": {"skipped_spots": {"A": 2, "B": 3}}})
+    assert text == "Broken spots were left out (data.on_bad_spot: skip), 5 in all (A: 2, B: 3)."
 
 
 def test_unequal_numbers_of_trials_are_warned_about(tmp_path):
@@ -100,6 +122,17 @@ def test_trials_within_noise_of_each_other_are_warned_about(tmp_path):
     )
     assert "and by 0.010 from seed to seed" in text
     assert warnings_of(tmp_path / "b", with_spread(0.1), **options) == []
+    # Variances of 1 to 10 with 5 and 2 degrees of freedom: the F test's limit is 19.3, the other way round 5.8.
+    within = with_spread(0.0169)
+    unfinished = [record(f, 7, "PRUNED", metrics=levels("val", 5.0)) for f in ("soft", "clip")]
+    folder = folder_of(tmp_path / "c", [*within, *unfinished], **options)
+    rows = folder.read_trials()
+    rows += [{**row, "val/R@10": "nan"} for row in rows[:1]]  # a value that is none
+    (text,) = find_warnings(folder.read_sweep(), rows, folder.read_summary())
+    assert text.startswith("All 6 complete trials of soft are within noise")
+    few = [one for one in with_spread(0.002) if one.number < 3]
+    texts = warnings_of(tmp_path / "d", few, **options)
+    assert len(texts) == 2 and all("was chosen among 3 complete trials" in text for text in texts)
 
 
 def test_a_confirmation_that_lost_seeds_is_warned_about(tmp_path):
@@ -119,5 +152,11 @@ def test_a_test_slide_whose_donor_was_trained_on_is_warned_about(tmp_path):
     donors = {"train": {"A": "p1", "B": "p2"}, "val": {"C": "p1"}, "test": {"D": "p2", "E": "p3"}}
     (text,) = warnings_of(tmp_path / "a", many(), sweep={**SWEEP, "data": {"donors": donors}})
     assert text.startswith("1 of 2 test slides are of donors that also gave a training slide (D (p2)): ")
-    donors["test"]["D"] = "p4"
+    donors["test"] |= dict.fromkeys("FGHI", "p1")
+    (text,) = warnings_of(tmp_path / "five", many(), sweep={**SWEEP, "data": {"donors": donors}})
+    assert text.startswith("5 of 6 test slides") and "I (p1)): the numbers" in text
+    donors["test"]["J"] = "p1"
+    (text,) = warnings_of(tmp_path / "six", many(), sweep={**SWEEP, "data": {"donors": donors}})
+    assert text.startswith("6 of 7 test slides") and "I (p1), ...): the numbers" in text
+    donors["test"] = {"D": "p4", "E": "p3"}
     assert warnings_of(tmp_path / "b", many(), sweep={**SWEEP, "data": {"donors": donors}}) == []
