@@ -43,8 +43,12 @@ def test_trials_of_a_lost_node_go_on_elsewhere(runner, local_cluster, cluster_ho
     assert {(row["state"], int(row["epochs"])) for row in rows.values()} == {("COMPLETE", EPOCHS)}
     for name in gone:
         assert (ended.folder / "ray" / "0001" / name / "error.txt").exists(), f"{name} never noticed"
-    actors = trial_actors(local_cluster)  # the dashboard lists them by their trials' names
-    assert {actors[actor] for actor in actors.keys() - known} == NAMES
+
+    def listed():
+        actors = trial_actors(local_cluster)
+        return {actors[actor] for actor in actors.keys() - known}
+
+    wait_for(lambda: listed() == NAMES)  # the dashboard lists them by their trials' names, a little later
 
 
 def trial_actors(cluster):
