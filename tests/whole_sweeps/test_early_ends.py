@@ -23,35 +23,31 @@ def test_ctrl_c_while_ray_starts_is_a_clean_stop(runner, space, hooks):
     assert [entry["best"] for entry in summary["families"].values()] == [None, None]
 
 
-@pytest.mark.parametrize("starting", [False, True], ids=["while trials run", "while a worker starts"])
-def test_ctrl_c_twice_stops_at_once_and_leaves_a_readable_folder(runner, space, hooks, starting):
-    """The first trial has ended, the others are running or their processes are starting."""
-    name = f"twice-{starting}"
-    function = "sweeps.search:FamilySearch.suggest" if starting else "sweeps.search:FamilySearch.report"
+def test_ctrl_c_twice_stops_at_once_and_leaves_a_readable_folder(runner, space, hooks):
+    """The first trial has ended, the second is running."""
     moments = (
-        Moment(function, "interrupt", call=2 if starting else 3, when="after"),
-        Moment("sweeps.stopping:StopSwitch.stop", "interrupt", when="after"),
+        Moment("sweeps.search:FamilySearch.report", "interrupt", 3, "after"),
+        Moment("sweeps.stopping:StopSwitch.stop", "interrupt", 1, "after"),
     )
-    given = ("--max-concurrent", "2" if starting else "1")
-    ended = runner.run(space, name, *given, environment=hooks.environment(*moments), code=130)
+    environment = hooks.environment(*moments)
+    ended = runner.run(space, "twice", "--max-concurrent", "1", environment=environment, code=130)
     assert ended.err == "\nstopped at once; what had finished is in the results folder\n"
     assert not (ended.folder / "summary.json").exists()
-    assert read_yaml(ended.folder / "sweep.yaml")["name"] == name
-    begun = {"spatial": ["RUNNING"], "clip": ["RUNNING"]}
-    assert ended.states() == (begun if starting else {"spatial": ["COMPLETE"], "clip": ["RUNNING"]})
+    assert read_yaml(ended.folder / "sweep.yaml")["name"] == "twice"
+    assert ended.states() == {"spatial": ["COMPLETE"], "clip": ["RUNNING"]}
 
 
 def test_a_time_budget_stops_the_search_and_leaves_room_for_the_confirmation(runner, hooks):
-    """Of 60 seconds, 2 for each trial, the search leaves 20 at least, and half at most."""
+    """Of 60 seconds, 4 for each trial, the search leaves 20 at least, and half at most."""
     space = runner.space("timed", BOTH, trials=5000, epochs=2)
-    by_trials = ("tests/whole_sweeps/run_by_trials.py", str(runner.results / "timed"), "2.0")
+    by_trials = ("tests/whole_sweeps/run_by_trials.py", str(runner.results / "timed"), "4.0")
     process = runner.start(space, "timed", "--confirm-seeds", "2", "--time-budget", "60s", command=by_trials)
     ended = runner.end(process)
     summary = ended.summary()
     assert (summary["status"], summary["stopped_because"]) == ("interrupted", "the time budget is used up")
     assert [entry["confirm"]["seeds"] for entry in summary["families"].values()] == [2, 2]
     rows = ended.rows()
-    assert 14 <= len(rows) <= 22  # 15 to 20, by how fast Ray started, give or take those under way
+    assert 7 <= len(rows) <= 12  # 7.5 to 10, give or take those under way: as many on any machine
     assert "2 seeds x 1 slide" in summary["verdict"]
     # What was cut off is left as it was, to be taken up again.
     assert {row["state"] for row in rows} <= {"COMPLETE", "RUNNING"}

@@ -125,7 +125,7 @@ def test_without_the_token_nothing_is_submitted(local_cluster):
 
 def test_a_whole_sweep_as_a_job(local_cluster, tmp_path):
     done = run_submit(local_cluster, "--name", "whole", "--", "--space", "smoke", "--results", str(tmp_path),
-                      "--trials", "2", "--confirm-seeds", "1")  # fmt: skip
+                      "--trials", "1", "--confirm-seeds", "1")  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Sweep complete" in done.stdout
     assert (tmp_path / "whole" / "report.md").is_file()

@@ -28,12 +28,19 @@ def command(raw, out):
     return ["hest", "--raw", str(raw), "--out", str(out), "--genes", "all", "--jobs", str(JOBS), "--quiet"]
 
 
+@pytest.fixture(scope="module")
+def unbroken(raw, tmp_path_factory):
+    out = tmp_path_factory.mktemp("unbroken") / "out"
+    assert main([*command(raw, out), "--jobs", "1"]) == 0
+    return out
+
+
 def shards(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.tar")}
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_what_was_finished_stays_and_the_rest_is_done_later(raw, tmp_path, capsys, how):
+def test_what_was_finished_stays_and_the_rest_is_done_later(raw, unbroken, tmp_path, capsys, how):
     """Each process is held before its second slide, until all are killed or the interrupt has been understood."""
     out, hooks = tmp_path / "out", Hooks(tmp_path / "hooks", PROJECT_ROOT)
     second = Moment("stclip.data.raw.convert:convert_slide", "hold", 2)
@@ -57,8 +64,7 @@ def test_what_was_finished_stays_and_the_rest_is_done_later(raw, tmp_path, capsy
     assert main(command(raw, out)) == 0
     assert f"{SLIDES} slides ({len(done)} of them there already)" in capsys.readouterr().out
     assert {slide: (out / slide).stat().st_ino for slide in done} == done
-    assert main(command(raw, tmp_path / "unbroken")) == 0
-    assert shards(out) == shards(tmp_path / "unbroken") and len(shards(out)) == SLIDES
+    assert shards(out) == shards(unbroken) and len(shards(out)) == SLIDES
     assert {path.name for path in out.iterdir() if path.is_dir()} == {
         f"S{number}" for number in range(SLIDES)
     }
