@@ -33,10 +33,7 @@ def runner(tmp_path_factory, shared_tiny_dataset):
     adopt_orphans(True)
     runner = Runner(folder, tmp)
     yield runner
-    for process in runner.started:  # only after a test that failed half-way
-        if process.poll() is None:
-            process.kill()
-            process.wait()
+    runner.clean_up()
     adopt_orphans(False)
     shutil.rmtree(tmp, ignore_errors=True)
 

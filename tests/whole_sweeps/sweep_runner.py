@@ -3,10 +3,12 @@
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -169,6 +171,16 @@ class Runner:
                 self._explain(f"'{log}' ended with {process.returncode}", process, self.results / log)
             )
         return process.returncode == -9
+
+    def clean_up(self):
+        """End what a test that failed half-way has left."""
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+            for pid in self._left(process):
+                with suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
 
     def output(self, log):
         return self._log(log, "out").read_text()
