@@ -127,6 +127,23 @@ class Browser:
                 raise TimeoutError(f"waited for {what}, but the page shows: {text[:500]}")
             await asyncio.sleep(0.3)
 
+    async def answered(self, path: str) -> int:
+        """Wait for the answer to a request for a path (see `watch`); the newest one's status. Raises TimeoutError."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            answers = [
+                event["params"]["response"]
+                for event in self.events
+                if event["method"] == "Network.responseReceived"
+            ]
+            found = [int(answer["status"]) for answer in answers if path in answer["url"]]
+            if found:
+                return found[-1]
+            if time.monotonic() > until:
+                raise TimeoutError(f"no answer for {path}")
+            await asyncio.sleep(0.1)
+            await self.text()  # takes in what has happened
+
     async def enter(self, text: str) -> None:
         """Type into the field that has the focus, then press Enter."""
         await self._ask("Input.insertText", text=text)

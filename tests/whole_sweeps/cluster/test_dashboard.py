@@ -29,11 +29,14 @@ def test_what_is_printed_opens_the_dashboard_in_a_browser(local_cluster, monkeyp
         async with Browser(tmp_path / "profile") as browser:
             await browser.open(f"{said[1]}/#/cluster", ASKED)
             assert THREE_NODES not in await browser.text()
+            await browser.watch()
             await browser.enter("0" * 64)
-            await asyncio.sleep(3)
+            assert await browser.answered("/api/authenticate") in (401, 403)
             assert ASKED in await browser.text()
             await browser.open(said[1], ASKED)
+            browser.events.clear()
             await browser.enter(token.strip())
+            assert await browser.answered("/api/authenticate") == 200
             await browser.open(f"{said[1]}/#/cluster", THREE_NODES)
             assert ASKED not in await browser.text()
 

@@ -1,14 +1,12 @@
 """A node is lost: its trials go on elsewhere, and the cluster says so. These tests come last: they break the cluster."""
 
-import json
-import urllib.request
 from pathlib import Path
 
 import pytest
 
-from tests.whole_sweeps.cluster.nodes import cluster_processes, living_nodes, raylet_of, wait_for
+from tests.whole_sweeps.cluster.nodes import asked, cluster_processes, living_nodes, raylet_of, wait_for
 from tests.whole_sweeps.processes import below, command_of
-from tests.whole_sweeps.sweep_runner import BOTH, PATIENCE
+from tests.whole_sweeps.sweep_runner import BOTH
 
 pytestmark = pytest.mark.slow
 EPOCHS = 3
@@ -53,11 +51,7 @@ def test_trials_of_a_lost_node_go_on_elsewhere(runner, local_cluster, cluster_ho
 
 def trial_actors(cluster):
     """Id -> name, of the trials' actors in the dashboard."""
-    request = urllib.request.Request(
-        f"{cluster.dashboard}/logical/actors", headers={"Authorization": f"Bearer {cluster.token}"}
-    )
-    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
-        actors = json.load(answer)["data"]["actors"]
+    actors = asked(cluster, "/logical/actors")["data"]["actors"]
     return {key: actor["reprName"] for key, actor in actors.items() if actor["actorClass"] == "StclipTrial"}
 
 
