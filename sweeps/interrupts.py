@@ -61,10 +61,11 @@ class InterruptHandler:
 
     def _count(self) -> None:
         seen = 0
-        while numbers := self._ear.recv(64):
-            seen += sum(number in _SIGNALS for number in numbers)
-            if seen > 1:
-                self._end_at_once()
+        with self._ear:
+            while numbers := self._ear.recv(64):
+                seen += sum(number in _SIGNALS for number in numbers)
+                if seen > 1:
+                    self._end_at_once()
 
     def _end_at_once(self) -> None:
         if not self._ending.acquire(blocking=False):
