@@ -63,8 +63,12 @@ def make_parser() -> argparse.ArgumentParser:
     budget.add_argument(
         "--epochs", metavar="N", type=_count, help="epochs of a whole trial (default: the space's)"
     )
-    budget.add_argument("--confirm-seeds", metavar="N", type=_whole, help="train each family's best configuration again with "
-                        "N fresh seeds and read the test slides with those (default 5; 0: do not)")  # fmt: skip
+    budget.add_argument("--confirm-configs", metavar="N", type=_count, help="confirm the best N configurations of each family, "
+                        "since which of them a search ends at is chance too (default 5)")  # fmt: skip
+    budget.add_argument("--confirm-seeds", metavar="N", type=_whole, help="train each of them again with N fresh seeds and read "
+                        "the test slides with those (default 3; 0: do not)")  # fmt: skip
+    budget.add_argument("--margin", metavar="X", type=_share, help="differences of recall below it do not matter: families that "
+                        "differ by less are called equivalent (default: the space's, 0.01)")  # fmt: skip
     budget.add_argument(
         "--time-budget",
         metavar="TIME",
@@ -168,6 +172,16 @@ def _positive(text: str) -> float:
     value = _fraction(text)
     if value == 0:
         raise argparse.ArgumentTypeError(f"must be above 0, got '{text}'")
+    return value
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"must lie between 0 and 1, such as 0.01, got '{text}'")
     return value
 
 

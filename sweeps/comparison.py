@@ -6,25 +6,32 @@ pairs of families; what is compared with a baseline is a question of its own and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
-from sweeps.seeding import derived_seed
+from sweeps.family_stats import FamilyTable, Source, compare_families, family_estimate
+from sweeps.outcome import outcome_of
 from sweeps.slide_table import Kind, SlideRow, SlideValues, clusters_of, slide_values
-from sweeps.stats import Comparison, compare, holm, interval
+from sweeps.stats import holm
 from sweeps.words import RECALLS
 
 
-def intervals_of(rows: Sequence[SlideRow], kind: Kind, who: str, seed: int) -> dict[str, Any]:
-    """`R@K` -> {value, low, high} of a family or baseline; empty without a row of it. `seed`: of the sweep."""
+def intervals_of(rows: Sequence[SlideRow], kind: Kind, who: str, source: Source) -> dict[str, Any]:
+    """`R@K` -> {value, low, high} of a family or baseline; empty without a row of it.
+
+    Args:
+        rows: test_slides.csv.
+        source: where its configurations come from (see `sweeps.family_stats`).
+    """
     found = {}
     for metric in RECALLS:
         own = slide_values(rows, kind, who, metric)
         if own.values.size:
-            estimate = interval(own.values, clusters_of(rows, own.slides), derived_seed(seed, "interval"))
+            table = _table(own, _shared_replicates(own), source)
+            estimate = family_estimate(table, clusters_of(rows, own.slides))
             # A recall lies in 0..1; with two slides the interval would not.
             low = None if estimate.low is None else max(0.0, estimate.low)
             high = None if estimate.high is None else min(1.0, estimate.high)
@@ -33,44 +40,69 @@ def intervals_of(rows: Sequence[SlideRow], kind: Kind, who: str, seed: int) -> d
 
 
 def compare_all(
-    rows: Sequence[SlideRow], families: Sequence[str], baselines: Sequence[str], seed: int
+    rows: Sequence[SlideRow], sources: Mapping[str, Source], baselines: Sequence[str], margin: float
 ) -> list[dict[str, Any]]:
-    """Every pair of families, then every family with every baseline, as summary.json holds them (`sweeps.summary`)."""
+    """Every pair of families, then every family with every baseline, as summary.json holds them (`sweeps.summary`).
+
+    Args:
+        rows: test_slides.csv.
+        sources: family -> where its configurations come from; its order is the order of the families.
+        baselines: their names.
+        margin: differences below it do not matter (see `sweeps.outcome`).
+    """
+    families = list(sources)
     pairs: list[tuple[Kind, str, str]] = [("family", a, b) for a, b in combinations(families, 2)]
     against: list[tuple[Kind, str, str]] = [("baseline", a, b) for b in baselines for a in families]
     found = []
     for group in (pairs, *([pair for pair in against if pair[2] == b] for b in baselines)):
-        entries = [entry for kind, a, b in group if (entry := _entry(rows, kind, a, b, seed)) is not None]
+        entries = [entry for kind, a, b in group if (entry := _entry(rows, sources, kind, a, b)) is not None]
         for metric in RECALLS:
             corrected = holm([entry["metrics"][metric]["p"] for entry in entries])
             for entry, p in zip(entries, corrected, strict=True):
-                entry["metrics"][metric]["p_holm"] = p
+                one = entry["metrics"][metric]
+                one["p_holm"] = p
+                one["outcome"] = outcome_of(one, entry["covers_search"], margin)
         found += entries
     return found
 
 
-def _entry(rows: Sequence[SlideRow], kind: Kind, a: str, b: str, seed: int) -> dict[str, Any] | None:
+def _entry(
+    rows: Sequence[SlideRow], sources: Mapping[str, Source], kind: Kind, a: str, b: str
+) -> dict[str, Any] | None:
     """One comparison; None when the two have no replicate or slide in common."""
     metrics: dict[str, Any] = {}
-    one: Comparison | None = None
+    paired: tuple[FamilyTable, FamilyTable] | None = None
     for metric in RECALLS:
         first, second = slide_values(rows, "family", a, metric), slide_values(rows, kind, b, metric)
-        paired = _paired(first, second, kind)
+        paired = (
+            _paired(first, second, sources[a], sources[b])
+            if kind == "family"
+            else _against(first, second, sources[a])
+        )
         if paired is None:
             return None
-        one = compare(*paired, clusters_of(rows, first.slides), derived_seed(seed, "compare"))
+        one = compare_families(*paired, clusters_of(rows, first.slides))
         metrics[metric] = {
             "difference": one.difference.value,
             "low": one.difference.low,
             "high": one.difference.high,
             "p": one.p,
             "detectable": one.detectable,
+            "variance": {
+                "search": one.search,
+                "slide": one.effects.slide,
+                "seed": one.effects.seed,
+                "rest": one.effects.rest,
+            },
         }
-    assert one is not None
+    assert paired is not None
     return {
         "a": a,
         "b": b,
         "kind": "families" if kind == "family" else "baseline",
+        "covers_search": one.covers_search,
+        "configurations": [len(table.values) for table in paired],
+        "searches": 1,
         "seeds": one.seeds,
         "slides": one.slides,
         "clusters": one.clusters,
@@ -78,15 +110,53 @@ def _entry(rows: Sequence[SlideRow], kind: Kind, a: str, b: str, seed: int) -> d
     }
 
 
-def _paired(first: SlideValues, second: SlideValues, kind: Kind) -> tuple[np.ndarray, np.ndarray] | None:
-    """Both on the replicates they share. A baseline without seeds has one row, which stands against each of the other's."""
+def _paired(
+    first: SlideValues, second: SlideValues, source: Source, other: Source
+) -> tuple[FamilyTable, FamilyTable] | None:
+    """Two families on the replicates they share; None where there is none."""
     if not first.values.size or not second.values.size or first.slides != second.slides:
         return None
-    if kind == "baseline" and len(second.replicates) == 1:
-        return first.values, second.values
-    common = [r for r in first.replicates if r in second.replicates]
-    if not common:
-        return None
-    rows_a = [first.replicates.index(r) for r in common]
-    rows_b = [second.replicates.index(r) for r in common]
-    return first.values[rows_a], second.values[rows_b]
+    shared = _shared_replicates(first, second)
+    return (_table(first, shared, source), _table(second, shared, other)) if shared else None
+
+
+def _against(
+    family: SlideValues, baseline: SlideValues, source: Source
+) -> tuple[FamilyTable, FamilyTable] | None:
+    """The same with a baseline; one without seeds (CCA) stands against each of the family's."""
+    if len(baseline.replicates) != 1 or not family.values.size or family.slides != baseline.slides:
+        return _paired(family, baseline, source, "given")
+    own = _table(family, _shared_replicates(family), source)
+    return own, _table(baseline, baseline.replicates, "given")
+
+
+def _shared_replicates(*tables: SlideValues) -> tuple[int, ...]:
+    """The replicates to compare on; none when there is none that each table has.
+
+    Trainings that failed or were cut off leave holes. Of the ways to cut them out (fewer replicates, or fewer
+    configurations), the one that keeps most trainings of the table that keeps least; of equals the one with more replicates.
+    """
+    there = [{r: _trained(table)[:, place] for place, r in enumerate(table.replicates)} for table in tables]
+    known = set.intersection(*(set(own) for own in there))
+    order = sorted(known, key=lambda r: (-min(int(own[r].sum()) for own in there), r))
+    best: tuple[int, ...] = ()
+    most = 0
+    for count in range(1, len(order) + 1):
+        kept = order[:count]
+        size = count * min(int(np.all([own[r] for r in kept], axis=0).sum()) for own in there)
+        if size >= most and size:
+            best, most = tuple(sorted(kept)), size
+    return best
+
+
+def _trained(table: SlideValues) -> np.ndarray:
+    """bool [M, S]: which trainings there are."""
+    return np.asarray(~np.isnan(table.values).any(2))
+
+
+def _table(own: SlideValues, replicates: Sequence[int], source: Source) -> FamilyTable:
+    """The configurations that have all of these replicates; their weights scaled to sum 1."""
+    places = [own.replicates.index(replicate) for replicate in replicates]
+    whole = _trained(own)[:, places].all(1)
+    weights = own.weights[whole]
+    return FamilyTable(own.values[whole][:, places], weights / weights.sum(), source)

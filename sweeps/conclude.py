@@ -11,14 +11,17 @@ from typing import Any
 
 from stclip.config import Experiment
 from sweeps.checkpoints import newest_checkpoint
-from sweeps.confirm import confirm_seed, find_winners
+from sweeps.choice import find_chosen
+from sweeps.confirm import confirm_seed
 from sweeps.examples import ShownModel, retrieval_of
+from sweeps.family_stats import Source
 from sweeps.finish import confirmed_rows, keep_winners, request_of, run_baselines, unconfirmed_rows
 from sweeps.phase import Outcome, Sweeping
 from sweeps.plan import SweepPlan
-from sweeps.records import TrialRecord
+from sweeps.records import TrialRecord, configuration_of
 from sweeps.report import write_report
 from sweeps.slide_table import SlideRow, write_slide_rows
+from sweeps.space import SearchSpace
 from sweeps.summary import Found, build_summary
 from sweeps.versions import collect_versions
 from sweeps.warnings_found import find_warnings
@@ -32,9 +35,10 @@ def conclude(job: Sweeping, outcome: Outcome) -> Mapping[str, Any]:
     """
     plan, folder = job.plan, job.folder
     donors = _donors(folder.read_sweep())
-    winners = find_winners(plan, outcome.records)
+    chosen = find_chosen(plan, outcome.records)
+    winners = {family: configurations[0].record for family, configurations in chosen.items()}
     kept = keep_winners(plan, folder, winners)
-    rows: list[SlideRow] = confirmed_rows(outcome.confirmed, donors)
+    rows: list[SlideRow] = confirmed_rows(outcome.confirmed, chosen, donors)
     if not plan.confirm_seeds and outcome.status == "complete":
         rows = unconfirmed_rows(kept, winners, donors)
     seeds = [confirm_seed(plan.seed, replicate) for replicate in range(max(1, plan.confirm_seeds))]
@@ -45,6 +49,8 @@ def conclude(job: Sweeping, outcome: Outcome) -> Mapping[str, Any]:
     found = Found(
         records=outcome.records,
         budgets=dict.fromkeys(plan.space.families, plan.space.trials),
+        sources=sources_of(plan.space),
+        chosen=chosen,
         metric=plan.space.metric,
         mode=plan.space.mode,
         confirm_seeds=plan.confirm_seeds,
@@ -52,6 +58,7 @@ def conclude(job: Sweeping, outcome: Outcome) -> Mapping[str, Any]:
         rows=rows,
         baselines=baselines.found,
         seed=plan.seed,
+        margin=plan.space.margin,
     )
     summary = build_summary(found, outcome.status, job.runs.seconds(), collect_versions())
     summary |= {
@@ -88,13 +95,19 @@ def _shown_model(
     if not vals:
         return None
     family = max(vals, key=lambda f: sign * vals[f])
-    again = [r for r in confirmed if r.family == family and r.state == "COMPLETE"]
+    winner = kept[family][0].name
+    again = [r for r in confirmed if configuration_of(r) == winner and r.state == "COMPLETE"]
     if not again:
         return ShownModel(family, kept[family][0].seed, *kept[family])
     first = min(again, key=lambda r: r.number)
     request = request_of(plan, first)
     checkpoint = newest_checkpoint(request.checkpoints, request.config(), copies)
     return None if checkpoint is None else ShownModel(family, first.seed, request.config(), checkpoint)
+
+
+def sources_of(space: SearchSpace) -> dict[str, Source]:
+    """Family -> where its configurations come from; without a searched parameter it has only the one that is given."""
+    return {name: "one search" if family.parameters else "given" for name, family in space.families.items()}
 
 
 def _donors(sweep: Mapping[str, Any]) -> dict[str, str]:

@@ -1,22 +1,26 @@
-"""After the search: each family's best configuration trained again with fresh seeds, and read on the test slides.
+"""After the search: each family's best configurations trained again with fresh seeds, and read on the test slides.
 
 The best of many trials is partly the luckiest, so its own numbers flatter it; and one training says nothing of how far
-another seed would have taken it. The seeds are the same for all families, which pairs their trainings. A confirmation
-belongs to one winner: where a larger search finds another, that one gets its own.
+another seed would have taken it. Several configurations of a family are trained again, since which of them a search ends
+at is chance too (`sweeps.family_stats`). The seeds are the same for all of them, which pairs their trainings. A confirmation
+belongs to one configuration: where a larger search finds others, those get their own.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain, zip_longest
+from typing import Any
 
 from optuna.storages import BaseStorage
 
+from sweeps.choice import Chosen
 from sweeps.parameter import Scalar
 from sweeps.plan import SweepPlan
-from sweeps.records import TrialRecord, best_record
+from sweeps.records import TrialRecord, confirmation_name
 from sweeps.search import FamilySearch
 from sweeps.seeding import derived_seed
 from sweeps.space import SearchSpace
@@ -26,9 +30,10 @@ STUDY_SUFFIX = ".confirm"  # no family's name has a dot in it
 
 
 class ConfirmSearch(FamilySearch):
-    """Asks for `seeds` trainings of each winner, one study a winner; all else is as in the search.
+    """Asks for `seeds` trainings of each chosen configuration, one study a configuration; all else is as in the search.
 
-    It hands out and records trials in the same way, so a confirmation survives whatever the search survives.
+    It hands out and records trials in the same way, so a confirmation survives whatever the search survives. To its base
+    class each configuration is a family of its own, under its name; outside its trials bear the family's name.
     """
 
     reads_test = True
@@ -36,23 +41,43 @@ class ConfirmSearch(FamilySearch):
     def __init__(
         self,
         space: SearchSpace,
-        winners: Mapping[str, TrialRecord],
+        chosen: Mapping[str, Sequence[Chosen]],
         seeds: int,
         storage: BaseStorage,
         seed: int,
     ) -> None:
-        """`space`, `storage`, `seed`: the sweep's. `winners`: family -> its best trial; families without one are left out."""
-        self._winners = dict(winners)
-        super().__init__(confirmed_space(space, winners, seeds), storage, seed)
+        """`space`, `storage`, `seed`: the sweep's. `chosen`: family -> its configurations; families without are left out."""
+        # The first of each family, then the second of each: what is cut off is cut off evenly.
+        order = [one.record for one in chain.from_iterable(zip_longest(*chosen.values())) if one is not None]
+        self._chosen = {record.name: record for record in order}
+        families = {record.name: space.family(record.family) for record in order}
+        update = {"families": families, "trials": seeds, "early_stopping": None}
+        super().__init__(space.model_copy(update=update), storage, seed)
+
+    def snapshot(self) -> list[TrialRecord]:
+        """As in the search, under the families' names."""
+        return self._outside(super().snapshot())
+
+    def ended(self) -> list[TrialRecord]:
+        """As in the search, under the families' names."""
+        return self._outside(super().ended())
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        """As in the search, under the family's name."""
+        found = super().suggest(trial_id)
+        return {**found, "family": self._chosen[found["family"]].family} if isinstance(found, dict) else found
+
+    def _outside(self, records: Iterable[TrialRecord]) -> list[TrialRecord]:
+        return [replace(record, family=self._chosen[record.family].family) for record in records]
 
     def _study_name(self, family: str) -> str:
-        return f"{self._winners[family].name}{STUDY_SUFFIX}"
+        return f"{family}{STUDY_SUFFIX}"
 
     def _first_points(self, family: str) -> list[dict[str, Scalar]]:
-        return [dict(self._winners[family].params) for _ in range(self._space.trials)]
+        return [dict(self._chosen[family].params) for _ in range(self._space.trials)]
 
     def _trial_name(self, family: str, number: int) -> str:
-        return f"{self._winners[family].name}-confirm-{number}"
+        return confirmation_name(family, number)
 
     def _training_seed(self, number: int) -> int:
         return confirm_seed(self._seed, number)
@@ -67,24 +92,17 @@ def confirm_seed(seed: int, replicate: int) -> int:
     return derived_seed(seed, "confirm", replicate)
 
 
-def confirmed_space(space: SearchSpace, winners: Mapping[str, TrialRecord], seeds: int) -> SearchSpace:
-    """The sweep's space with `seeds` trials for each family that has a winner, all of full length."""
-    families = {name: family for name, family in space.families.items() if name in winners}
-    return space.model_copy(update={"families": families, "trials": seeds, "early_stopping": None})
+def confirm_budgets(plan: SweepPlan, chosen: Mapping[str, Sequence[Chosen]]) -> dict[str, int]:
+    """Family -> its trainings in the confirmation."""
+    return {family: plan.confirm_seeds * len(configurations) for family, configurations in chosen.items()}
 
 
-def confirm_plan(plan: SweepPlan, winners: Mapping[str, TrialRecord]) -> SweepPlan:
-    """The sweep's plan, to run its confirmation by."""
-    return replace(plan, space=confirmed_space(plan.space, winners, plan.confirm_seeds))
-
-
-def find_winners(plan: SweepPlan, records: Sequence[TrialRecord]) -> dict[str, TrialRecord]:
-    """Family -> its best complete trial by the space's metric, in the space's order."""
-    found = {
-        family: best_record(records, family, plan.space.metric, plan.space.mode)
-        for family in plan.space.families
-    }
-    return {family: winner for family, winner in found.items() if winner is not None}
+def confirm_plan(plan: SweepPlan, chosen: Mapping[str, Sequence[Chosen]]) -> SweepPlan:
+    """The sweep's plan, to run its confirmation by: the families that have a winner, all trials of full length."""
+    families = {name: family for name, family in plan.space.families.items() if name in chosen}
+    trials = max(confirm_budgets(plan, chosen).values())
+    update = {"families": families, "trials": trials, "early_stopping": None}
+    return replace(plan, space=plan.space.model_copy(update=update))
 
 
 class ConfirmReserve:
@@ -117,7 +135,8 @@ class ConfirmReserve:
         pace = sum(paces) / len(paces)
         if self._start is None and _epochs(records) > self._epochs_before:
             self._start = self._clock() - self._began - pace
-        rounds = math.ceil(plan.confirm_seeds * len(plan.space.families) / self._at_once)
+        trainings = plan.confirm_seeds * plan.confirm_configs * len(plan.space.families)
+        rounds = math.ceil(trainings / self._at_once)
         # Twice a start: the search's processes end before those of the confirmation come up, on a machine that may be busier.
         starts = 2 * max(START_SECONDS, self._start or 0.0)
         seconds = starts + rounds * plan.space.epochs * pace

@@ -41,6 +41,7 @@ def describe_budget(plan: SweepPlan) -> dict[str, Any]:
     return {
         "trials_per_family": plan.space.trials,
         "epochs": plan.space.epochs,
+        "confirm_configs": plan.confirm_configs,
         "confirm_seeds": plan.confirm_seeds,
         "time_budget_seconds": plan.time_budget,
         "cpus_per_trial": plan.cpus_per_trial,

@@ -14,8 +14,9 @@ from stclip.data.store import SpotStore
 from stclip.errors import InputError
 from stclip.train import CHECKPOINT, CONFIG
 from sweeps.checkpoints import copy_whole, is_checkpoint_of, is_whole, newest_checkpoint
+from sweeps.choice import Chosen
 from sweeps.plan import SweepPlan
-from sweeps.records import TrialRecord, mean_metrics
+from sweeps.records import TrialRecord, configuration_of, mean_metrics
 from sweeps.results import ResultsFolder
 from sweeps.slide_table import SlideRow, model_rows
 from sweeps.summary import BaselineFound
@@ -73,12 +74,26 @@ def _winner_checkpoint(folder: ResultsFolder, family: str, ray_dir: str, config:
     )
 
 
-def confirmed_rows(confirmed: Sequence[TrialRecord], donors: Mapping[str, str]) -> list[SlideRow]:
-    """What the confirmation's trials read on the test slides."""
+def confirmed_rows(
+    confirmed: Sequence[TrialRecord], chosen: Mapping[str, Sequence[Chosen]], donors: Mapping[str, str]
+) -> list[SlideRow]:
+    """What the confirmation's trials read on the test slides, family by family, best configuration first."""
     rows = []
-    for r in sorted(confirmed, key=lambda r: r.number):
-        if r.state == "COMPLETE":
-            rows += model_rows("family", r.family, r.name, r.number, r.seed, r.test_slides, donors)
+    for family, configurations in chosen.items():
+        for one in configurations:
+            own = [r for r in confirmed if r.state == "COMPLETE" and configuration_of(r) == one.record.name]
+            for r in sorted(own, key=lambda r: r.number):
+                rows += model_rows(
+                    "family",
+                    family,
+                    r.name,
+                    r.number,
+                    r.seed,
+                    r.test_slides,
+                    donors,
+                    one.record.name,
+                    one.weight,
+                )
     return rows
 
 

@@ -24,7 +24,7 @@ from sweeps.nodes import prepare_nodes
 from sweeps.own_folder import lent_folder
 from sweeps.phase import NO_ROOM, Outcome, Phase, RunningRay, Sweeping, run_phase
 from sweeps.plan import SweepPlan
-from sweeps.records import TrialRecord, recorded_names
+from sweeps.records import recorded_names
 from sweeps.results import ResultsFolder
 from sweeps.resume import check_record, widen
 from sweeps.run_log import RunLog
@@ -32,7 +32,7 @@ from sweeps.stopping import StopSwitch
 from sweeps.study_file import check_study_file, study_storage
 from sweeps.table import final_table
 from sweeps.versions import collect_versions
-from sweeps.words import many
+from sweeps.words import confirm_words
 
 if TYPE_CHECKING:
     from sweeps.search import FamilySearch
@@ -132,19 +132,20 @@ def _is_well(entry: Mapping[str, Any]) -> bool:
 
 def _run_phases(job: Sweeping, search: FamilySearch, switch: StopSwitch, ray_now: RunningRay) -> Outcome:
     """The search, then the confirmation of its winners, if the search came to its end or its time was used up."""
-    from sweeps.confirm import ConfirmReserve, ConfirmSearch, confirm_plan, find_winners
+    from sweeps.choice import Chosen, find_chosen
+    from sweeps.confirm import ConfirmReserve, ConfirmSearch, confirm_budgets, confirm_plan
 
     plan = job.plan
     reserve = ConfirmReserve(plan, ray_now.resources.max_concurrent, search.snapshot())
     switch.reserve = lambda: reserve.seconds(search.snapshot())
 
-    def winners() -> dict[str, TrialRecord]:
+    def chosen() -> dict[str, list[Chosen]]:
         ended = switch.reason is None or switch.out_of_time
-        return find_winners(plan, search.snapshot()) if ended and plan.confirm_seeds else {}
+        return find_chosen(plan, search.snapshot()) if ended and plan.confirm_seeds else {}
 
-    phase = Phase(plan, search, "trials.csv", "")
-    run_phase(job, phase, ray_now, switch, last=lambda: not winners())
-    found, reason = winners(), switch.reason
+    phase = Phase(plan, search, "trials.csv", "", dict.fromkeys(plan.space.families, plan.space.trials))
+    run_phase(job, phase, ray_now, switch, last=lambda: not chosen())
+    found, reason = chosen(), switch.reason
     if not found:
         return Outcome(search.snapshot(), [], reason, switch.broken)
     switch.go_on()
@@ -152,8 +153,9 @@ def _run_phases(job: Sweeping, search: FamilySearch, switch: StopSwitch, ray_now
         plan.space, found, plan.confirm_seeds, study_storage(job.folder.study_db), plan.seed
     )
     confirm.adopt()
-    heading = f"confirming: each family's best again with {many(plan.confirm_seeds, 'fresh seed')}"
-    again = Phase(confirm_plan(plan, found), confirm, "confirm.csv", heading)
+    most = max(len(configurations) for configurations in found.values())
+    heading = f"confirming: {confirm_words(most, plan.confirm_seeds)}"
+    again = Phase(confirm_plan(plan, found), confirm, "confirm.csv", heading, confirm_budgets(plan, found))
     run_phase(job, again, ray_now, switch, last=lambda: True)
     return Outcome(search.snapshot(), confirm.snapshot(), reason or switch.reason, switch.broken)
 

@@ -17,7 +17,7 @@ from sweeps.plan import SweepPlan
 from sweeps.ready import check_ready
 from sweeps.resume import check_same_data
 from sweeps.space import SPACES, SearchSpace, load_space
-from sweeps.words import duration, many, value_text
+from sweeps.words import confirm_words, duration, many, value_text
 
 
 def list_names() -> str:
@@ -123,9 +123,10 @@ def _family_lines(space: SearchSpace, name: str) -> list[str]:
 def _confirm_line(plan: SweepPlan) -> str:
     if not plan.confirm_seeds:
         return "confirmation: off; each winner is read on the test slides as the search left it"
-    number = plan.confirm_seeds * len(plan.space.families)
-    seeds, trials = many(plan.confirm_seeds, "fresh seed"), many(number, "trial")
-    return f"confirmation: each family's best again with {seeds}, {trials}, read on the test slides"
+    configs = [plan.confirm_configs if family.parameters else 1 for family in plan.space.families.values()]
+    trials = many(plan.confirm_seeds * sum(configs), "trial")
+    what = confirm_words(max(configs), plan.confirm_seeds)
+    return f"confirmation: {what}, {trials} at most, read on the test slides"
 
 
 def _data_line(plan: SweepPlan, store: SpotStore | None) -> str:

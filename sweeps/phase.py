@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -59,6 +59,7 @@ class Phase:
     search: FamilySearch
     table: str  # the file of its trials
     heading: str  # what the view says it is; "" for the search
+    budgets: Mapping[str, int]  # family -> its trials
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def run_phase(
 
     plan, search = phase.plan, phase.search
     view = LiveView(
-        snapshots(plan, search.snapshot, means=search.reads_test),
+        snapshots(plan.space, phase.budgets, search.snapshot, means=search.reads_test),
         results=plan.place,
         dashboard=ray_now.cluster.dashboard,
         metric=plan.space.metric,

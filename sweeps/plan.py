@@ -26,7 +26,8 @@ from sweeps.results import RAY, ResultsFolder
 from sweeps.space import SearchSpace, base_tree, family_experiment, load_space, pin, with_budget
 from sweeps.trial import TrialRequest
 
-CONFIRM_SEEDS = 5
+CONFIRM_SEEDS = 3
+CONFIRM_CONFIGS = 5
 CPUS_PER_TRIAL = 1.0
 MAX_FAILURES = 2
 TRIAL_TIMEOUT = 2 * 3600.0  # seconds; a report comes once an epoch
@@ -45,8 +46,9 @@ class SweepPlan:
     place: str  # of the results: a folder, or an address
     folder: Path  # where the driver writes: the place itself, or its own copy of what is at the address
     seed: int
+    confirm_configs: int  # the best ones of each family, which are trained again
     confirm_seeds: (
-        int  # each family's best configuration is trained again with as many fresh ones; 0: it is not
+        int  # fresh ones that each of them is trained with; 0: nothing is confirmed, test is not read
     )
     time_budget: float | None  # seconds
     cpus_per_trial: float
@@ -133,6 +135,7 @@ def make_plan(options: argparse.Namespace) -> SweepPlan:
         place=place,
         folder=folder,
         seed=_given(options.seed, 0),
+        confirm_configs=_given(options.confirm_configs, CONFIRM_CONFIGS),
         confirm_seeds=_given(options.confirm_seeds, CONFIRM_SEEDS),
         time_budget=options.time_budget,
         cpus_per_trial=_given(options.cpus_per_trial, CPUS_PER_TRIAL),
@@ -166,7 +169,7 @@ def tidy_place(text: str) -> str:
 
 def resolve_space(options: argparse.Namespace, name: str) -> tuple[SearchSpace, dict[str, Any]]:
     """A space with the command line's changes, and what its families' experiments start from. Raises ConfigError."""
-    space = with_budget(load_space(name), options.trials, options.epochs)
+    space = with_budget(load_space(name), options.trials, options.epochs, options.margin)
     space = pin(space, [parse_override(text) for text in options.set])
     if options.logger is not None:
         space = space.model_copy(update={"overrides": _with_loggers(space.overrides, options.logger)})

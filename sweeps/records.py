@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
 
+_AGAIN = "-confirm-"
 State = Literal["COMPLETE", "PRUNED", "FAIL", "RUNNING"]
 
 
@@ -39,6 +40,16 @@ class TrialRecord:
 def trial_name(family: str, number: int) -> str:
     """`spatial-0007`: the name of a trial in tables and folders."""
     return f"{family}-{number:04d}"
+
+
+def confirmation_name(configuration: str, replicate: int) -> str:
+    """`spatial-0007-confirm-2`: a training that confirms the configuration of the trial `spatial-0007`."""
+    return f"{configuration}{_AGAIN}{replicate}"
+
+
+def configuration_of(record: TrialRecord) -> str:
+    """The search's trial that a training of the confirmation repeats, by name."""
+    return record.name.rpartition(_AGAIN)[0]
 
 
 def read_records(storage: BaseStorage, families: Iterable[str]) -> list[TrialRecord]:
@@ -89,6 +100,12 @@ def mean_metrics(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """The mean of each metric that all of them have; none of none."""
     names = [name for name in found[0] if all(name in one for one in found)] if found else []
     return {name: statistics.fmean(one[name] for one in found) for name in names}
+
+
+def of_split(metrics: Mapping[str, float], split: str) -> dict[str, float]:
+    """The metrics of one split without its prefix; names without any prefix are taken as that split's."""
+    named = {name.removeprefix(f"{split}/"): value for name, value in metrics.items()}
+    return {name: value for name, value in named.items() if "/" not in name}
 
 
 def best_record(

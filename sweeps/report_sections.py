@@ -9,7 +9,7 @@ from typing import Any
 from sweeps.report_blocks import Block, Bullets, Report, Section, Table
 from sweeps.results import ResultsFolder
 from sweeps.summary import lift
-from sweeps.table import baseline_title, chance_of
+from sweeps.table import baseline_title, chance_of, family_metrics
 from sweeps.verdict import p_text, signed
 from sweeps.warnings_found import find_warnings
 from sweeps.words import RECALLS, duration, many, number, value_text
@@ -61,7 +61,7 @@ def _families(summary: Tree) -> list[Block]:
     for family, entry in summary["families"].items():
         trials = entry["trials"]
         counts = [str(trials[key]) for key in ("complete", "pruned", "failed", "budget")]
-        rows.append([family, *counts, *_scores(entry["best"] or {}, entry)])
+        rows.append([family, *counts, *_scores(family_metrics(entry), entry)])
     for name, entry in summary["baselines"].items():
         if name != "chance":
             rows.append([baseline_title(name), "", "", "", "", *_scores(entry, entry)])
@@ -92,7 +92,7 @@ def _how_sure(summary: Tree) -> str:
 
 
 def _scores(metrics: Tree, entry: Tree) -> list[str]:
-    """Of a family's `best`, or a baseline; `entry` has its intervals and what the confirmation found on val."""
+    """Of a family (`family_metrics`), or a baseline; `entry` has its intervals and what the confirmation found on val."""
     val, test = metrics.get("val") or {}, metrics.get("test") or {}
     confirmed = ((entry.get("confirm") or {}).get("val") or {}).get("R@10")
     intervals = entry.get("test_intervals") or {}

@@ -78,6 +78,7 @@ def plan_to_resume(options: argparse.Namespace) -> SweepPlan:
         place=place,
         folder=own_folder(sweep.tree["name"]) if is_address(place) else Path(place),
         seed=sweep.tree["seed"],
+        confirm_configs=_given_or(options.confirm_configs, _confirm_configs(sweep)),
         confirm_seeds=_given_or(options.confirm_seeds, _confirm_seeds(sweep)),
         time_budget=options.time_budget,  # of one run, so not carried over
         cpus_per_trial=chosen("cpus_per_trial", "cpus_per_trial"),
@@ -97,6 +98,11 @@ def _given_or(given: int | None, there: int) -> int:
 def _confirm_seeds(sweep: Sweep) -> int:
     """Of a sweep that began before there were confirmations: as many as a new one has."""
     return int(sweep.tree["budget"].get("confirm_seeds", CONFIRM_SEEDS))
+
+
+def _confirm_configs(sweep: Sweep) -> int:
+    """Of a sweep that began when winners alone were confirmed: 1."""
+    return int(sweep.tree["budget"].get("confirm_configs", 1))
 
 
 def check_same_data(plan: SweepPlan, store: SpotStore) -> None:
@@ -132,9 +138,10 @@ def _known_trials(folder: ResultsFolder) -> set[str]:
 
 
 def widen(plan: SweepPlan) -> None:
-    """Write a larger budget into sweep.yaml, where the trials per family or the confirmation's seeds have grown."""
+    """Write a larger budget into sweep.yaml, where the trials per family or the confirmation have grown."""
     sweep = Sweep.read(plan.results)
-    if (plan.space.trials, plan.confirm_seeds) != (sweep.space.trials, _confirm_seeds(sweep)):
+    there = (sweep.space.trials, _confirm_configs(sweep), _confirm_seeds(sweep))
+    if (plan.space.trials, plan.confirm_configs, plan.confirm_seeds) != there:
         space = {**sweep.tree["space"], "trials": plan.space.trials}
         budget = {**describe_budget(plan), "time_budget_seconds": sweep.tree["budget"]["time_budget_seconds"]}
         plan.results.write_sweep_yaml({**sweep.tree, "space": space, "budget": budget})
@@ -143,14 +150,18 @@ def widen(plan: SweepPlan) -> None:
 def _differences(options: argparse.Namespace, sweep: Sweep, place: str) -> Iterator[str]:
     """One `flag: got X, there Y` for each flag that was given and says something else than the sweep."""
     exact = {"--seed": (options.seed, sweep.tree["seed"]), "--epochs": (options.epochs, sweep.space.epochs),
-             "--name": (options.name, sweep.tree["name"])}  # fmt: skip
+             "--name": (options.name, sweep.tree["name"]),
+             "--margin": (options.margin, sweep.space.margin)}  # fmt: skip
     for flag, (given, there) in exact.items():
         if given is not None and given != there:
             yield f"{flag} {given}, there {there}"
     if options.trials is not None and options.trials < sweep.space.trials:
         yield f"--trials {options.trials}, there {sweep.space.trials} (it may grow, not shrink)"
-    if options.confirm_seeds is not None and options.confirm_seeds < _confirm_seeds(sweep):
-        yield f"--confirm-seeds {options.confirm_seeds}, there {_confirm_seeds(sweep)} (it may grow, not shrink)"
+    growing = {"--confirm-configs": (options.confirm_configs, _confirm_configs(sweep)),
+               "--confirm-seeds": (options.confirm_seeds, _confirm_seeds(sweep))}  # fmt: skip
+    for flag, (given, there) in growing.items():
+        if given is not None and given < there:
+            yield f"{flag} {given}, there {there} (it may grow, not shrink)"
     home = place.rpartition("/")[0]
     if options.results is not None and tidy_place(options.results) != home:
         yield f"--results {options.results}, there {home}"
@@ -161,7 +172,7 @@ def _space_differences(options: argparse.Namespace, sweep: Sweep) -> Iterator[st
     there = {"space": sweep.space.model_dump(mode="json"), "base": sweep.tree["base"]}
     if options.space is not None:
         same = argparse.Namespace(**{**vars(options), "trials": sweep.space.trials, "epochs": sweep.space.epochs,
-                                     "data": None})  # fmt: skip
+                                     "margin": sweep.space.margin, "data": None})  # fmt: skip
         space, base = resolve_space(same, options.space)
         given = {"space": space.model_dump(mode="json"), "base": base}
         flag = " ".join([f"--space {options.space}", *(f"--set {text}" for text in options.set)])

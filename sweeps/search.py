@@ -115,7 +115,7 @@ class FamilySearch(DriverOnly, Searcher):
         have been then. Returns the queued ones.
         """
         order = list(self._studies)
-        running = [record for record in self.snapshot() if record.state == "RUNNING"]
+        running = [record for record in self._records.values() if record.state == "RUNNING"]
         for record in sorted(running, key=lambda record: (record.number, order.index(record.family))):
             trial = self._reopen(record.family, record.number)
             end = self._end_cut_off(record, trial)

@@ -3,6 +3,8 @@
 kind        family or baseline
 who         the family's name; cca, untrained
 name        the trial's name; empty for a baseline
+configuration  the search's trial that was trained again; empty for a baseline
+weight      of this configuration in its family's value; 1 for a baseline
 replicate   0, 1, ...; equal ones of two families are a pair (the same training seed)
 seed        of the training; empty for cca, which has none
 slide, donor, spots, R@1, R@5, R@10, chance_R@1, chance_R@5, chance_R@10, median_rank
@@ -25,7 +27,8 @@ from sweeps.words import RECALLS
 
 Kind = Literal["family", "baseline"]
 METRICS = (*RECALLS, *(f"chance_{name}" for name in RECALLS), "median_rank")
-COLUMNS = ("kind", "who", "name", "replicate", "seed", "slide", "donor", "spots", *METRICS)
+FACTS = ("kind", "who", "name", "configuration", "weight", "replicate", "seed", "slide", "donor", "spots")
+COLUMNS = (*FACTS, *METRICS)
 
 
 @dataclass(frozen=True)
@@ -41,13 +44,18 @@ class SlideRow:
     donor: str  # "" where donors are not known
     spots: int
     metrics: Mapping[str, float]
+    configuration: str = ""
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
 class SlideValues:
-    """One metric of one family or baseline: `values` [S replicates, L slides], and what its rows and columns are."""
+    """One metric of one family or baseline: `values` [M configurations, S replicates, L slides], NaN where a training is
+    missing; `weights` [M] of the configurations; and what the axes are."""
 
     values: np.ndarray
+    weights: np.ndarray
+    configurations: tuple[str, ...]
     replicates: tuple[int, ...]
     slides: tuple[str, ...]
 
@@ -60,6 +68,8 @@ def model_rows(
     seed: int | None,
     slides: Mapping[str, Mapping[str, float]],
     donors: Mapping[str, str],
+    configuration: str = "",
+    weight: float = 1.0,
 ) -> list[SlideRow]:
     """The rows of one model. `slides`: slide -> its metrics (see `stclip.retrieval.slide_metrics`)."""
     return [
@@ -73,6 +83,8 @@ def model_rows(
             donor=donors.get(slide, ""),
             spots=int(found["spots"]),
             metrics={metric: float(found[metric]) for metric in METRICS},
+            configuration=configuration,
+            weight=weight,
         )
         for slide, found in slides.items()
     ]
@@ -85,7 +97,8 @@ def write_slide_rows(path: Path, rows: Iterable[SlideRow]) -> None:
     writer.writerow(COLUMNS)
     for row in rows:
         seed = "" if row.seed is None else row.seed
-        facts = [row.kind, row.who, row.name, row.replicate, seed, row.slide, row.donor, row.spots]
+        facts = [row.kind, row.who, row.name, row.configuration, row.weight]
+        facts += [row.replicate, seed, row.slide, row.donor, row.spots]
         writer.writerow([*facts, *(row.metrics[metric] for metric in METRICS)])
     write_atomic(path, out.getvalue())
 
@@ -116,22 +129,32 @@ def _row(cells: Mapping[str, str]) -> SlideRow:
         donor=cells["donor"],
         spots=int(cells["spots"]),
         metrics={metric: float(cells[metric]) for metric in METRICS},
+        # Tables of sweeps that confirmed their winners alone lack these.
+        configuration=cells.get("configuration") or "",
+        weight=float(cells.get("weight") or 1.0),
     )
 
 
 def slide_values(rows: Sequence[SlideRow], kind: Kind, who: str, metric: str) -> SlideValues:
-    """A metric of a family or baseline: replicates by slides, in the order of the table.
+    """A metric of a family or baseline: configurations by replicates by slides, in the order of the table.
 
-    Raises ValueError when a cell is missing.
+    Raises ValueError when a training lacks some of the slides.
     """
-    own = {(r.replicate, r.slide): r.metrics[metric] for r in rows if (r.kind, r.who) == (kind, who)}
-    replicates = tuple(dict.fromkeys(replicate for replicate, _ in own))
-    slides = tuple(dict.fromkeys(slide for _, slide in own))
-    missing = [(r, slide) for r in replicates for slide in slides if (r, slide) not in own]
-    if missing:
-        raise ValueError(f"{who} has no {metric} of replicate {missing[0][0]} on slide {missing[0][1]}")
-    values = np.array([[own[r, slide] for slide in slides] for r in replicates], dtype=np.float64)
-    return SlideValues(values.reshape(len(replicates), len(slides)), replicates, slides)
+    own = [row for row in rows if (row.kind, row.who) == (kind, who)]
+    weights = {row.configuration: row.weight for row in own}
+    replicates = tuple(sorted({row.replicate for row in own}))
+    slides = tuple(dict.fromkeys(row.slide for row in own))
+    places = {name: place for place, name in enumerate(weights)}
+    values = np.full((len(weights), len(replicates), len(slides)), np.nan)
+    for row in own:
+        at = places[row.configuration], replicates.index(row.replicate), slides.index(row.slide)
+        values[at] = row.metrics[metric]
+    partly = np.isnan(values).any(2) & ~np.isnan(values).all(2)
+    if partly.any():
+        c, r = np.argwhere(partly)[0]
+        slide = slides[int(np.flatnonzero(np.isnan(values[c, r]))[0])]
+        raise ValueError(f"{who} has no {metric} of replicate {replicates[r]} on slide {slide}")
+    return SlideValues(values, np.array([*weights.values()]), tuple(weights), replicates, slides)
 
 
 def clusters_of(rows: Sequence[SlideRow], slides: Sequence[str]) -> np.ndarray:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from sweeps.plan import SweepPlan
 from sweeps.records import TrialRecord, best_record, mean_metrics
+from sweeps.space import SearchSpace
 from sweeps.view import FamilyStatus, Snapshot
 from sweeps.words import many
 
@@ -40,32 +40,39 @@ def on_change(records_now: Callable[[], list[TrialRecord]], tell: Callable[[], N
 
 
 def snapshots(
-    plan: SweepPlan, records_now: Callable[[], list[TrialRecord]], means: bool = False
+    space: SearchSpace,
+    budgets: Mapping[str, int],
+    records_now: Callable[[], list[TrialRecord]],
+    means: bool = False,
 ) -> Callable[[], Snapshot]:
     """A function that says where the sweep stands; each call reports the trials that ended since the one before.
 
-    `means`: its trials are repeats of one configuration, so their mean is shown in place of the best.
+    `budgets`: family -> its trials. `means`: its trials are repeats of a few configurations, so their mean is shown in
+    place of the best.
     """
-    space = plan.space
     ended: set[str] = {r.name for r in records_now() if r.state != "RUNNING"}
 
     def snapshot() -> Snapshot:
         records = records_now()
         news = [r for r in records if r.state != "RUNNING" and r.name not in ended]
         ended.update(r.name for r in news)
-        families = {family: _status(plan, family, records, means) for family in space.families}
+        families = {
+            family: _status(space, family, budget, records, means) for family, budget in budgets.items()
+        }
         return Snapshot(families, news)
 
     return snapshot
 
 
-def _status(plan: SweepPlan, family: str, records: list[TrialRecord], means: bool) -> FamilyStatus:
+def _status(
+    space: SearchSpace, family: str, budget: int, records: list[TrialRecord], means: bool
+) -> FamilyStatus:
     states = [r.state for r in records if r.family == family]
-    best = best_record(records, family, plan.space.metric, plan.space.mode)
+    best = best_record(records, family, space.metric, space.mode)
     if best is not None and means:
         best = _mean([r for r in records if r.family == family and r.state == "COMPLETE"])
     return FamilyStatus(
-        budget=plan.space.trials,
+        budget=budget,
         complete=states.count("COMPLETE"),
         pruned=states.count("PRUNED"),
         failed=states.count("FAIL"),
@@ -75,6 +82,6 @@ def _status(plan: SweepPlan, family: str, records: list[TrialRecord], means: boo
 
 
 def _mean(records: list[TrialRecord]) -> TrialRecord:
-    """The mean of repeats, under the name `mean of 3 seeds`."""
+    """The mean of repeats, under the name `mean of 3 trainings`."""
     metrics = mean_metrics([r.metrics for r in records])
-    return replace(records[0], name=f"mean of {many(len(records), 'seed')}", metrics=metrics)
+    return replace(records[0], name=f"mean of {many(len(records), 'training')}", metrics=metrics)

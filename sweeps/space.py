@@ -99,6 +99,9 @@ class SearchSpace(StrictModel):
     mode: Literal["max", "min"]
     trials: Count
     epochs: Count
+    margin: Annotated[float, Field(gt=0, lt=1)] = (
+        0.01  # of recall; families that differ by less are equivalent
+    )
     early_stopping: EarlyStopping | None = None
     resources: Resources = Field(default_factory=Resources)
     families: dict[str, Family]
@@ -154,9 +157,11 @@ def load_space(name_or_file: str) -> SearchSpace:
     return space
 
 
-def with_budget(space: SearchSpace, trials: int | None = None, epochs: int | None = None) -> SearchSpace:
-    """The space with other trials (of each family) or epochs (of each trial). Raises ConfigError below 1."""
-    given = {"trials": trials, "epochs": epochs}
+def with_budget(
+    space: SearchSpace, trials: int | None = None, epochs: int | None = None, margin: float | None = None
+) -> SearchSpace:
+    """The space with other trials (of each family), epochs (of each trial) or margin. Raises ConfigError."""
+    given = {"trials": trials, "epochs": epochs, "margin": margin}
     tree = space.model_dump() | {key: value for key, value in given.items() if value is not None}
     return validate(SearchSpace, tree, f"space {space.name}")
 

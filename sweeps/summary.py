@@ -1,36 +1,42 @@
 """What a sweep found, as one mapping: winners, their confirmation, baselines, comparisons, and a verdict in words.
 
-    {status, metric, mode, seconds, verdict, versions, warnings, stopped_because, interruptions,
-     confirmation: {seeds, slides, clusters, donors_known, seconds} | null,
+    {status, metric, mode, margin, seconds, verdict, versions, warnings, stopped_because, interruptions,
+     confirmation: {configurations, seeds, slides, clusters, donors_known, seconds} | null,
      families: {<family>: {trials: {budget, complete, pruned, failed, running}, reason,
                            best: {trial, name, params, epochs, seconds, seed,
                                   val: {R@1: ...}, test: {R@1: ...}} | null,
-                           confirm: {trials, seeds, failed: [{name, reason}], val: {R@1: ...}, val_sd: {R@1: ...}} | null,
+                           confirm: {trials, seeds, failed: [{name, reason}], val: {R@1: ...}, val_sd: {R@1: ...},
+                                     configurations: [{name, params, weight, seeds, val, test}]} | null,
+                           test: {R@1: ...},
                            test_intervals: {R@1: {value, low, high}, ...},
                            best_of_n: {n: [...], value: [...], low: [...], high: [...]} | null}},
      baselines: {<name>: {val: {R@1: ...}, test: {...}, params, test_intervals}},
-     comparisons: [{a, b, kind, seeds, slides, clusters,
-                    metrics: {R@1: {difference, low, high, p, p_holm, detectable}, ...}}]}
+     comparisons: [{a, b, kind, covers_search, configurations: [of a, of b], searches, seeds, slides, clusters,
+                    metrics: {R@1: {difference, low, high, p, p_holm, detectable, outcome,
+                                    variance: {search, slide, seed, rest}}, ...}}]}
 
-Metrics in it are named without their split (`R@10`, `chance_R@10`), which is the key above them. `best.val` is the search
-winner's; `best.test` is the mean over the confirmation's seeds, or with none the winner's own.
+Metrics in it are named without their split (`R@10`, `chance_R@10`), which is the key above them. `best` is the search's
+winner, a configuration: `best.val` is the search's own number, `best.test` the mean over the winner's confirmation. `test` and
+`test_intervals` are the family's: the weighted mean over its confirmed configurations (see `sweeps.family_stats`).
 """
 
 from __future__ import annotations
 
 import math
-import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from sweeps.best_of_n import best_curve
+from sweeps.choice import Chosen
 from sweeps.comparison import compare_all, intervals_of
-from sweeps.records import TrialRecord, best_record, mean_metrics
+from sweeps.confirmed import confirmed_family
+from sweeps.family_stats import Source
+from sweeps.records import TrialRecord, of_split
 from sweeps.slide_table import SlideRow, clusters_of
 from sweeps.verdict import verdict
-from sweeps.words import RECALLS
+from sweeps.words import last_line
 
 Metrics = Mapping[str, float]
 STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
@@ -51,13 +57,18 @@ class Found:
 
     records: Sequence[TrialRecord]  # every trial of the search
     budgets: Mapping[str, int]  # family -> trials planned; its order is the order of the families everywhere
+    sources: Mapping[str, Source]  # family -> where its configurations come from
+    chosen: Mapping[
+        str, Sequence[Chosen]
+    ]  # family -> its best configurations, the winner first; none: not in it
     metric: str  # the logged name the winners are chosen by, such as `val/R@10`
     mode: Literal["max", "min"]
     confirm_seeds: int  # of each family; 0: no confirmation was wanted
     confirmed: Sequence[TrialRecord]  # the confirmation's trials
     rows: Sequence[SlideRow]  # test_slides.csv
     baselines: Mapping[str, BaselineFound]
-    seed: int  # of the sweep; the bootstrap's too
+    seed: int  # of the sweep
+    margin: float  # differences of recall below it do not matter
 
 
 def build_summary(found: Found, status: str, seconds: float, versions: Mapping[str, str]) -> dict[str, Any]:
@@ -73,12 +84,13 @@ def build_summary(found: Found, status: str, seconds: float, versions: Mapping[s
         "status": status,
         "metric": found.metric,
         "mode": found.mode,
+        "margin": found.margin,
         "seconds": round(seconds, 1),
         "verdict": "",
         "confirmation": _confirmation(found),
         "families": {family: _family(found, family) for family in found.budgets},
         "baselines": {name: _baseline(found, name) for name in found.baselines},
-        "comparisons": compare_all(found.rows, list(found.budgets), list(found.baselines), found.seed),
+        "comparisons": compare_all(found.rows, found.sources, list(found.baselines), found.margin),
         "versions": dict(versions),
     }
     return {**summary, "verdict": verdict(summary)}
@@ -90,6 +102,7 @@ def _confirmation(found: Found) -> dict[str, Any] | None:
     slides = list(dict.fromkeys(row.slide for row in found.rows if row.kind == "family"))
     clusters = clusters_of(found.rows, slides)
     return {
+        "configurations": max(len(chosen) for chosen in found.chosen.values()),
         "seeds": found.confirm_seeds,
         "slides": len(slides),
         "clusters": len(set(clusters.tolist())),
@@ -103,11 +116,12 @@ def _family(found: Found, family: str) -> dict[str, Any]:
     budget = found.budgets[family]
     counts = Counter(STATES[r.state] for r in own)
     trials = {"budget": budget, **{state: counts[state] for state in STATES.values()}}
-    winner = best_record(own, family, found.metric, found.mode)
-    if winner is None:
+    chosen = found.chosen.get(family, ())
+    if not chosen:
         return {"trials": trials, "best": None, "reason": why_no_winner(own, budget), "confirm": None,
-                "test_intervals": {}, "best_of_n": None}  # fmt: skip
-    again = [r for r in found.confirmed if r.family == family]
+                "test": {}, "test_intervals": {}, "best_of_n": None}  # fmt: skip
+    winner = chosen[0].record
+    again = confirmed_family([r for r in found.confirmed if r.family == family], chosen)
     best = {
         "trial": winner.number,
         "name": winner.name,
@@ -115,39 +129,17 @@ def _family(found: Found, family: str) -> dict[str, Any]:
         "epochs": winner.epochs,
         "seconds": round(winner.seconds, 3),
         "seed": winner.seed,
-        "val": _of_split(winner.metrics, "val"),
-        "test": _test_means(found, family, again),
+        "val": of_split(winner.metrics, "val"),
+        "test": again.winner_test,
     }
     return {
         "trials": trials,
         "best": best,
         "reason": None,
-        "confirm": _confirm(again) if again else None,
-        "test_intervals": intervals_of(found.rows, "family", family, found.seed),
+        "confirm": again.entry,
+        "test": again.test,
+        "test_intervals": intervals_of(found.rows, "family", family, found.sources[family]),
         "best_of_n": _best_of_n(own, found),
-    }
-
-
-def _test_means(found: Found, family: str, again: Sequence[TrialRecord]) -> dict[str, float]:
-    """The mean over the confirmation's seeds; of an unconfirmed winner what stands in the table."""
-    tested = [_of_split(r.metrics, "test") for r in again if r.state == "COMPLETE"]
-    if tested:
-        return mean_metrics(tested)
-    means = mean_metrics([r.metrics for r in found.rows if (r.kind, r.who) == ("family", family)])
-    ratios = {f"lift_{name}": r for name in RECALLS if (r := lift(means, name)) is not None}
-    return means | ratios
-
-
-def _confirm(again: Sequence[TrialRecord]) -> dict[str, Any]:
-    done = [r for r in again if r.state == "COMPLETE"]
-    vals = [_of_split(r.metrics, "val") for r in done]
-    means = mean_metrics(vals)
-    return {
-        "trials": [r.name for r in again],
-        "seeds": len(done),
-        "failed": [{"name": r.name, "reason": last_line(r.error or "")} for r in again if r.state == "FAIL"],
-        "val": means,
-        "val_sd": {name: statistics.stdev(val[name] for val in vals) for name in means if len(vals) > 1},
     }
 
 
@@ -167,17 +159,11 @@ def _best_of_n(own: Sequence[TrialRecord], found: Found) -> dict[str, Any] | Non
 def _baseline(found: Found, name: str) -> dict[str, Any]:
     baseline = found.baselines[name]
     return {
-        "val": _of_split(baseline.val, "val"),
-        "test": _of_split(baseline.test, "test"),
+        "val": of_split(baseline.val, "val"),
+        "test": of_split(baseline.test, "test"),
         "params": dict(baseline.params),
-        "test_intervals": intervals_of(found.rows, "baseline", name, found.seed),
+        "test_intervals": intervals_of(found.rows, "baseline", name, "given"),
     }
-
-
-def _of_split(metrics: Metrics, split: str) -> dict[str, float]:
-    """The metrics of one split without its prefix; names without any prefix are taken as that split's."""
-    named = {name.removeprefix(f"{split}/"): value for name, value in metrics.items()}
-    return {name: value for name, value in named.items() if "/" not in name}
 
 
 def why_no_winner(own: Sequence[TrialRecord], budget: int) -> str:
@@ -197,12 +183,6 @@ def why_no_winner(own: Sequence[TrialRecord], budget: int) -> str:
 def common_reasons(records: Sequence[TrialRecord]) -> list[tuple[str, int]]:
     """(reason, how many trials failed of it), most common first; a reason is an error's last line."""
     return Counter(last_line(r.error or "") for r in records if r.state == "FAIL").most_common()
-
-
-def last_line(error: str) -> str:
-    """The line of an error or traceback that says what happened."""
-    lines = [line.strip() for line in error.splitlines() if line.strip()]
-    return lines[-1] if lines else "no reason recorded"
 
 
 def lift(metrics: Metrics, name: str) -> float | None:

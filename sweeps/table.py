@@ -42,7 +42,9 @@ def _numbers(summary: Mapping[str, Any]) -> Table:
     for name in (*RECALLS, "95 %", "lift"):
         table.add_column(f"test\n{name}", justify="right", no_wrap=True, min_width=5)
     for family, entry in summary["families"].items():
-        table.add_row(Text(printable(family)), _counts(entry["trials"]), *_cells(entry["best"] or {}, entry))
+        table.add_row(
+            Text(printable(family)), _counts(entry["trials"]), *_cells(family_metrics(entry), entry)
+        )
     table.add_section()
     for name, entry in summary["baselines"].items():
         if name != "chance":
@@ -60,8 +62,13 @@ def baseline_title(name: str) -> str:
     return {"cca": "CCA baseline", "untrained": "untrained"}.get(name, name)
 
 
+def family_metrics(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a family: `val` as its winner got it in the search, `test` over its confirmed configurations."""
+    return {"val": (entry["best"] or {}).get("val"), "test": entry["test"]}
+
+
 def _cells(metrics: Mapping[str, Any], entry: Mapping[str, Any]) -> list[str]:
-    """Of a family's `best`, or a baseline; `entry` has its intervals."""
+    """Of a family (`family_metrics`), or a baseline; `entry` has its intervals."""
     val, test = metrics.get("val") or {}, metrics.get("test") or {}
     ratio = lift(test, "R@10")
     return [

@@ -1,7 +1,7 @@
 """The verdict in words, made from the numbers of a summary and nothing else.
 
-A family is said to retrieve better only where the interval of the paired difference excludes 0 and Holm's p is below
-0.05. All else is "no difference shown", with what the sweep could have shown.
+It speaks of families: of what each retrieves when it is tuned by a search of this budget. Of two families one is better, or
+they are equivalent (the interval lies within ± the margin), or nothing is decided; then it says what more it would take.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sweeps.outcome import Effort, effort_to_decide
 from sweeps.words import RECALLS, many
 
-LEVEL = 0.05
 Tree = Mapping[str, Any]
 
 
@@ -25,12 +25,16 @@ def verdict(summary: Tree) -> str:
     if not tested:
         return _unread(summary, name)
     families = [c for c in summary["comparisons"] if c["kind"] == "families"]
-    sentences = [difference_sentence(c, name, len(families)) for c in families]
+    sentences = [difference_sentence(c, name, summary["margin"]) for c in families]
     if summary["confirmation"] is None:
         sentences = ["No claim of a difference: one training seed per family (--confirm-seeds 0)."]
     elif not sentences:
         sentences = [_why_no_pair(summary, tested)]
-    sentences += [_levels(summary, tested, name), _against(summary, "cca", "the CCA baseline", name)]
+    sentences += [
+        _levels(summary, tested, name),
+        _winners(summary, tested, name),
+        _against(summary, "cca", "the CCA baseline", name),
+    ]
     sentences.append(_against_untrained(summary, name))
     missing = [f for f in summary["families"] if f not in tested]
     if missing:
@@ -45,47 +49,76 @@ def recall_of(summary: Tree) -> str:
 
 
 def is_shown(metric: Tree) -> bool:
-    """Whether a comparison's metric shows a difference: its interval excludes 0, and Holm's p is below 0.05."""
-    low, high, p = metric["low"], metric["high"], metric["p_holm"]
-    return None not in (low, high, p) and (low > 0 or high < 0) and p < LEVEL
+    """Whether a comparison's metric shows a difference between families (`sweeps.outcome`)."""
+    return metric["outcome"] in ("better", "worse")
 
 
-def difference_sentence(comparison: Tree, name: str, among: int = 1) -> str:
-    """One pair of families, of `among` that are compared: who retrieves better, or that no difference was shown and what could
-    have been."""
+def difference_sentence(comparison: Tree, name: str, margin: float) -> str:
+    """One pair of families: which is better, that they are equivalent, or that nothing is decided and what it would take."""
     found = comparison["metrics"][name]
     a, b = comparison["a"], comparison["b"]
-    if is_shown(found):
-        first, second, sign = (a, b, 1) if found["difference"] > 0 else (b, a, -1)
-        return (
-            f"{first} retrieves better than {second} on the test slides: {_numbers(comparison, name, sign)}."
-        )
     if found["low"] is None:
         return (
             f"No claim about {a} and {b}: with {_size(comparison)} there is nothing to take an interval from."
         )
-    text = f"No difference shown between {a} and {b} on the test slides: {_numbers(comparison, name, 1)}"
-    least = least_p(comparison, among)
-    if least >= LEVEL:
+    if not comparison["covers_search"]:
         return (
-            f"{text}; from so few values p cannot fall below {p_text(least)}: use --confirm-seeds {enough_seeds(among)} or "
-            "more."
+            f"No claim about {a} and {b} as families: of one at least a single configuration was confirmed, and another search "
+            f"would end at another one (--confirm-configs). Of these configurations: {_numbers(comparison, name, 1)}."
         )
-    if found["detectable"] is None:
-        return f"{text}."
-    return f"{text}; the sweep could have shown {found['detectable']:.3f} or more."
+    if is_shown(found):
+        first, second, sign = (a, b, 1) if found["outcome"] == "better" else (b, a, -1)
+        lead = _lead(sorted((sign * found["low"], sign * found["high"])), margin)
+        return f"{first} retrieves better than {second} on the test slides, {lead}: {_numbers(comparison, name, sign)}."
+    if found["outcome"] == "equivalent":
+        return f"{a} and {b} are equivalent on the test slides, within {margin:g}: {_numbers(comparison, name, 1)}."
+    return (
+        f"Undecided between {a} and {b} on the test slides: {_numbers(comparison, name, 1)}, not within the margin of "
+        f"{margin:g}. {_more(comparison, name, margin)}"
+    )
 
 
-def least_p(comparison: Tree, among: int = 1) -> float:
-    """The smallest p-value, by Holm's correction over `among` pairs, that a comparison's sign flips can give: of n values in
-    a line two flips of 2ⁿ are as extreme."""
-    seeds, clusters = comparison["seeds"], comparison["clusters"]
-    return float(min(1.0, among * 2.0 ** (1 - max(seeds, clusters)))) if 1 in (seeds, clusters) else 0.0
+def _lead(interval: Sequence[float], margin: float) -> str:
+    low, high = interval
+    if low >= margin:
+        return f"by more than the margin of {margin:g}"
+    if high <= margin:
+        return f"by less than the margin of {margin:g}"
+    return f"perhaps by less than the margin of {margin:g}"
 
 
-def enough_seeds(among: int) -> int:
-    """The least trainings on one slide whose `least_p` is below LEVEL."""
-    return math.floor(1 + math.log2(among / LEVEL)) + 1
+def _more(comparison: Tree, name: str, margin: float) -> str:
+    """What would decide, from the parts of the variance."""
+    found = comparison["metrics"][name]
+    now = Effort(comparison["searches"], comparison["seeds"], comparison["clusters"])
+    variance = found["variance"]
+    effort = effort_to_decide(variance, now, margin)
+    share = _search_share(variance, now)
+    because = (
+        f"The search is {share:.0%} of the variance"
+        if share >= 0.01
+        else "The search adds nothing to the variance"
+    )
+    if effort is None:
+        return f"{because}; a decision at this margin is out of reach, a wider --margin is not."
+    unit = "slide" if comparison["clusters"] == comparison["slides"] else "donor"
+    wanted = [
+        many(effort.searches, "search of each family", "searches of each family")
+        if effort.searches > now.searches
+        else "",
+        many(effort.seeds, "seed") if effort.seeds > now.seeds else "",
+        f"{many(effort.slides, unit)} in test" if effort.slides > now.slides else "",
+    ]
+    there = [text for text in wanted if text]
+    if not there:
+        return f"{because}; the interval is as narrow as the margin, and the difference is close to it."
+    return f"{because}; to decide it would take about {' and '.join(there)}."
+
+
+def _search_share(variance: Tree, now: Effort) -> float:
+    rest = variance["rest"] / (now.seeds * now.slides)
+    whole = variance["search"] + variance["slide"] / now.slides + variance["seed"] / now.seeds + rest
+    return variance["search"] / whole if whole > 0 else 0.0
 
 
 def _numbers(comparison: Tree, name: str, sign: int) -> str:
@@ -110,7 +143,10 @@ def p_text(p: float) -> str:
 
 
 def _size(comparison: Tree) -> str:
-    text = f"{many(comparison['seeds'], 'seed')} x {many(comparison['slides'], 'slide')}"
+    a, b = comparison["configurations"]
+    of_families = comparison["kind"] == "families" and a != b
+    configurations = f"{a} and {b} configurations" if of_families else many(a, "configuration")
+    text = f"{configurations} x {many(comparison['seeds'], 'seed')} x {many(comparison['slides'], 'slide')}"
     if comparison["clusters"] < comparison["slides"]:
         text += f" of {many(comparison['clusters'], 'donor')}"
     if comparison["clusters"] == 1:
@@ -131,6 +167,13 @@ def _levels(summary: Tree, tested: Sequence[str], name: str) -> str:
     return f"Test {name}: {', '.join(parts)}."
 
 
+def _winners(summary: Tree, tested: Sequence[str], name: str) -> str:
+    """The families' best configurations, which are no families."""
+    best = {family: summary["families"][family]["best"] for family in tested}
+    known = [f"{one['name']} {one['test'][name]:.3f}" for one in best.values() if name in one["test"]]
+    return f"The best configurations by val: {', '.join(known)}." if known else ""
+
+
 def _estimate(found: Tree) -> str:
     if found["low"] is None:
         return f"{found['value']:.3f}"
@@ -149,8 +192,8 @@ def _against(summary: Tree, baseline: str, words: str, name: str) -> str:
         if not above:
             return f"No family is above {words}, a closed form that takes about a second."
         return f"Above {words}: {', '.join(above)} (one seed each, so not a proven lead)."
-    better = [c for c in pairs if is_shown(c["metrics"][name]) and c["metrics"][name]["difference"] > 0]
-    worse = [c for c in pairs if is_shown(c["metrics"][name]) and c["metrics"][name]["difference"] < 0]
+    better = [c for c in pairs if c["metrics"][name]["outcome"] == "better"]
+    worse = [c for c in pairs if c["metrics"][name]["outcome"] == "worse"]
     sentences = []
     if better:
         shown = "; ".join(f"{c['a']} {_numbers(c, name, 1)}" for c in better)
@@ -168,10 +211,8 @@ def _against(summary: Tree, baseline: str, words: str, name: str) -> str:
 def _against_untrained(summary: Tree, name: str) -> str:
     """Only where training gained nothing that can be shown."""
     pairs = [c for c in summary["comparisons"] if c["kind"] == "baseline" and c["b"] == "untrained"]
-    lost = [
-        c["a"] for c in pairs if not (is_shown(c["metrics"][name]) and c["metrics"][name]["difference"] > 0)
-    ]
-    if not lost or summary["confirmation"] is None or least_p(pairs[0], len(pairs)) >= LEVEL:
+    lost = [c["a"] for c in pairs if c["metrics"][name]["outcome"] != "better"]
+    if not lost or summary["confirmation"] is None:
         return ""
     return f"Not shown to be better than without any training: {', '.join(lost)}."
 

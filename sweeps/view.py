@@ -22,8 +22,8 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeps.records import TrialRecord
-from sweeps.summary import last_line, lift
-from sweeps.words import duration, epochs, number, printable, settings
+from sweeps.summary import lift
+from sweeps.words import duration, epochs, last_line, number, printable, settings
 
 log = logging.getLogger(__name__)
 

@@ -97,16 +97,19 @@ def _within_noise(rows: Sequence[Row], summary: Tree) -> list[str]:
 
 
 def _lost_seeds(summary: Tree) -> list[str]:
-    """Confirmations that have fewer seeds than was asked for."""
-    planned = (summary.get("confirmation") or {}).get("seeds")
+    """Confirmations that have fewer trainings than was asked for."""
+    seeds = (summary.get("confirmation") or {}).get("seeds")
     found = []
     for family, entry in summary["families"].items():
         confirm = entry.get("confirm")
-        if not planned or confirm is None or confirm["seeds"] >= planned:
+        if not seeds or confirm is None:
             continue
-        text = f"The confirmation of {family} has {confirm['seeds']} of {planned} seeds"
-        reasons = "; ".join(f"{one['name']}: {one['reason']}" for one in confirm["failed"])
-        found.append(f"{text} ({reasons})." if reasons else f"{text}; go on with --resume.")
+        done = sum(one["seeds"] for one in confirm["configurations"])
+        planned = seeds * len(confirm["configurations"])
+        if done < planned:
+            text = f"The confirmation of {family} has {done} of {planned} trainings"
+            reasons = "; ".join(f"{one['name']}: {one['reason']}" for one in confirm["failed"])
+            found.append(f"{text} ({reasons})." if reasons else f"{text}; go on with --resume.")
     return found
 
 

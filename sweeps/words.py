@@ -42,3 +42,15 @@ def settings(params: Mapping[str, Any]) -> str:
 def value_text(value: Any) -> str:
     """A parameter's value; numbers with four significant digits."""
     return f"{value:.4g}" if isinstance(value, float) else printable(str(value))
+
+
+def last_line(error: str) -> str:
+    """The line of an error or traceback that says what happened."""
+    lines = [line.strip() for line in error.splitlines() if line.strip()]
+    return lines[-1] if lines else "no reason recorded"
+
+
+def confirm_words(configurations: int, seeds: int) -> str:
+    """`the best 5 configurations of each family again with 3 fresh seeds`."""
+    best = "best configuration" if configurations == 1 else f"best {configurations} configurations"
+    return f"the {best} of each family again with {many(seeds, 'fresh seed')}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sweeps.choice import choose
 from sweeps.records import TrialRecord
 from sweeps.slide_table import SlideRow
 from sweeps.summary import BaselineFound, Found, build_summary
@@ -38,30 +39,34 @@ def _levels(r10, chance_1):
     return values | {"chance_R@1": chance_1, "chance_R@5": 5 * chance_1, "chance_R@10": 10 * chance_1}
 
 
-def slide_rows(who, r10, kind="family", donors=(), chance_1=0.01):
-    """test_slides.csv of one family or baseline, from R@10 as [S seeds][L slides]; slides are E0, E1, ..."""
+def slide_rows(who, r10, kind="family", donors=(), chance_1=0.01, number=0, weight=1.0):
+    """test_slides.csv of one baseline, or one configuration of a family (trial `number`), from R@10 as [S seeds][L slides];
+    slides are E0, E1, ..."""
+    configuration = f"{who}-{number:04d}" if kind == "family" else ""
     return [
         SlideRow(
             kind=kind,
             who=who,
-            name=f"{who}-0000-confirm-{replicate}" if kind == "family" else "",
+            name=f"{configuration}-confirm-{replicate}" if kind == "family" else "",
             replicate=replicate,
             seed=None if who == "cca" else 500 + replicate,
             slide=f"E{place}",
             donor=donors[place] if donors else "",
             spots=100,
             metrics={**_levels(value, chance_1), "median_rank": 5.0},
+            configuration=configuration,
+            weight=weight,
         )
         for replicate, values in enumerate(r10)
         for place, value in enumerate(values)
     ]
 
 
-def confirmed(family, r10, val=0.3, val_step=0.01, failed=()):
+def confirmed(family, r10, val=0.3, val_step=0.01, failed=(), number=0):
     """The confirmation's trials that `slide_rows` would be of; `failed` are replicates that did not make it."""
     found = []
     for replicate, values in enumerate(r10):
-        name = f"{family}-0000-confirm-{replicate}"
+        name = f"{family}-{number:04d}-confirm-{replicate}"
         state, error = ("FAIL", "MemoryError: out") if replicate in failed else ("COMPLETE", None)
         metrics = {
             **levels("val", val + val_step * (replicate - (len(r10) - 1) / 2)),
@@ -76,12 +81,24 @@ def confirmed(family, r10, val=0.3, val_step=0.01, failed=()):
 
 
 def summary(
-    records, budgets, rows=(), baselines=None, confirmed=(), seeds=0, metric="val/R@10", status="complete"
+    records,
+    budgets,
+    rows=(),
+    baselines=None,
+    confirmed=(),
+    seeds=0,
+    metric="val/R@10",
+    status="complete",
+    source="given",
+    configurations=1,
 ):
-    """summary.json's content; `baselines`: name -> (val, test) metrics."""
+    """summary.json's content; `baselines`: name -> (val, test) metrics. `source`: of every family's configurations."""
+    chosen = {family: choose(records, family, metric, "max", configurations) for family in budgets}
     found = Found(
         records=records,
         budgets=budgets,
+        sources=dict.fromkeys(budgets, source),
+        chosen={family: best for family, best in chosen.items() if best},
         metric=metric,
         mode="max",
         confirm_seeds=seeds,
@@ -89,5 +106,6 @@ def summary(
         rows=list(rows),
         baselines={name: BaselineFound(val, test, {}) for name, (val, test) in (baselines or {}).items()},
         seed=0,
+        margin=0.01,
     )
     return build_summary(found, status, 65.26, {"torch": "2.13.0"})

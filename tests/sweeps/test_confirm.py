@@ -8,15 +8,9 @@ import pytest
 from optuna.storages import InMemoryStorage
 from ray.tune.search import Searcher
 
-from sweeps.confirm import (
-    ConfirmReserve,
-    ConfirmSearch,
-    confirm_plan,
-    confirm_seed,
-    confirmed_space,
-    find_winners,
-)
-from sweeps.records import best_record, recorded_names
+from sweeps.choice import Chosen, choose, find_chosen
+from sweeps.confirm import ConfirmReserve, ConfirmSearch, confirm_budgets, confirm_plan, confirm_seed
+from sweeps.records import configuration_of, recorded_names
 from sweeps.search import FamilySearch
 from sweeps.space import EarlyStopping
 from sweeps.studies import training_seed
@@ -28,14 +22,19 @@ SPACE = make_space(trials=3, rule=EarlyStopping(first_rung=1, factor=2))
 FOUND = json.dumps({"metrics": {"test/R@10": 0.5}, "slides": {"E1": {"spots": 28, "R@10": 0.5}}})
 
 
-def searched(storage):
-    search = FamilySearch(SPACE, storage, seed=0)
+def searched(storage, count=1, space=SPACE):
+    """Family -> the `count` best configurations of a search."""
+    search = FamilySearch(space, storage, seed=0)
     run(search)
-    return {family: best_record(search.snapshot(), family, METRIC, "max") for family in ("spatial", "clip")}
+    return {family: choose(search.snapshot(), family, METRIC, "max", count) for family in ("spatial", "clip")}
 
 
-def confirm(storage, winners, seeds=2):
-    return ConfirmSearch(SPACE, winners, seeds, storage, seed=0)
+def confirm(storage, chosen, seeds=2, space=SPACE):
+    return ConfirmSearch(space, chosen, seeds, storage, seed=0)
+
+
+def winner(chosen, family):
+    return chosen[family][0].record
 
 
 def finish(search, trial_id, config):
@@ -57,13 +56,14 @@ def test_every_winner_again_with_paired_seeds_that_no_search_trial_had():
     winners = searched(storage)
     search = confirm(storage, winners)
     suggested = run_all(search)
-    names = [f"{winners[f].name}-confirm-{i}" for i in range(2) for f in ("spatial", "clip")]
+    names = [f"{winner(winners, f).name}-confirm-{i}" for i in range(2) for f in ("spatial", "clip")]
     assert [s["name"] for s in suggested] == names
-    assert all(s["params"] == winners[s["family"]].params and s["test"] for s in suggested)
+    assert all(s["params"] == winner(winners, s["family"]).params and s["test"] for s in suggested)
     assert [s["seed"] for s in suggested] == [confirm_seed(0, 0)] * 2 + [confirm_seed(0, 1)] * 2
     assert not {confirm_seed(0, i) for i in range(50)} & {training_seed(0, i) for i in range(1000)}
     assert len({confirm_seed(seed, i) for seed in range(10) for i in range(50)}) == 500
     records = search.snapshot()
+    assert [r.family for r in records] == ["spatial", "clip"] * 2 == [r.family for r in search.ended()]
     assert {r.state for r in records} == {"COMPLETE"}
     assert records[0].test_slides == {"E1": {"spots": 28, "R@10": 0.5}}
     assert records[0].metrics["test/R@10"] == 0.5
@@ -82,38 +82,52 @@ def test_a_family_that_is_called_as_a_winner_keeps_its_study():
     families = {"clip": FAMILIES["clip"], "clip-0000": FAMILIES["clip"]}
     space, storage = make_space(trials=3, **families), InMemoryStorage()
     run(FamilySearch(space, storage, seed=0))
-    winners = {"clip": FamilySearch(space, storage, seed=0).snapshot()[0]}
-    search = ConfirmSearch(space, winners, 2, storage, seed=0)
+    winners = {"clip": [Chosen(FamilySearch(space, storage, seed=0).snapshot()[0], 1.0)]}
+    search = confirm(storage, winners, space=space)
     assert [config["name"] for config in run_all(search)] == ["clip-0000-confirm-0", "clip-0000-confirm-1"]
 
 
-@pytest.mark.parametrize(("mode", "best"), [("max", 2), ("min", 1)])
-def test_the_winners_are_the_best_complete_trials_in_the_spaces_order(plan_of, mode, best):
-    plan = plan_of("--confirm-seeds", "7")
-    plan = replace(plan, space=plan.space.model_copy(update={"mode": mode}))
-    values = [("COMPLETE", 0.3), ("COMPLETE", 0.2), ("COMPLETE", 0.4), ("PRUNED", 0.9), ("PRUNED", 0.1)]
-    records = [
-        record(family, number, state, metrics={METRIC: value})
-        for family in ("clip", "spatial")
-        for number, (state, value) in enumerate(values)
-    ]
-    winners = find_winners(plan, records)
-    assert [(family, winner.number) for family, winner in winners.items()] == [
-        ("spatial", best),
-        ("clip", best),
-    ]
-    of_one = find_winners(plan, [one for one in records if one.family == "clip" or one.state == "PRUNED"])
-    assert list(of_one) == ["clip"]
-    own = confirm_plan(plan, of_one)
-    assert (list(own.space.families), own.space.trials, own.space.mode) == (["clip"], 7, mode)
+UNPRUNED = make_space(trials=4)
 
 
-def test_all_are_of_full_length():
-    winners = searched(InMemoryStorage())
-    space = confirmed_space(SPACE, winners, 7)
-    assert (space.trials, space.early_stopping, space.epochs) == (7, None, SPACE.epochs)
-    only = confirmed_space(SPACE, {"clip": winners["clip"]}, 7)
-    assert list(only.families) == ["clip"]
+def test_several_configurations_of_a_family_are_confirmed_evenly():
+    """The first of each family, then the second; all of them with the first seed before any has the next."""
+    storage = InMemoryStorage()
+    chosen = searched(storage, 3, UNPRUNED)
+    chosen["clip"] = chosen["clip"][:2]
+    search = confirm(storage, chosen, seeds=2, space=UNPRUNED)
+    suggested = run_all(search)
+    of = {family: [one.record.name for one in configurations] for family, configurations in chosen.items()}
+    order = [of["spatial"][0], of["clip"][0], of["spatial"][1], of["clip"][1], of["spatial"][2]]
+    assert [s["name"] for s in suggested] == [f"{name}-confirm-{seed}" for seed in (0, 1) for name in order]
+    assert [s["seed"] for s in suggested] == [confirm_seed(0, 0)] * 5 + [confirm_seed(0, 1)] * 5
+    params = {one.record.name: one.record.params for own in chosen.values() for one in own}
+    records = search.snapshot()
+    assert all(r.params == params[configuration_of(r)] for r in records)
+    assert sorted(r.family for r in records) == ["clip"] * 4 + ["spatial"] * 6
+
+
+def test_more_configurations_keep_those_there_are():
+    storage = InMemoryStorage()
+    run_all(confirm(storage, searched(storage, 1, UNPRUNED), space=UNPRUNED))
+    more = confirm(storage, searched(storage, 2, UNPRUNED), space=UNPRUNED)
+    more.adopt()
+    assert len(run_all(more)) == 4 and len(more.snapshot()) == 8
+
+
+def test_the_plan_of_a_confirmation(plan_of):
+    plan = plan_of("--confirm-seeds", "7", "--confirm-configs", "2")
+    records = [record("clip", n, metrics={METRIC: n}, params={"x": n}) for n in range(4)]
+    chosen = find_chosen(plan, [*records, record("spatial", 0, "PRUNED", metrics={METRIC: 0.9})])
+    assert [one.record.number for one in chosen["clip"]] == [3, 2] and list(chosen) == ["clip"]
+    assert confirm_budgets(plan, chosen) == {"clip": 14}
+    own = confirm_plan(plan, chosen).space
+    assert (list(own.families), own.trials, own.early_stopping, own.epochs) == (
+        ["clip"],
+        14,
+        None,
+        plan.space.epochs,
+    )
 
 
 def test_it_goes_on_where_it_was_cut_off():
@@ -159,10 +173,9 @@ def test_another_winner_has_a_confirmation_of_its_own():
     storage = InMemoryStorage()
     winners = searched(storage)
     run_all(confirm(storage, winners))
-    other = next(
-        r for r in FamilySearch(SPACE, storage, 0).snapshot() if r.family == "clip" and r != winners["clip"]
-    )
-    search = confirm(storage, {**winners, "clip": other})
+    known = winner(winners, "clip")
+    other = next(r for r in FamilySearch(SPACE, storage, 0).snapshot() if r.family == "clip" and r != known)
+    search = confirm(storage, {**winners, "clip": [Chosen(other, 1.0)]})
     assert [s["name"] for s in run_all(search)] == [f"{other.name}-confirm-{i}" for i in range(2)]
 
 
@@ -185,8 +198,9 @@ def test_one_that_ended_early_has_failed(epochs):
 
 
 class Plan:
-    def __init__(self, time_budget, confirm_seeds=5):
-        self.space, self.time_budget, self.confirm_seeds = SPACE, time_budget, confirm_seeds
+    def __init__(self, time_budget, confirm_seeds=5, confirm_configs=1):
+        self.space, self.time_budget = SPACE, time_budget
+        self.confirm_seeds, self.confirm_configs = confirm_seeds, confirm_configs
 
 
 def reserve(plan, records, at_once=2):
@@ -200,6 +214,7 @@ def test_the_search_leaves_the_confirmation_its_time():
     assert reserve(Plan(60.0), records) == 30  # at most half
     assert reserve(Plan(1000.0), records, at_once=4) == pytest.approx(20 + 3 * 9)
     assert reserve(Plan(1000.0), [replace(record(), epochs=0, seconds=0.0)]) == 0
+    assert reserve(Plan(1000.0, confirm_configs=3), records) == pytest.approx(20 + 15 * 9)
     assert reserve(Plan(1000.0, confirm_seeds=0), records) == 0
     assert reserve(Plan(None), records) == 0
 

@@ -32,12 +32,13 @@ def test_a_dry_run_counts_everything_and_writes_nothing(plan_of, tmp_path, share
     assert "  model.temperature: 0.01 to 1 (log)" in text
     assert "train 4 slides / 117 spots, val 1 slides / 25 spots, test 1 slides / 28 spots, 24 genes" in text
     assert (
-        "confirmation: each family's best again with 5 fresh seeds, 10 trials, read on the test slides"
-        in text
+        "confirmation: the best 5 configurations of each family again with 3 fresh seeds, 30 trials at most, read on the test "
+        "slides" in text
     )
     assert f"results: {tmp_path / 'results' / 'n'}" in text
     assert "confirmation: off" in dry_run(plan_of("--confirm-seeds", "0"))
-    assert "with 1 fresh seed, 2 trials" in dry_run(plan_of("--confirm-seeds", "1"))
+    one = dry_run(plan_of("--confirm-seeds", "1", "--confirm-configs", "1"))
+    assert "the best configuration of each family again with 1 fresh seed, 2 trials at most" in one
 
 
 def test_donors_are_described_and_checked_before_anything_runs(plan_of, tmp_path, shared_tiny_dataset):

@@ -186,7 +186,7 @@ def test_describe_sweep_is_plain_and_counts_the_data(plan_of, shared_tiny_datase
     assert yaml.safe_load(yaml.safe_dump(plain(sweep))) == plain(sweep)
     assert (sweep["name"], sweep["command"], sweep["seed"]) == ("n", "python sweeps/run.py --space tiny", 4)
     assert sweep["budget"] == {
-        "trials_per_family": 4, "epochs": 3, "confirm_seeds": 5, "time_budget_seconds": 90.0,
+        "trials_per_family": 4, "epochs": 3, "confirm_configs": 5, "confirm_seeds": 3, "time_budget_seconds": 90.0,
         "cpus_per_trial": 1.0, "gpus_per_trial": None, "max_concurrent": None,
         "max_failures": 2, "trial_timeout_seconds": 7200.0,
     }  # fmt: skip

@@ -52,24 +52,37 @@ def refused(begun, *arguments):
 def test_without_flags_all_is_as_it_was_but_the_time_budget(begun):
     plan = resumed(begun.folder)
     assert plan.resumed and plan.time_budget is None
-    for what in ("space", "tree", "name", "place", "folder", "seed", "confirm_seeds", "cpus_per_trial", "gpus_per_trial",
-                 "max_concurrent", "max_failures", "trial_timeout", "address"):  # fmt: skip
+    for what in ("space", "tree", "name", "place", "folder", "seed", "confirm_configs", "confirm_seeds",
+                 "cpus_per_trial", "gpus_per_trial", "max_concurrent", "max_failures", "trial_timeout", "address"):  # fmt: skip
         assert getattr(plan, what) == getattr(begun, what), what
 
 
 def test_flags_may_ask_for_more_and_for_other_resources(begun):
-    more = ("--trials", "9", "--confirm-seeds", "7", "--time-budget", "1m")
+    more = ("--trials", "9", "--confirm-configs", "6", "--confirm-seeds", "7", "--time-budget", "1m")
     other = ("--max-failures", "0", "--trial-timeout", "1m", "--cpus-per-trial", "1", "--max-concurrent", "1",
              "--gpus-per-trial", "0")  # fmt: skip
     plan = resumed(begun.folder, *more, *other)
-    assert (plan.space.trials, plan.confirm_seeds, plan.time_budget) == (9, 7, 60.0)
+    assert (plan.space.trials, plan.confirm_configs, plan.confirm_seeds, plan.time_budget) == (9, 6, 7, 60.0)
     assert (plan.max_failures, plan.trial_timeout, plan.max_concurrent) == (0, 60.0, 1)
     assert (plan.cpus_per_trial, plan.gpus_per_trial) == (1.0, 0.0)
     assert plan.space.model_copy(update={"trials": 4}) == begun.space
 
 
 def test_flags_that_say_the_same_are_no_contradiction(begun, tmp_path):
-    same = ("--name", "begun", "--seed", "3", "--trials", "4", "--epochs", "3", "--confirm-seeds", "2")
+    same = (
+        "--name",
+        "begun",
+        "--seed",
+        "3",
+        "--trials",
+        "4",
+        "--epochs",
+        "3",
+        "--confirm-seeds",
+        "2",
+        "--margin",
+        "0.01",
+    )
     home = ("--results", f"{begun.folder.parent}/", "--space", str(tmp_path / "tiny.yaml"))
     assert resumed(begun.folder, *same, *home).space == begun.space
     assert resumed(begun.folder, "--set", "model.embed_dim=8", "--logger", "csv").tree == begun.tree
@@ -107,6 +120,8 @@ def test_a_space_is_known_by_what_it_says_wherever_its_files_are(begun, tmp_path
         (("--name", "other"), "--name other, there begun"),
         (("--trials", "3"), "--trials 3, there 4 (it may grow, not shrink)"),
         (("--confirm-seeds", "0"), "--confirm-seeds 0, there 2 (it may grow, not shrink)"),
+        (("--confirm-configs", "4"), "--confirm-configs 4, there 5 (it may grow, not shrink)"),
+        (("--margin", "0.02"), "--margin 0.02, there 0.01"),
         (("--set", "model.embed_dim=4"), "--set model.embed_dim=4, there 8"),
         (("--set", "model.temperature=0.1"), "--set model.temperature=0.1, there searched"),
         (("--set", "loss.neighbor_alpha_scale=1"), "--set loss.neighbor_alpha_scale=1, there searched"),
@@ -222,6 +237,8 @@ def test_a_larger_budget_is_written_down(begun):
     }
     widen(resumed(begun.folder, "--confirm-seeds", "3"))
     assert read_sealed(begun.results.sweep_yaml)["budget"]["confirm_seeds"] == 3
+    widen(resumed(begun.folder, "--confirm-configs", "6"))
+    assert read_sealed(begun.results.sweep_yaml)["budget"]["confirm_configs"] == 6
     assert resumed(begun.folder).space.trials == 9
 
 
@@ -236,5 +253,5 @@ def test_a_sweep_from_before_there_were_confirmations_gets_the_usual_number(begu
     sweep = read_sealed(begun.results.sweep_yaml)
     del sweep["budget"]["confirm_seeds"]
     begun.results.write_sweep_yaml(sweep)
-    assert resumed(begun.folder).confirm_seeds == 5
-    assert refused(begun, "--confirm-seeds", "4") == "--confirm-seeds 4, there 5 (it may grow, not shrink)"
+    assert resumed(begun.folder).confirm_seeds == 3
+    assert refused(begun, "--confirm-seeds", "2") == "--confirm-seeds 2, there 3 (it may grow, not shrink)"

@@ -8,6 +8,7 @@ import optuna
 import pytest
 from optuna.storages import InMemoryStorage
 
+from sweeps.choice import Chosen
 from sweeps.confirm import ConfirmSearch
 from sweeps.records import read_records, recorded_names
 from sweeps.search import FamilySearch
@@ -90,7 +91,7 @@ def test_metrics_that_are_not_written_down_have_no_value(storage):
 @pytest.mark.parametrize("key", ["name", "seed"])
 def test_a_trial_that_was_not_yet_named_gets_its_name_and_seed(storage, key):
     """The confirmation's names are its own, so none of them can be guessed from the number."""
-    winners = {"clip": record("clip", 1)}
+    winners = {"clip": [Chosen(record("clip", 1), 1.0)]}
 
     def opened():
         return ConfirmSearch(SPACE, winners, 2, storage, seed=0)

@@ -51,16 +51,29 @@ def test_a_models_rows_are_its_slides():
     assert row.metrics["R@5"] == 0.3
 
 
-def test_values_are_replicates_by_slides():
-    rows = slide_rows("spatial", VALUES) + slide_rows("spatial", [[0.9, 0.9, 0.9]], "baseline")
+def test_values_are_configurations_by_replicates_by_slides():
+    rows = slide_rows("spatial", VALUES, weight=0.75)
+    rows += slide_rows("spatial", [[0.9, 0.8, 0.7]], number=7, weight=0.25)
+    rows += slide_rows("spatial", [[0.9, 0.9, 0.9]], "baseline")
     found = slide_values(rows, "family", "spatial", "R@10")
-    assert (
-        found.values.tolist() == VALUES and found.replicates == (0, 1) and found.slides == ("E0", "E1", "E2")
-    )
-    assert slide_values(rows, "baseline", "spatial", "R@10").values.tolist() == [[0.9, 0.9, 0.9]]
+    assert found.values[0].tolist() == VALUES and found.values[1, 0].tolist() == [0.9, 0.8, 0.7]
+    assert np.isnan(found.values[1, 1]).all()  # it has one training less
+    assert (found.configurations, found.weights.tolist()) == (("spatial-0000", "spatial-0007"), [0.75, 0.25])
+    assert (found.replicates, found.slides) == ((0, 1), ("E0", "E1", "E2"))
+    assert slide_values(rows, "baseline", "spatial", "R@10").values.tolist() == [[[0.9, 0.9, 0.9]]]
     assert slide_values(rows, "family", "clip", "R@10").values.size == 0
     with pytest.raises(ValueError, match="spatial has no R@10 of replicate 1 on slide E2"):
         slide_values(rows[:5], "family", "spatial", "R@10")
+
+
+def test_a_table_from_before_there_were_configurations_is_read(tmp_path):
+    path = tmp_path / "t.csv"
+    write_slide_rows(path, slide_rows("spatial", VALUES, weight=0.5))
+    lines = [line.split(",") for line in path.read_text().splitlines()]
+    places = [place for place, name in enumerate(lines[0]) if name not in ("configuration", "weight")]
+    path.write_text("".join(",".join(line[place] for place in places) + "\n" for line in lines))
+    (first, *_) = read_slide_rows(path)
+    assert (first.configuration, first.weight, first.replicate) == ("", 1.0, 0)
 
 
 def test_slides_of_one_donor_are_one_cluster():

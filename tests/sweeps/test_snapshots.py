@@ -14,14 +14,17 @@ def record(family, number, state, value=None):
     return TrialRecord(family, number, name, state, {}, metrics, 3, 1.0, None, 0)
 
 
+BUDGETS = {"spatial": 4, "clip": 3}
+
+
 def test_a_snapshot_counts_states_and_reports_each_end_once(plan_of):
     records = [record("spatial", 0, "COMPLETE", 0.5), record("clip", 0, "RUNNING")]
-    snapshot = snapshots(plan_of(), lambda: list(records))
+    snapshot = snapshots(plan_of().space, BUDGETS, lambda: list(records))
     first = snapshot()
     assert first.events == []  # what had ended before (a resumed sweep) is no news
     spatial, clip = first.families.values()
     assert (spatial.budget, spatial.complete, spatial.running, spatial.best.number) == (4, 1, 0, 0)
-    assert (clip.complete, clip.running, clip.best) == (0, 1, None)
+    assert (clip.budget, clip.complete, clip.running, clip.best) == (3, 0, 1, None)
 
     records[1] = replace(records[1], state="FAIL")
     records += [record("spatial", 1, "PRUNED", 0.9), record("clip", 1, "RUNNING", 0.4)]
@@ -34,15 +37,15 @@ def test_a_snapshot_counts_states_and_reports_each_end_once(plan_of):
     assert snapshot().events == []
 
 
-def test_repeats_of_one_configuration_show_their_mean(plan_of):
+def test_repeats_show_their_mean(plan_of):
     records = [record("spatial", 0, "COMPLETE", 0.5), record("spatial", 1, "COMPLETE", 0.7)]
     records += [record("spatial", 2, "RUNNING", 0.9), record("clip", 0, "RUNNING", 0.4)]
-    spatial, clip = snapshots(plan_of(), lambda: records, means=True)().families.values()
-    assert (spatial.best.name, clip.best) == ("mean of 2 seeds", None)
+    spatial, clip = snapshots(plan_of().space, BUDGETS, lambda: records, means=True)().families.values()
+    assert (spatial.best.name, clip.best) == ("mean of 2 trainings", None)
     assert spatial.best.metrics == {"val/R@10": pytest.approx(0.6)}
     assert (
-        snapshots(plan_of(), lambda: records[:1], means=True)().families["spatial"].best.name
-        == "mean of 1 seed"
+        snapshots(plan_of().space, BUDGETS, lambda: records[:1], means=True)().families["spatial"].best.name
+        == "mean of 1 training"
     )
 
 

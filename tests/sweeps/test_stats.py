@@ -1,4 +1,4 @@
-"""Intervals and comparisons: against slow reference code, on tables whose answer is known, and in simulation."""
+"""Means, variances and intervals of seeds by slides: against slow reference code, on known tables, and in simulation."""
 
 import math
 from collections import Counter
@@ -8,12 +8,17 @@ import pytest
 from scipy import stats as distributions
 
 from sweeps.stats import (
-    _standard_errors,
+    Part,
     cell_residuals,
-    compare,
+    components,
+    detectable,
+    estimate,
     holm,
-    interval,
-    standard_error,
+    mean_squares,
+    p_value,
+    sampling_part,
+    sampling_variance,
+    total,
 )
 
 OWN = np.arange(10)  # each slide its own cluster
@@ -28,7 +33,7 @@ def table(seeds, slides, slide_sd, seed_sd, rest_sd, rng, mean=0.0):
     )
 
 
-# -- the standard error
+# -- the variance of a mean
 
 
 def slow_mean_squares(cells):
@@ -42,60 +47,78 @@ def slow_mean_squares(cells):
     return slides, seeds, rest / ((s - 1) * (c - 1))
 
 
-def test_the_error_is_that_of_the_two_way_table():
-    cells = table(5, 10, 0.05, 0.06, 0.01, np.random.default_rng(0))
-    slides, seeds, rest = slow_mean_squares(cells)
-    error, degrees = standard_error(cells)
-    both = slides + seeds - rest
-    assert error == pytest.approx(math.sqrt(both / 50))
-    expected = both**2 / (slides**2 / 9 + seeds**2 / 4 + rest**2 / 36)
-    assert degrees == pytest.approx(max(4, expected))
-
-
-def slow_standard_error(cells):
+def slow_part(cells):
     """The rule written out, and which part it leaves out."""
     (s, c), parts = cells.shape, slow_mean_squares(cells)
     free = {"slides": c - 1, "seeds": s - 1, "rest": (s - 1) * (c - 1)}
     slides, seeds, rest = parts
     small, large = ("seeds", "slides") if slides >= seeds else ("slides", "seeds")
     if min(slides, seeds) <= rest * distributions.f.ppf(0.75, free[small], free["rest"]):
-        return math.sqrt(max(slides, seeds) / (s * c)), free[large], small
+        return max(slides, seeds) / (s * c), free[large], small
     both = slides + seeds - rest
     satterthwaite = both**2 / sum(part**2 / own for part, own in zip(parts, free.values(), strict=True))
     floor = min(s, c) - 1
     kept = "neither" if satterthwaite >= floor else "neither, at the floor"
-    return math.sqrt(both / (s * c)), max(satterthwaite, floor), kept
+    return both / (s * c), max(satterthwaite, floor), kept
 
 
 def test_a_part_is_left_out_up_to_the_upper_quartile_of_f():
     rng, seen = np.random.default_rng(15), Counter()
     for shape in [(3, 12), (12, 3), (6, 6)] * 100:
-        cells = table(*shape, *rng.uniform(0, 0.02, 2), 0.02, rng)
-        error, degrees, left_out = slow_standard_error(cells)
-        assert standard_error(cells) == pytest.approx((error, degrees))
+        values = table(*shape, *rng.uniform(0, 0.02, 2), 0.02, rng)
+        variance, degrees, left_out = slow_part(values - values.mean())
+        found = sampling_part(values, np.arange(shape[1]))
+        assert (found.variance, found.degrees) == pytest.approx((variance, degrees))
         seen[left_out] += 1
     assert seen.keys() == {"slides", "seeds", "neither", "neither, at the floor"}
 
 
-def test_a_part_that_is_noise_leaves_the_other_alone():
-    cells = table(5, 10, 0.2, 0.0, 0.01, np.random.default_rng(1))
-    cells -= cells.mean(1, keepdims=True)  # no seed effect at all
-    slides, _, _ = slow_mean_squares(cells)
-    assert standard_error(cells) == pytest.approx((math.sqrt(slides / 50), 9))
+def test_mean_squares_are_those_of_the_two_way_table():
+    cells = table(5, 10, 0.05, 0.06, 0.01, np.random.default_rng(0))
+    assert mean_squares(cells) == pytest.approx(slow_mean_squares(cells))
 
 
-def test_one_seed_or_one_cluster_is_the_classical_t():
+def test_one_seed_or_one_cluster_is_the_classical_error():
     values = np.random.default_rng(2).normal(size=10)
-    for cells in (values[None], values[:, None]):
-        assert standard_error(cells) == pytest.approx((values.std(ddof=1) / math.sqrt(10), 9))
-    assert standard_error(np.ones((1, 1))) is None
+    for one in (values[None], values[:, None]):
+        found = sampling_part(one, np.arange(one.shape[1]))
+        assert (found.variance, found.degrees) == pytest.approx((values.var(ddof=1) / 10, 9))
+    assert sampling_part(np.ones((1, 1)), np.zeros(1)) is None
+    assert sampling_part(np.array([[0.1, 0.3]]), np.zeros(2)) is None  # two slides of one donor
 
 
-def test_many_tables_at_once_are_each_as_by_itself():
-    tables = np.random.default_rng(3).normal(size=(20, 4, 6))
-    errors, degrees = _standard_errors(tables)
-    for one, error, free in zip(tables, errors, degrees, strict=True):
-        assert standard_error(one) == pytest.approx((error, free))
+def test_the_unbiased_variance_leaves_nothing_out():
+    rng = np.random.default_rng(16)
+    values = table(4, 6, 0.001, 0.0, 0.02, rng)
+    slides, seeds, rest = slow_mean_squares(values)
+    assert sampling_variance(values, OWN[:6]) == pytest.approx((slides + seeds - rest) / 24)
+    found = [sampling_variance(table(3, 4, 0.0, 0.0, 0.02, rng), OWN[:4]) for _ in range(4000)]
+    assert min(found) < 0 and np.mean(found) == pytest.approx(0.02**2 / 12, rel=0.1)
+    line = rng.normal(size=(1, 6))
+    assert sampling_variance(line, OWN[:6]) == pytest.approx(line.var(ddof=1) / 6)
+    assert sampling_variance(np.ones((1, 1)), np.zeros(1)) is None
+
+
+def test_components_are_variances_of_single_effects():
+    rng = np.random.default_rng(3)
+    found = [
+        components(table(30, 40, 0.05, 0.03, 0.02, rng), np.arange(40)) for _ in range(20)
+    ]  # large tables know them well
+    for name, sd in (("slide", 0.05), ("seed", 0.03), ("rest", 0.02)):
+        assert np.mean([getattr(one, name) for one in found]) == pytest.approx(sd**2, rel=0.1)
+    none = components(np.full((3, 4), 0.5), np.arange(4))
+    assert (none.slide, none.seed, none.rest) == (0, 0, 0)
+    only_noise = [components(rng.normal(size=(3, 4)), np.arange(4)) for _ in range(20)]
+    assert min(min(one.slide, one.seed) for one in only_noise) == 0  # never below
+
+
+@pytest.mark.parametrize("axis", ["slide", "seed"])
+def test_in_a_line_all_variance_is_of_its_own_axis(axis):
+    values = np.array([[0.1, 0.2, 0.4]])
+    values = values if axis == "slide" else values.T
+    found = components(values, np.arange(values.shape[1]))
+    assert getattr(found, axis) == pytest.approx(np.var([0.1, 0.2, 0.4], ddof=1))
+    assert found.rest == getattr(found, "seed" if axis == "slide" else "slide") == 0
 
 
 def test_clusters_of_equal_size_are_their_means():
@@ -109,49 +132,12 @@ def test_clusters_of_unequal_size_keep_the_mean_over_slides():
     values = np.random.default_rng(5).normal(size=(3, 6))
     cells = cell_residuals(values, np.array([7, 7, 7, 7, 2, 5]))
     assert cells.shape == (3, 3) and cells.mean() == pytest.approx(0)
-    assert interval(values, np.array([7, 7, 7, 7, 2, 5]), 0).value == pytest.approx(values.mean())
-
-
-# -- the interval
-
-
-def test_the_interval_has_the_width_of_the_t_interval_and_holds_the_mean():
-    values = table(5, 10, 0.1, 0.02, 0.02, np.random.default_rng(6), mean=0.6)
-    found = interval(values, OWN, 0)
-    error, degrees = standard_error(values)
-    assert found.high - found.low == pytest.approx(2 * error * distributions.t.ppf(0.975, degrees))
-    assert found.value == pytest.approx(values.mean())
-    assert found.low < found.value < found.high
-    assert interval(values, OWN, 0) == found
-
-
-@pytest.mark.parametrize("of", ["slides", "seeds"])
-def test_it_leans_to_the_side_of_the_long_tail(of):
-    values = np.full((3, 10), 0.2)
-    values[:, 0] = 0.9
-    values += np.random.default_rng(7).normal(size=values.shape) * 1e-3
-    values = values if of == "slides" else values.T
-    found = interval(values, np.arange(values.shape[1]), 0)
-    assert found.high - found.value > 1.2 * (found.value - found.low)
 
 
 def test_slides_of_one_donor_count_once():
     values = np.repeat(table(5, 5, 0.1, 0.0, 0.01, np.random.default_rng(8)), 2, axis=1)
-    own, donors = interval(values, OWN, 0), interval(values, np.repeat(np.arange(5), 2), 0)
-    assert donors.high - donors.low > 1.1 * (own.high - own.low)
-    assert donors.value == pytest.approx(own.value)
-
-
-def test_where_there_is_nothing_to_take_an_interval_from():
-    assert (
-        interval(np.array([[0.4]]), np.zeros(1), 0).low,
-        interval(np.full((1, 3), 0.4), np.zeros(3), 0).low,
-    ) == (
-        None,
-        None,
-    )
-    same = interval(np.full((3, 4), 0.4), np.arange(4), 0)
-    assert (same.low, same.value, same.high) == pytest.approx((0.4, 0.4, 0.4))
+    own, donors = sampling_part(values, OWN), sampling_part(values, OWN // 2)
+    assert donors.variance > 1.5 * own.variance and donors.degrees < own.degrees
 
 
 @pytest.mark.parametrize(
@@ -165,61 +151,43 @@ def test_where_there_is_nothing_to_take_an_interval_from():
     ],
 )
 def test_tables_that_are_none(values, clusters, rule):
-    with pytest.raises(ValueError, match=rule):
-        interval(values, clusters, 0)
+    for function in (sampling_part, components):
+        with pytest.raises(ValueError, match=rule):
+            function(values, clusters)
 
 
-# -- comparisons
+# -- parts together, intervals, p
 
 
-def test_a_comparison_is_paired():
-    rng = np.random.default_rng(9)
-    shared = table(5, 10, 0.2, 0.05, 0.0, rng)
-    a, b = shared + 0.02 + 0.002 * rng.normal(size=(5, 10)), shared + 0.002 * rng.normal(size=(5, 10))
-    found = compare(a, b, OWN, 0)
-    assert found.difference.value == pytest.approx((a - b).mean())
-    assert found.difference.low > 0.01 and found.p < 0.001
-    assert (found.seeds, found.slides, found.clusters) == (5, 10, 10)
-    back = compare(b, a, OWN, 0)
-    assert back.difference.value == pytest.approx(-found.difference.value)
-    assert back.p < 0.001
+def test_parts_add_up_with_satterthwaites_degrees():
+    found = total([Part(3.0, 4.0), Part(1.0, 2.0)])
+    assert (found.variance, found.degrees) == pytest.approx((4.0, 16 / (9 / 4 + 1 / 2)))
+    same = total([Part(3.0, 4.0), Part(0.0, math.inf)])
+    assert (same.variance, same.degrees) == pytest.approx((3.0, 4.0))
+    assert total([]).variance == 0
 
 
-def test_one_row_stands_against_every_seed():
-    rng = np.random.default_rng(10)
-    a, b = rng.normal(size=(5, 10)), rng.normal(size=(1, 10))
-    assert compare(a, b, OWN, 0) == compare(a, np.repeat(b, 5, 0), OWN, 0)
-    with pytest.raises(ValueError, match=r"same seeds or one row, got \[5, 10\] and \[2, 10\]"):
-        compare(a, rng.normal(size=(2, 10)), OWN, 0)
-    with pytest.raises(ValueError, match=r"on the same slides"):
-        compare(a, b[:, :9], OWN, 0)
+@pytest.mark.parametrize("degrees", [1, 2.5, 9, math.inf])
+def test_interval_and_p_agree(degrees):
+    part = Part(0.01**2, degrees)
+    half = 0.01 * distributions.t.ppf(0.975, degrees)
+    found = estimate(0.3, part)
+    assert (found.low, found.high) == pytest.approx((0.3 - half, 0.3 + half))
+    assert p_value(half * 1.001, part) < 0.05 < p_value(half * 0.999, part)
+    assert p_value(-half, part) == pytest.approx(0.05)
+    assert estimate(0.3, part, level=0.99).low < found.low
+    power = half + 0.01 * distributions.t.ppf(0.8, degrees)
+    assert detectable(part) == pytest.approx(power)
 
 
-def test_slides_of_one_donor_are_counted_as_one_cluster():
-    found = compare(np.random.default_rng(16).normal(size=(3, 6)), np.zeros((1, 6)), OWN[:6] // 2, 0)
-    assert (found.seeds, found.slides, found.clusters) == (3, 6, 3)
+def test_where_there_is_nothing_to_take_an_interval_from():
+    assert (estimate(0.4, None).low, p_value(0.4, None), detectable(None)) == (None, None, None)
 
 
-def test_equal_models_are_not_different():
-    a = np.random.default_rng(11).normal(size=(5, 10))
-    same = compare(a, a, OWN, 0)
-    assert (same.difference.value, same.p, same.detectable) == (0, 1, pytest.approx(0))
-    shifted = compare(a + 0.5, a, OWN, 0)  # by the same amount everywhere
-    assert shifted.p < 0.001 and shifted.difference.low == pytest.approx(0.5)
-
-
-def test_a_single_cell_claims_nothing():
-    found = compare(np.array([[0.5]]), np.array([[0.4]]), np.zeros(1), 0)
-    assert (found.p, found.detectable, found.difference.low) == (None, None, None)
-
-
-def test_what_the_design_could_have_shown():
-    cells = table(5, 10, 0.01, 0.005, 0.01, np.random.default_rng(13))
-    error, degrees = standard_error(cells)
-    t = distributions.t
-    assert compare(cells, np.zeros_like(cells), OWN, 0).detectable == pytest.approx(
-        error * (t.ppf(0.975, degrees) + t.ppf(0.8, degrees))
-    )
+def test_a_mean_without_variance_is_sure():
+    none = Part(0.0, math.inf)
+    assert (estimate(0.4, none).low, estimate(0.4, none).high) == (0.4, 0.4)
+    assert (p_value(0.0, none), p_value(0.4, none)) == (1.0, 0.0)
 
 
 def test_holm():
@@ -228,16 +196,14 @@ def test_holm():
     assert holm([0.9, 0.8]) == [1.0, 1.0] and holm([]) == [] and holm([None]) == [None]
 
 
-# -- in simulation; the full grid is benchmarks/calibration.py
+# -- in simulation
 
 
 @pytest.mark.parametrize("sds", [(0.008, 0.003, 0.015), (0.02, 0.002, 0.01), (0.002, 0.02, 0.01)])
-def test_intervals_cover_and_equal_families_are_not_told_apart(sds):
-    rng, sweeps = np.random.default_rng(14), 250
-    covered = different = 0
-    for number in range(sweeps):
-        found = compare(table(5, 10, *sds, rng), np.zeros((5, 10)), OWN, number)
-        covered += found.difference.low <= 0 <= found.difference.high
-        different += found.p < 0.05
-    assert covered / sweeps > 0.91
-    assert different / sweeps < 0.09
+def test_intervals_cover(sds):
+    rng, sweeps, covered = np.random.default_rng(14), 400, 0
+    for _ in range(sweeps):
+        values = table(5, 10, *sds, rng)
+        found = estimate(values.mean(), sampling_part(values, OWN))
+        covered += found.low <= 0 <= found.high
+    assert 0.91 < covered / sweeps < 0.99

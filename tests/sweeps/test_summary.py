@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from sweeps.choice import choose
 from sweeps.results import ResultsFolder, plain
 from sweeps.summary import lift
 from tests.sweeps.made_up import confirmed, levels, record, scores, slide_rows, summary
@@ -54,6 +55,7 @@ def test_summary_of_a_confirmation(tmp_path):
     records = [record(metrics=levels("val", 0.3)), record("clip", metrics=levels("val", 0.3))]
     read = read_back(tmp_path, summary(records, {"spatial": 1, "clip": 1}, rows, {}, again, seeds=3))
     assert read["confirmation"] == {
+        "configurations": 1,
         "seeds": 3,
         "slides": 2,
         "clusters": 1,
@@ -78,14 +80,34 @@ def test_summary_of_a_confirmation(tmp_path):
     assert pair["metrics"]["R@10"]["difference"] == pytest.approx(0)
 
 
-def test_a_winner_without_confirmation_has_what_its_own_model_got(tmp_path):
-    read = read_back(
-        tmp_path,
-        summary([record(metrics=levels("val", 0.3))], {"spatial": 1}, slide_rows("spatial", [[0.3, 0.5]])),
-    )
-    test = read["families"]["spatial"]["best"]["test"]
-    assert (test["R@10"], test["chance_R@10"], test["lift_R@10"]) == pytest.approx((0.4, 0.1, 4.0))
-    assert read["confirmation"] is None
+def test_a_family_is_the_weighted_mean_of_its_configurations(tmp_path):
+    """The winner keeps numbers of its own."""
+    records = [record(number=n, metrics=levels("val", 0.3 + n / 100), params={"x": n}) for n in range(3)]
+    tests = {2: [[0.3, 0.4], [0.34, 0.4]], 1: [[0.2, 0.4], [0.2, 0.3]]}
+    weights = {one.record.number: one.weight for one in choose(records, "spatial", "val/R@10", "max", 2)}
+    rows = [
+        row for n, r10 in tests.items() for row in slide_rows("spatial", r10, number=n, weight=weights[n])
+    ]
+    again = [one for n, r10 in tests.items() for one in confirmed("spatial", r10, number=n)]
+    made = summary(records, {"spatial": 3}, rows, {}, again, seeds=2, source="one search", configurations=2)
+    entry = read_back(tmp_path, made)["families"]["spatial"]
+    means = {n: np.mean(r10) for n, r10 in tests.items()}
+    value = sum(weights[n] * means[n] for n in tests)
+    assert entry["test"]["R@10"] == pytest.approx(value) == entry["test_intervals"]["R@10"]["value"]
+    assert (entry["best"]["trial"], entry["best"]["test"]["R@10"]) == (2, pytest.approx(means[2]))
+    first, second = entry["confirm"]["configurations"]
+    assert (first["name"], first["seeds"], first["params"]) == ("spatial-0002", 2, {"x": 2})
+    assert second["test"]["R@10"] == pytest.approx(means[1]) and second["weight"] == pytest.approx(weights[1])
+    assert len(entry["confirm"]["trials"]) == 4 and entry["confirm"]["seeds"] == 2
+
+
+def test_a_configuration_without_a_confirmed_training_does_not_count():
+    records = [record(number=n, metrics=levels("val", 0.3 + n / 100), params={"x": n}) for n in range(2)]
+    again = confirmed("spatial", AGAIN, number=1) + confirmed("spatial", AGAIN, number=0, failed=(0, 1, 2))
+    made = summary(records, {"spatial": 2}, (), {}, again, 3, source="one search", configurations=2)
+    entry = made["families"]["spatial"]
+    assert entry["test"]["R@10"] == pytest.approx(np.mean(AGAIN))
+    assert [one["seeds"] for one in entry["confirm"]["configurations"]] == [3, 0]
 
 
 def test_slides_are_those_of_the_families_and_one_known_donor_is_enough_to_speak_of_donors(tmp_path):
@@ -96,8 +118,6 @@ def test_slides_are_those_of_the_families_and_one_known_donor_is_enough_to_speak
     )
     about = read_back(tmp_path, made)["confirmation"]
     assert (about["slides"], about["donors_known"]) == (2, True)
-    alone = summary([record(metrics=levels("val", 0.3))], {"spatial": 1}, rows)["families"]["spatial"]
-    assert alone["best"]["test"]["R@10"] == pytest.approx(0.4)
 
 
 def test_one_seed_has_no_spread():

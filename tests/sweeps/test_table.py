@@ -22,7 +22,7 @@ def final(width=80):
     ]
     rows = slide_rows("spatial", AGAIN) + slide_rows("cca", [[0.31, 0.33, 0.32]], "baseline")
     baselines = {"cca": (levels("val", 0.3), levels("test", 0.32)), "chance": ({}, {})}
-    again = made_up.confirmed("spatial", AGAIN)
+    again = made_up.confirmed("spatial", AGAIN, number=3)
     found = made_up.summary(records, {"spatial": 2, "clip": 1}, rows, baselines, again, seeds=2)
     return found, shown(found, width)
 

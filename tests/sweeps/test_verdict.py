@@ -4,35 +4,47 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 
-from sweeps.stats import compare
-from sweeps.verdict import (
-    difference_sentence,
-    enough_seeds,
-    is_shown,
-    least_p,
-    p_text,
-    recall_of,
-    signed,
-    verdict,
-)
+from sweeps.outcome import outcome_of
+from sweeps.verdict import difference_sentence, p_text, recall_of, signed, verdict
+
+MARGIN = 0.01
+SIZE = "5 configurations x 3 seeds x 10 slides"
 
 
-def entry(val=0.4, test=0.6, low=0.55, high=0.65):
+def entry(val=0.4, test=0.6, low=0.55, high=0.65, name="spatial-0007"):
     intervals = {} if test is None else {"R@10": {"value": test, "low": low, "high": high}}
-    best = {"val": {"R@10": val}, "test": {"chance_R@10": 0.125}}
+    best = {"name": name, "val": {"R@10": val}, "test": {"R@10": 0.61, "chance_R@10": 0.125}}
     return {"best": best, "test_intervals": intervals}
 
 
-def pair(a="spatial", b="clip", difference=0.031, low=0.012, high=0.049, p=0.004, kind="families", **other):
+def pair(
+    a="spatial",
+    b="clip",
+    difference=0.031,
+    low=0.012,
+    high=0.049,
+    p=0.004,
+    kind="families",
+    margin=MARGIN,
+    **other,
+):
+    variance = {"search": 0.01**2, "slide": 0.0, "seed": 0.0, "rest": 0.0}
     found = {"difference": difference, "low": low, "high": high, "p": p, "p_holm": p, "detectable": 0.05}
+    covers_search = other.get("covers_search", True)
+    found |= {
+        "variance": other.pop("variance", variance),
+        "outcome": outcome_of(found, covers_search, margin),
+    }
     return {
         "a": a,
         "b": b,
         "kind": kind,
-        "seeds": 5,
+        "covers_search": covers_search,
+        "configurations": [5, 5],
+        "searches": 1,
+        "seeds": 3,
         "slides": 10,
         "clusters": 10,
         "metrics": {"R@10": found},
@@ -44,6 +56,7 @@ def of(families=None, comparisons=(), confirmed=True, baselines=(), status="comp
     return verdict(
         {
             "metric": metric,
+            "margin": MARGIN,
             "status": status,
             "families": families or {"spatial": entry(), "clip": entry(test=0.57)},
             "comparisons": list(comparisons),
@@ -60,17 +73,44 @@ def against(baseline, difference, shown=True, a="spatial"):
     )
 
 
+def sentence(**given):
+    margin = given.get("margin", MARGIN)
+    return difference_sentence(pair(**given), "R@10", margin)
+
+
 def test_a_shown_difference_names_the_better_family_with_its_numbers():
-    text = of(comparisons=[pair()])
-    assert text.startswith(
-        "spatial retrieves better than clip on the test slides: R@10 +0.031 [0.012, 0.049], p = 0.004, 5 seeds x 10 slides."
+    assert of(comparisons=[pair()]).startswith(
+        "spatial retrieves better than clip on the test slides, by more than the margin of 0.01: R@10 +0.031 [0.012, 0.049], "
+        f"p = 0.004, {SIZE}."
     )
 
 
 def test_the_better_family_comes_first_whatever_the_order_of_the_pair():
-    text = difference_sentence(pair(difference=-0.031, low=-0.049, high=-0.012), "R@10")
-    assert text.startswith(
-        "clip retrieves better than spatial on the test slides: R@10 +0.031 [0.012, 0.049]"
+    text = sentence(difference=-0.031, low=-0.049, high=-0.012)
+    assert text.startswith("clip retrieves better than spatial on the test slides, by more than the margin")
+    assert "R@10 +0.031 [0.012, 0.049]" in text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "lead"),
+    [
+        (0.01, 0.05, "by more than the margin of 0.01"),
+        (0.002, 0.05, "perhaps by less than the margin of 0.01"),
+        (0.002, 0.01, "by less than the margin of 0.01"),
+    ],
+)
+def test_a_lead_is_held_against_the_margin(low, high, lead):
+    for a, b, sign in (("spatial", "clip", 1), ("clip", "spatial", -1)):
+        low_of, high_of = sorted((sign * low, sign * high))
+        text = sentence(difference=sign * 0.005, low=low_of, high=high_of)
+        assert text.startswith(
+            f"{a} retrieves better than {b} on the test slides, {lead}: R@10 +0.005 [{low:.3f}, {high:.3f}]"
+        )
+
+
+def test_equivalent_families():
+    assert sentence(difference=0.001, low=-0.007, high=0.009, p=0.8) == (
+        f"spatial and clip are equivalent on the test slides, within 0.01: R@10 +0.001 [-0.007, 0.009], p = 0.800, {SIZE}."
     )
 
 
@@ -79,84 +119,74 @@ def test_the_better_family_comes_first_whatever_the_order_of_the_pair():
     [
         {"low": -0.001},  # the interval includes 0
         {"low": 0.0},
-        {"p": 0.05},  # the permutation test disagrees
+        {"p": 0.05},  # Holm takes it back
         {"p": None},
         {"difference": -0.02, "low": -0.05, "high": 0.0},
     ],
 )
 def test_no_winner_is_named_while_there_is_doubt(doubt):
-    text = difference_sentence(pair(**doubt), "R@10")
-    assert text.startswith("No difference shown between spatial and clip on the test slides: R@10 ")
-    assert "better" not in text
-    assert text.endswith("5 seeds x 10 slides; the sweep could have shown 0.050 or more.")
+    text = sentence(**doubt)
+    assert text.startswith("Undecided between spatial and clip on the test slides: R@10 ")
+    assert "better" not in text and f"{SIZE}, not within the margin of 0.01. " in text
 
 
-def test_a_difference_that_holm_takes_back_is_not_shown():
-    one = pair()
-    one["metrics"]["R@10"]["p_holm"] = 0.06
-    assert not is_shown(one["metrics"]["R@10"]) and "No difference shown" in difference_sentence(one, "R@10")
+def parts(search=0.0, slide=0.0, seed=0.0):
+    return {"search": search**2, "slide": slide**2, "seed": seed**2, "rest": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("variance", "more"),
+    [
+        (
+            parts(search=0.01),
+            "The search is 100% of the variance; to decide it would take about 4 searches of each family.",
+        ),
+        (
+            parts(slide=0.02),
+            "The search adds nothing to the variance; to decide it would take about 16 slides in test.",
+        ),
+        (
+            parts(seed=0.01),
+            "The search adds nothing to the variance; to decide it would take about 4 seeds.",
+        ),
+        (parts(seed=0.001), "the interval is as narrow as the margin, and the difference is close to it."),
+        (parts(search=1.0), "a decision at this margin is out of reach, a wider --margin is not."),
+    ],
+)
+def test_undecided_says_what_more_it_would_take(variance, more):
+    assert sentence(low=-0.01, variance=variance).endswith(more)
+
+
+def test_more_donors_where_donors_are_known():
+    assert sentence(low=-0.01, variance=parts(slide=0.02), clusters=5).endswith("donors in test.")
 
 
 def test_what_cannot_have_an_interval_is_no_claim():
-    one = pair(low=None, high=None, p=None, seeds=1, slides=1, clusters=1)
-    assert difference_sentence(one, "R@10").startswith(
-        "No claim about spatial and clip: with 1 seed x 1 slide"
+    text = sentence(low=None, high=None, p=None, seeds=1, slides=1, clusters=1)
+    assert text.startswith("No claim about spatial and clip: with 5 configurations x 1 seed x 1 slide")
+
+
+def test_single_configurations_are_no_families():
+    text = sentence(covers_search=False, configurations=[1, 5])
+    assert text.startswith(
+        "No claim about spatial and clip as families: of one at least a single configuration"
     )
-
-
-def test_what_the_sweep_could_have_shown_is_left_out_where_it_is_not_known():
-    one = pair(low=-0.01)
-    one["metrics"]["R@10"]["detectable"] = None
-    assert difference_sentence(one, "R@10").endswith(", 5 seeds x 10 slides.")
+    assert "(--confirm-configs)" in text and "better" not in text
+    assert "R@10 +0.031 [0.012, 0.049], p = 0.004, 1 and 5 configurations x 3 seeds x 10 slides." in text
 
 
 def test_donors_are_counted_where_they_are_fewer_than_slides():
-    assert "5 seeds x 10 slides of 4 donors" in difference_sentence(pair(clusters=4), "R@10")
-    text = difference_sentence(pair(clusters=1), "R@10")
-    assert "10 slides of 1 donor (so the interval covers other seeds, not other donors)" in text
-    text = difference_sentence(pair(slides=1, clusters=1), "R@10")
-    assert "5 seeds x 1 slide (so the interval covers other seeds, not other slides)" in text
+    assert "3 seeds x 10 slides of 4 donors" in sentence(clusters=4)
+    assert "10 slides of 1 donor (so the interval covers other seeds, not other donors)" in sentence(
+        clusters=1
+    )
+    text = sentence(slides=1, clusters=1)
+    assert "3 seeds x 1 slide (so the interval covers other seeds, not other slides)" in text
 
 
-@pytest.mark.parametrize(("seeds", "least"), [(5, "0.062"), (4, "0.125")])
-def test_too_few_values_for_any_p_are_told_of(seeds, least):
-    text = difference_sentence(pair(seeds=seeds, slides=1, clusters=1, low=-0.01, p=2 * 2.0**-seeds), "R@10")
-    assert text.endswith(f"from so few values p cannot fall below {least}: use --confirm-seeds 6 or more.")
-    assert "could have shown" not in text
-
-
-@pytest.mark.parametrize("among", [1, 3, 6, 10])
-def test_holm_asks_for_more_seeds_among_more_pairs(among):
-    """The first number of seeds at which even the corrected p can fall below 0.05."""
-    possible = [n for n in range(2, 20) if among * 2 * 0.5**n < 0.05]
-    assert enough_seeds(among) == possible[0]
-    short = pair(seeds=possible[0] - 1, clusters=1, slides=1, low=-0.01)
-    assert f"use --confirm-seeds {possible[0]} or more." in difference_sentence(short, "R@10", among)
-    assert "p cannot fall" not in difference_sentence({**short, "seeds": possible[0]}, "R@10", among)
-
-
-def test_the_least_p_is_that_of_a_line_of_values():
-    assert least_p(pair(seeds=1, clusters=4)) == least_p(pair(seeds=4, clusters=1)) == 2 / 2**4
-    assert least_p(pair(seeds=1, clusters=4), 3) == 3 * 2 / 2**4
-    assert least_p(pair(seeds=2, clusters=1), 3) == 1  # no p is above 1
-    assert least_p(pair(seeds=2, clusters=2)) == 0  # a table has more flips than seeds or slides
-
-
-def test_the_verdict_asks_for_the_seeds_that_all_its_pairs_need():
-    families = {name: entry() for name in ("a", "b", "c")}
-    line = {"seeds": 7, "slides": 1, "clusters": 1, "low": -0.01}
-    text = of(families, [pair(*two, **line) for two in ("ab", "ac", "bc")])
-    assert text.count("p cannot fall below") == 0
-    text = of(families, [pair(*two, **{**line, "seeds": 6}) for two in ("ab", "ac", "bc")])
-    assert text.count("from so few values p cannot fall below 0.094: use --confirm-seeds 7 or more.") == 3
-
-
-def test_six_seeds_on_one_slide_can_show_something():
-    values = np.array([[0.1], [0.11], [0.12], [0.09], [0.1], [0.13]])
-    found = compare(values, np.zeros((6, 1)), np.zeros(1, dtype=int), seed=0)
-    assert found.p == pytest.approx(least_p(pair(seeds=6, clusters=1)), abs=1e-3) and found.p < 0.05
-    few = compare(values[:5], np.zeros((5, 1)), np.zeros(1, dtype=int), seed=0)
-    assert few.p == pytest.approx(least_p(pair(seeds=5, clusters=1)), abs=1e-3) and few.p > 0.05
+def test_families_and_their_best_configurations_are_told_apart():
+    families = {"spatial": entry(), "clip": entry(name="clip-0003")}
+    assert " The best configurations by val: spatial-0007 0.610, clip-0003 0.610." in of(families, [pair()])
 
 
 def test_every_level_has_its_interval_and_chance():
@@ -175,14 +205,14 @@ def test_all_pairs_of_three_families_are_spoken_of():
         pair("b", "c", difference=-0.03, low=-0.05, high=-0.01),
     ]
     text = of(families, pairs)
-    assert "a retrieves better than b" in text and "No difference shown between a and c" in text
+    assert "a retrieves better than b" in text and "Undecided between a and c" in text
     assert "c retrieves better than b" in text
 
 
 def test_who_beats_cca_and_who_does_not():
     pairs = [against("cca", 0.02), against("cca", -0.05, a="clip"), against("cca", 0.01, False, "third")]
     text = of(comparisons=[pair(), *pairs, against("cca", -0.01, False, "fourth")])
-    size = "p = 0.010, 5 seeds x 10 slides."
+    size = f"p = 0.010, {SIZE}."
     assert f" Better than the CCA baseline: spatial R@10 +0.020 [0.010, 0.030], {size}" in text
     assert text.endswith(f"{size} The CCA baseline is better than clip: R@10 +0.050 [0.040, 0.060], {size}")
     text = of(comparisons=[pair(), against("cca", 0.02, shown=False), against("cca", 0.0, False, "clip")])
@@ -204,13 +234,10 @@ def test_training_that_gained_nothing_is_said():
     assert "without any training" not in of(comparisons=[pair(), gained])
 
 
-def test_it_is_not_said_where_nothing_could_have_been_shown():
+def test_it_is_not_said_without_a_confirmation():
     lost = against("untrained", 0.01, shown=False)
     assert "without any training" in of(comparisons=[pair(), lost])
     assert "without any training" not in of(comparisons=[pair(), lost], confirmed=False)
-    few = lost | {"seeds": 6, "slides": 1, "clusters": 1}
-    assert "without any training" in of(comparisons=[pair(), few])
-    assert "without any training" not in of(comparisons=[pair(), few, few | {"a": "clip"}])
 
 
 def test_one_seed_without_confirmation_claims_nothing():

@@ -114,7 +114,9 @@ def test_trials_within_noise_of_each_other_are_warned_about(tmp_path):
         return [record(f, i, metrics=val) for f in ("soft", "clip") for i, val in enumerate(vals)]
 
     values = [[0.35], [0.36], [0.34]]
-    again = made_up.confirmed("soft", values, val_step=0.01)  # a standard deviation of 0.01 from seed to seed
+    again = made_up.confirmed(
+        "soft", values, val_step=0.01, number=5
+    )  # a standard deviation of 0.01 from seed to seed
     options = {"rows": slide_rows("soft", values), "confirmed": again, "seeds": 3}
     (text,) = warnings_of(tmp_path / "a", with_spread(0.002), **options)
     assert text.startswith(
@@ -130,7 +132,7 @@ def test_trials_within_noise_of_each_other_are_warned_about(tmp_path):
     rows.append({"family": "soft", "state": "COMPLETE", "val/R@10": "nan"})  # a value that is none
     (text,) = find_warnings(folder.read_sweep(), rows, folder.read_summary())
     assert text.startswith("All 6 complete trials of soft are within noise")
-    few = [one for one in with_spread(0.002) if one.number < 3]
+    few = [one for one in with_spread(0.002) if one.number > 2]
     texts = warnings_of(tmp_path / "d", few, **options)
     assert len(texts) == 2 and all("was chosen among 3 complete trials" in text for text in texts)
 
@@ -139,13 +141,13 @@ def test_a_confirmation_that_lost_seeds_is_warned_about(tmp_path):
     values = [[0.35, 0.3], [0.36, 0.3], [0.34, 0.3]]
     vals = [levels("val", 0.1 * i) for i in range(1, 6)]
     records = [record(f, i, metrics=val) for f in ("soft", "clip") for i, val in enumerate(vals)]
-    again = made_up.confirmed("soft", values, val_step=0.001, failed=(1,))
+    again = made_up.confirmed("soft", values, val_step=0.001, failed=(1,), number=4)
     (text,) = warnings_of(tmp_path / "a", records, rows=slide_rows("soft", values), confirmed=again, seeds=3)
-    assert text == "The confirmation of soft has 2 of 3 seeds (soft-0000-confirm-1: MemoryError: out)."
+    assert text == "The confirmation of soft has 2 of 3 trainings (soft-0004-confirm-1: MemoryError: out)."
     (text,) = warnings_of(
         tmp_path / "b", records, rows=slide_rows("soft", values), confirmed=again[::2], seeds=3
     )
-    assert text == "The confirmation of soft has 2 of 3 seeds; go on with --resume."
+    assert text == "The confirmation of soft has 2 of 3 trainings; go on with --resume."
 
 
 def test_a_test_slide_whose_donor_was_trained_on_is_warned_about(tmp_path):

@@ -41,7 +41,17 @@ def test_a_time_budget_stops_the_search_and_leaves_room_for_the_confirmation(run
     """Of 60 seconds, 4 for each trial, the search leaves 20 at least, and half at most."""
     space = runner.space("timed", BOTH, trials=5000, epochs=2)
     by_trials = ("tests/whole_sweeps/run_by_trials.py", str(runner.results / "timed"), "4.0")
-    process = runner.start(space, "timed", "--confirm-seeds", "2", "--time-budget", "60s", command=by_trials)
+    process = runner.start(
+        space,
+        "timed",
+        "--confirm-configs",
+        "1",
+        "--confirm-seeds",
+        "2",
+        "--time-budget",
+        "60s",
+        command=by_trials,
+    )
     ended = runner.end(process)
     summary = ended.summary()
     assert (summary["status"], summary["stopped_because"]) == ("interrupted", "the time budget is used up")

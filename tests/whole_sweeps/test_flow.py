@@ -14,7 +14,7 @@ def test_a_sweep_is_trained_killed_resumed_confirmed_and_reported(runner, hooks)
     space = runner.space("flow", BOTH, TRIALS, EPOCHS)
     folder = runner.results / "flow"
     before_the_third_end_is_written = Moment("optuna.study:Study.tell", "kill", 3)
-    process = runner.start(space, "flow", "--max-concurrent", "1", "--confirm-seeds", str(SEEDS),
+    process = runner.start(space, "flow", "--max-concurrent", "1", "--confirm-configs", "1", "--confirm-seeds", str(SEEDS),
                            environment=hooks.environment(before_the_third_end_is_written))  # fmt: skip
     assert runner.was_killed(process)
     before = finished(folder)

@@ -31,7 +31,7 @@ from tests.whole_sweeps.sweep_runner import BOTH, rows_of
 pytestmark = pytest.mark.slow
 TRIALS, EPOCHS, SEEDS = 8, 6, 2  # 16 trials, above the startup points of a family
 RULE = {"first_rung": 2, "factor": 2}
-FLAGS = ("--max-concurrent", "1", "--seed", "3", "--confirm-seeds", str(SEEDS))
+FLAGS = ("--max-concurrent", "1", "--seed", "3", "--confirm-configs", "1", "--confirm-seeds", str(SEEDS))
 
 # Moments at which a driver is killed. The numbers of calls are those of one process.
 RAY_STARTS = Moment("sweeps.cluster:start_local_ray", "kill")
@@ -151,7 +151,7 @@ def test_ctrl_c_in_the_search_and_in_the_confirmation_then_resume_ends_as_the_un
     process = runner.resume(stopped, "stopped-again", environment=make_hooks().environment(in_confirmation))
     ended = runner.end(process, stopped, code=1)  # one family has been confirmed, the other has not
     assert ended.summary()["status"] == "interrupted"
-    assert "confirming: each family's best again with 2 fresh seeds" in ended.out
+    assert "confirming: the best configuration of each family again with 2 fresh seeds" in ended.out
     states = [row["state"] for row in rows_of(stopped / "confirm.csv")]
     assert (states.count("COMPLETE"), states.count("RUNNING")) == (1, 1)
     done = [row["name"] for row in rows_of(stopped / "confirm.csv") if row["state"] == "COMPLETE"]

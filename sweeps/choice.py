@@ -1,0 +1,64 @@
+"""Which configurations stand for a family: the best ones of its search, each with the weight that it has among them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from sweeps.family_stats import winner_weights
+from sweeps.records import TrialRecord
+
+if TYPE_CHECKING:
+    from sweeps.plan import SweepPlan
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A configuration that is confirmed: the best trial that had it, and its weight in the family's value."""
+
+    record: TrialRecord
+    weight: float
+
+
+def choose(
+    records: Sequence[TrialRecord], family: str, metric: str, mode: Literal["max", "min"], count: int
+) -> list[Chosen]:
+    """A family's best `count` configurations by `metric`, best first; none without a complete trial.
+
+    Trials with equal parameters are one configuration, whose weight is the sum of theirs. Of equal trials the lower
+    number is the better one. A trial that was pruned or failed is one of the n that are drawn again, behind all others.
+    """
+    own = [record for record in records if record.family == family]
+    sign = 1.0 if mode == "min" else -1.0
+    done = [
+        record
+        for record in own
+        if record.state == "COMPLETE" and math.isfinite(record.metrics.get(metric, math.nan))
+    ]
+    if not done:
+        return []
+    done.sort(key=lambda record: (sign * record.metrics[metric], record.number))
+    ended = sum(record.state != "RUNNING" for record in own)
+    weights = winner_weights(np.arange(len(done)), ended)
+    found: dict[str, Chosen] = {}
+    for record, weight in zip(done, weights.tolist(), strict=True):
+        settings = json.dumps(record.params, sort_keys=True)
+        known = found.get(settings)
+        found[settings] = Chosen(known.record if known else record, weight + (known.weight if known else 0.0))
+    best = list(found.values())[:count]
+    together = sum(one.weight for one in best)
+    return [Chosen(one.record, one.weight / together) for one in best]
+
+
+def find_chosen(plan: SweepPlan, records: Sequence[TrialRecord]) -> dict[str, list[Chosen]]:
+    """Family -> its configurations to confirm, in the space's order; families without a complete trial are left out."""
+    found = {
+        family: choose(records, family, plan.space.metric, plan.space.mode, plan.confirm_configs)
+        for family in plan.space.families
+    }
+    return {family: chosen for family, chosen in found.items() if chosen}
