@@ -42,27 +42,24 @@ def outcome_of(found: Mapping[str, Any], covers_search: bool, margin: float) -> 
     return "equivalent" if -margin < low and high < margin else "undecided"
 
 
-def effort_to_decide(variance: Mapping[str, float], now: Effort, margin: float) -> Effort | None:
-    """What would make the interval of a difference about as narrow as ± margin: then every outcome but 'undecided' is likely.
+def effort_to_decide(variance: Mapping[str, float], now: Effort, half: float, margin: float) -> Effort | None:
+    """What would make the interval of a difference as narrow as ± margin: then every outcome but 'undecided' is likely.
 
     Raises, again and again, what the largest part of the variance depends on. An estimate from estimates, so a hint.
 
     Args:
         variance: `search` (of the difference, as it is now), `slide`, `seed`, `rest` (of single effects).
         now: what the interval at hand is from.
+        half: half the width of the interval at hand.
         margin: half the width that is wanted.
 
     Returns:
         `now` when the interval is as narrow already; None when it is out of reach.
     """
-    wanted = (margin / 2) ** 2  # the half width is about two standard errors
+    wanted = sum(_parts(variance, now, now).values()) * min(1.0, margin / half) ** 2 if half > 0 else 0.0
     effort = now
     while True:
-        parts = {
-            "searches": variance["search"] * now.searches / effort.searches,
-            "slides": (variance["slide"] + variance["rest"] / (2 * effort.seeds)) / effort.slides,
-            "seeds": (variance["seed"] + variance["rest"] / (2 * effort.slides)) / effort.seeds,
-        }
+        parts = _parts(variance, now, effort)
         if sum(parts.values()) <= wanted * (1 + 1e-9):
             return effort
         largest = max(parts, key=lambda name: parts[name])
@@ -70,3 +67,19 @@ def effort_to_decide(variance: Mapping[str, float], now: Effort, margin: float) 
         if size > MOST:
             return None
         effort = Effort(**{**vars(effort), largest: size})
+
+
+def _parts(variance: Mapping[str, float], now: Effort, effort: Effort) -> dict[str, float]:
+    """The variance of a difference after this effort, by what would lower it; `rest` falls with seeds and slides alike."""
+    return {
+        "searches": variance["search"] * now.searches / effort.searches,
+        "slides": (variance["slide"] + variance["rest"] / (2 * effort.seeds)) / effort.slides,
+        "seeds": (variance["seed"] + variance["rest"] / (2 * effort.slides)) / effort.seeds,
+    }
+
+
+def search_share(variance: Mapping[str, float], now: Effort) -> float:
+    """The search's share of the variance, 0 to 1."""
+    parts = _parts(variance, now, now)
+    whole = sum(parts.values())
+    return parts["searches"] / whole if whole > 0 else 0.0

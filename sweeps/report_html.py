@@ -19,6 +19,7 @@ from sweeps.report_blocks import Block, Bullets, Report, Table
 from sweeps.results import ResultsFolder
 from sweeps.slide_table import read_slide_rows
 from sweeps.study_figures import open_studies, study_figures
+from sweeps.verdict_figure import verdict_figure
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -42,12 +43,14 @@ def html_text(report: Report, summary: Mapping[str, Any], folder: ResultsFolder)
         slides_figure(read_slide_rows(folder.test_slides_csv), list(summary["families"])),
         best_of_n_figure(summary["families"], summary["metric"]),
     ]
+    first = verdict_figure(summary)
     searched, without = _searched(folder, summary)
     own = (HERE / SCRIPT).read_text(encoding="utf-8")
     scripts = [get_plotlyjs().replace("</script", "<\\/script"), own]
     try:
         return _template().render(
             report=report,
+            first=_drawn(first) if first else None,
             tested=[_drawn(shown) for shown in tested if shown],
             searched={family: [_drawn(shown) for shown in figures] for family, figures in searched.items()},
             without=without,

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sweeps.outcome import Effort, effort_to_decide
+from sweeps.outcome import Effort, effort_to_decide, search_share
 from sweeps.words import RECALLS, many
 
 Tree = Mapping[str, Any]
@@ -92,8 +92,8 @@ def _more(comparison: Tree, name: str, margin: float) -> str:
     found = comparison["metrics"][name]
     now = Effort(comparison["searches"], comparison["seeds"], comparison["clusters"])
     variance = found["variance"]
-    effort = effort_to_decide(variance, now, margin)
-    share = _search_share(variance, now)
+    effort = effort_to_decide(variance, now, (found["high"] - found["low"]) / 2, margin)
+    share = search_share(variance, now)
     because = (
         f"The search is {share:.0%} of the variance"
         if share >= 0.01
@@ -113,12 +113,6 @@ def _more(comparison: Tree, name: str, margin: float) -> str:
     if not there:
         return f"{because}; the interval is as narrow as the margin, and the difference is close to it."
     return f"{because}; to decide it would take about {' and '.join(there)}."
-
-
-def _search_share(variance: Tree, now: Effort) -> float:
-    rest = variance["rest"] / (now.seeds * now.slides)
-    whole = variance["search"] + variance["slide"] / now.slides + variance["seed"] / now.seeds + rest
-    return variance["search"] / whole if whole > 0 else 0.0
 
 
 def _numbers(comparison: Tree, name: str, sign: int) -> str:

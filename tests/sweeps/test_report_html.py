@@ -80,7 +80,7 @@ def test_a_page_says_what_the_markdown_says_and_hostile_names_stay_text(tmp_path
         assert text.replace("'", "&#39;") in page
     assert "<script>document.title" not in page and "<img src=x" not in page
     assert page.count("</script>") == page.count("<script") - page.split("<body>")[0].count("<script")
-    assert page.count('class="plot"') == 2 + 2 * 5 + 1
+    assert page.count('class="plot"') == 1 + 2 + 2 * 5 + 1
     order = [
         "Verdict",
         "Warnings",
@@ -179,6 +179,6 @@ def test_a_browser_draws_all_of_it_without_a_network(tmp_path):
         ]
         assert asked[0] == page.as_uri() and all(url.startswith(("data:", "blob:")) for url in asked[1:])
         drawn, wide, empty, title = facts
-        assert (drawn, empty) == (13, 0)
+        assert (drawn, empty) == (14, 0)
         assert wide <= width
         assert title.startswith("Sweep </script>")

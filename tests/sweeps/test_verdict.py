@@ -134,27 +134,23 @@ def parts(search=0.0, slide=0.0, seed=0.0):
     return {"search": search**2, "slide": slide**2, "seed": seed**2, "rest": 0.0}
 
 
+ADDS_NOTHING = "The search adds nothing to the variance"
+
+
 @pytest.mark.parametrize(
-    ("variance", "more"),
+    ("interval", "variance", "more"),
     [
-        (
-            parts(search=0.01),
-            "The search is 100% of the variance; to decide it would take about 4 searches of each family.",
-        ),
-        (
-            parts(slide=0.02),
-            "The search adds nothing to the variance; to decide it would take about 16 slides in test.",
-        ),
-        (
-            parts(seed=0.01),
-            "The search adds nothing to the variance; to decide it would take about 4 seeds.",
-        ),
-        (parts(seed=0.001), "the interval is as narrow as the margin, and the difference is close to it."),
-        (parts(search=1.0), "a decision at this margin is out of reach, a wider --margin is not."),
+        ((-0.01, 0.03), parts(search=0.01), "The search is 100% of the variance; to decide it would take about 4 searches of "
+         "each family."),
+        ((-0.01, 0.03), parts(slide=0.02), f"{ADDS_NOTHING}; to decide it would take about 42 slides in test."),
+        ((-0.01, 0.03), parts(seed=0.01), f"{ADDS_NOTHING}; to decide it would take about 12 seeds."),
+        ((-0.004, 0.015), parts(seed=0.001), "the interval is as narrow as the margin, and the difference is close to it."),
+        ((-1500, 1500), parts(search=1.0), "a decision at this margin is out of reach, a wider --margin is not."),
     ],
-)
-def test_undecided_says_what_more_it_would_take(variance, more):
-    assert sentence(low=-0.01, variance=variance).endswith(more)
+)  # fmt: skip
+def test_undecided_says_what_more_it_would_take(interval, variance, more):
+    low, high = interval
+    assert sentence(low=low, high=high, variance=variance).endswith(more)
 
 
 def test_more_donors_where_donors_are_known():
