@@ -13,7 +13,7 @@
                     metrics: {R@1: {difference, low, high, p, p_holm, detectable}, ...}}]}
 
 Metrics in it are named without their split (`R@10`, `chance_R@10`), which is the key above them. `best.val` is the search
-winner's; `best.test` is the mean over the confirmation's seeds, or with none the winner's own.
+winner's; `best.test` is the mean over the confirmation's seeds.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ from sweeps.comparison import compare_all, intervals_of
 from sweeps.records import TrialRecord, best_record, mean_metrics
 from sweeps.slide_table import SlideRow, clusters_of
 from sweeps.verdict import verdict
-from sweeps.words import RECALLS
 
 Metrics = Mapping[str, float]
 STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
@@ -116,7 +115,7 @@ def _family(found: Found, family: str) -> dict[str, Any]:
         "seconds": round(winner.seconds, 3),
         "seed": winner.seed,
         "val": _of_split(winner.metrics, "val"),
-        "test": _test_means(found, family, again),
+        "test": mean_metrics([_of_split(r.metrics, "test") for r in again if r.state == "COMPLETE"]),
     }
     return {
         "trials": trials,
@@ -126,16 +125,6 @@ def _family(found: Found, family: str) -> dict[str, Any]:
         "test_intervals": intervals_of(found.rows, "family", family, found.seed),
         "best_of_n": _best_of_n(own, found),
     }
-
-
-def _test_means(found: Found, family: str, again: Sequence[TrialRecord]) -> dict[str, float]:
-    """The mean over the confirmation's seeds; of an unconfirmed winner what stands in the table."""
-    tested = [_of_split(r.metrics, "test") for r in again if r.state == "COMPLETE"]
-    if tested:
-        return mean_metrics(tested)
-    means = mean_metrics([r.metrics for r in found.rows if (r.kind, r.who) == ("family", family)])
-    ratios = {f"lift_{name}": r for name in RECALLS if (r := lift(means, name)) is not None}
-    return means | ratios
 
 
 def _confirm(again: Sequence[TrialRecord]) -> dict[str, Any]:
