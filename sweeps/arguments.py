@@ -64,7 +64,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--epochs", metavar="N", type=_count, help="epochs of a whole trial (default: the space's)"
     )
     budget.add_argument("--confirm-seeds", metavar="N", type=_whole, help="train each family's best configuration again with "
-                        "N fresh seeds and read the test slides with those (default 5; 0: do not)")  # fmt: skip
+                        "N fresh seeds and read the test slides with those (default 5; 0: do neither)")  # fmt: skip
     budget.add_argument(
         "--time-budget",
         metavar="TIME",

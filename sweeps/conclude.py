@@ -9,11 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from stclip.config import Experiment
 from sweeps.checkpoints import newest_checkpoint
 from sweeps.confirm import confirm_seed, find_winners
 from sweeps.examples import ShownModel, retrieval_of
-from sweeps.finish import confirmed_rows, keep_winners, request_of, run_baselines, unconfirmed_rows
+from sweeps.finish import confirmed_rows, keep_winners, request_of, run_baselines
 from sweeps.phase import Outcome, Sweeping
 from sweeps.plan import SweepPlan
 from sweeps.records import TrialRecord
@@ -27,16 +26,13 @@ from sweeps.warnings_found import find_warnings
 def conclude(job: Sweeping, outcome: Outcome) -> Mapping[str, Any]:
     """Keep the winners, run the baselines, write tables, summary and report; returns the summary.
 
-    The test slides are read only when nothing is left to be chosen: by the confirmation, or, where that is turned off,
-    by the winners of a search that came to its end.
+    The baselines read the test slides only where the confirmation has: without it nobody does.
     """
     plan, folder = job.plan, job.folder
     donors = _donors(folder.read_sweep())
     winners = find_winners(plan, outcome.records)
-    kept = keep_winners(plan, folder, winners)
+    keep_winners(plan, folder, winners)
     rows: list[SlideRow] = confirmed_rows(outcome.confirmed, donors)
-    if not plan.confirm_seeds and outcome.status == "complete":
-        rows = unconfirmed_rows(kept, winners, donors)
     seeds = [confirm_seed(plan.seed, replicate) for replicate in range(max(1, plan.confirm_seeds))]
     baselines = run_baselines(plan, job.store, seeds, donors, test=bool(rows))
     rows += baselines.rows
@@ -61,7 +57,7 @@ def conclude(job: Sweeping, outcome: Outcome) -> Mapping[str, Any]:
     summary["warnings"] = find_warnings(folder.read_sweep(), folder.read_trials(), summary)
     folder.write_summary(summary)
     with tempfile.TemporaryDirectory(prefix="stclip-") as copies:
-        shown = _shown_model(plan, summary, outcome.confirmed, kept, Path(copies))
+        shown = _shown_model(plan, summary, outcome.confirmed, Path(copies))
         folder.write_retrieval(retrieval_of(shown, donors) if shown else {})
     write_report(folder)
     return summary
@@ -71,7 +67,6 @@ def _shown_model(
     plan: SweepPlan,
     summary: Mapping[str, Any],
     confirmed: Sequence[TrialRecord],
-    kept: Mapping[str, tuple[Experiment, Path]],
     copies: Path,
 ) -> ShownModel | None:
     """The model that the report shows at work on the test slides: of the family that is best on val, its first seed.
@@ -82,15 +77,11 @@ def _shown_model(
     vals = {}
     for family, entry in summary["families"].items():
         if entry["test_intervals"]:
-            vals[family] = ((entry["confirm"] or {}).get("val") or entry["best"]["val"]).get(
-                name, -sign * math.inf
-            )
+            vals[family] = entry["confirm"]["val"].get(name, -sign * math.inf)
     if not vals:
         return None
     family = max(vals, key=lambda f: sign * vals[f])
     again = [r for r in confirmed if r.family == family and r.state == "COMPLETE"]
-    if not again:
-        return ShownModel(family, kept[family][0].seed, *kept[family])
     first = min(again, key=lambda r: r.number)
     request = request_of(plan, first)
     checkpoint = newest_checkpoint(request.checkpoints, request.config(), copies)

@@ -122,7 +122,7 @@ def _family_lines(space: SearchSpace, name: str) -> list[str]:
 
 def _confirm_line(plan: SweepPlan) -> str:
     if not plan.confirm_seeds:
-        return "confirmation: off; each winner is read on the test slides as the search left it"
+        return "confirmation: off (--confirm-seeds 0), so the test slides are not read"
     number = plan.confirm_seeds * len(plan.space.families)
     seeds, trials = many(plan.confirm_seeds, "fresh seed"), many(number, "trial")
     return f"confirmation: each family's best again with {seeds}, {trials}, read on the test slides"

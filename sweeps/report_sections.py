@@ -83,7 +83,7 @@ def _how_sure(summary: Tree) -> str:
     """Where the test numbers and their intervals come from."""
     about = summary.get("confirmation")
     if about is None:
-        return "One training seed per family; intervals, where there are any, cover the slides only."
+        return "The test slides were not read."
     donors = f" of {about['clusters']} donors" if about["donors_known"] else ""
     return (
         f"Test: the mean over {about['seeds']} trainings of each family's best configuration with fresh seeds (the same for "

@@ -36,7 +36,9 @@ def test_a_dry_run_counts_everything_and_writes_nothing(plan_of, tmp_path, share
         in text
     )
     assert f"results: {tmp_path / 'results' / 'n'}" in text
-    assert "confirmation: off" in dry_run(plan_of("--confirm-seeds", "0"))
+    assert "confirmation: off (--confirm-seeds 0), so the test slides are not read" in dry_run(
+        plan_of("--confirm-seeds", "0")
+    )
     assert "with 1 fresh seed, 2 trials" in dry_run(plan_of("--confirm-seeds", "1"))
 
 
