@@ -51,13 +51,15 @@ class Comparison:
     clusters: int
 
 
-def interval(values: np.ndarray, clusters: np.ndarray, seed: int) -> Estimate:
-    """The mean of a table and its 95 % interval.
+def interval(values: np.ndarray, clusters: np.ndarray, seed: int, level: float = LEVEL) -> Estimate:
+    """The mean of a table and its interval, of 95 % unless another level is asked for.
 
     Args:
         values: float [S, L], S seeds by L slides, each slide with equal weight.
         clusters: int [L], equal numbers for slides that are not independent (of one donor).
         seed: of the bootstrap; the same input gives the same interval.
+        level: of the interval (see `sweeps.looks`). Its shape is that of the 95 % interval at any level: the draws do
+            not reach further out.
 
     With one seed the interval covers slides only, with one cluster seeds only, with one of both there is none.
 
@@ -72,7 +74,7 @@ def interval(values: np.ndarray, clusters: np.ndarray, seed: int) -> Estimate:
     error, degrees = spread
     if error < _TINY:
         return Estimate(mean, mean, mean)
-    half = error * float(distributions.t.ppf((1 + LEVEL) / 2, degrees))
+    half = error * float(distributions.t.ppf((1 + level) / 2, degrees))
     low, high = np.quantile(_bootstrap(cells, seed), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     # The bootstrap's shape around the mean, at the width of the t interval.
     expand = 2 * half / float(high - low) if high - low > _TINY else 0.0
@@ -81,12 +83,14 @@ def interval(values: np.ndarray, clusters: np.ndarray, seed: int) -> Estimate:
     return Estimate(mean, mean + expand * float(low), mean + expand * float(high))
 
 
-def compare(a: np.ndarray, b: np.ndarray, clusters: np.ndarray, seed: int) -> Comparison:
+def compare(
+    a: np.ndarray, b: np.ndarray, clusters: np.ndarray, seed: int, level: float = LEVEL
+) -> Comparison:
     """a - b, paired by seed and slide.
 
     Args:
         a, b: float [S, L]; one of them may be [1, L], a model without seeds, which stands against each of the other's.
-        clusters, seed: as in `interval`.
+        clusters, seed, level: as in `interval`.
 
     Raises ValueError as `interval` does.
     """
@@ -100,13 +104,13 @@ def compare(a: np.ndarray, b: np.ndarray, clusters: np.ndarray, seed: int) -> Co
             f"a and b must be [S, L] on the same slides, with the same seeds or one row, got {list(a.shape)} and {list(b.shape)}"
         )
     difference = a - b
-    estimate = interval(difference, clusters, seed)
+    estimate = interval(difference, clusters, seed, level)
     difference, clusters = _checked(difference, clusters)
     cells = cell_residuals(difference, clusters)
     return Comparison(
         difference=estimate,
         p=sign_flip_p(cells, estimate.value, seed),
-        detectable=_detectable(cells),
+        detectable=_detectable(cells, level),
         seeds=len(difference),
         slides=difference.shape[1],
         clusters=cells.shape[1],
@@ -244,14 +248,14 @@ def _scale(variance: float, noise: float, correction: float) -> float:
     return math.sqrt(max(0.0, 1 - noise / variance) * correction) if variance > 0 else 0.0
 
 
-def _detectable(cells: np.ndarray) -> float | None:
-    """The usual (t_0.975 + t_0.8) x standard error; the noncentral t would give a few per cent less."""
+def _detectable(cells: np.ndarray, level: float) -> float | None:
+    """The usual (t_0.975 + t_0.8) x standard error (at 95 %); the noncentral t would give a few per cent less."""
     spread = standard_error(cells)
     if spread is None:
         return None
     error, degrees = spread
     t = distributions.t
-    return error * (float(t.ppf((1 + LEVEL) / 2, degrees)) + float(t.ppf(POWER, degrees)))
+    return error * (float(t.ppf((1 + level) / 2, degrees)) + float(t.ppf(POWER, degrees)))
 
 
 def _checked(values: np.ndarray, clusters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -241,3 +241,20 @@ def test_intervals_cover_and_equal_families_are_not_told_apart(sds):
         different += found.p < 0.05
     assert covered / sweeps > 0.91
     assert different / sweeps < 0.09
+
+
+@pytest.mark.parametrize("level", [0.9, 0.995, 0.99875])
+def test_another_level_is_a_width_by_its_t_quantile(level):
+    """The shape, how far the mean is from either end, stays."""
+    values = 0.5 + 0.02 * np.random.default_rng(3).normal(size=(5, 10))
+    usual, other = interval(values, np.arange(10), 0), interval(values, np.arange(10), 0, level)
+    _, degrees = standard_error(cell_residuals(values, np.arange(10)))
+    wider = distributions.t.ppf((1 + level) / 2, degrees) / distributions.t.ppf(0.975, degrees)
+    for end in ("low", "high"):
+        assert getattr(other, end) - other.value == pytest.approx(wider * (getattr(usual, end) - usual.value))
+    more, detectable = (
+        compare(values, values[:1] - 0.1, np.arange(10), 0, level),
+        compare(values, values[:1] - 0.1, np.arange(10), 0),
+    )
+    assert (more.detectable > detectable.detectable) == (level > 0.95)
+    assert more.p == detectable.p
