@@ -1,7 +1,8 @@
 """Which families differ on the test slides, and which beat the baselines: the statistics of test_slides.csv.
 
 Families are compared on the replicates that both have (the same seeds) and all test slides. Holm's correction is over the
-pairs of families; what is compared with a baseline is a question of its own and is corrected by itself.
+pairs of families; what is compared with a baseline is a question of its own and is corrected by itself. Before that, all
+p-values are multiplied by the factor of the look at the test slides (`sweeps.looks`); the intervals' level follows it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from sweeps.looks import corrected_for_looks, looks_level
 from sweeps.seeding import derived_seed
 from sweeps.slide_table import Kind, SlideRow, SlideValues, clusters_of, slide_values
 from sweeps.stats import Comparison, compare, holm, interval
@@ -33,23 +35,29 @@ def intervals_of(rows: Sequence[SlideRow], kind: Kind, who: str, seed: int) -> d
 
 
 def compare_all(
-    rows: Sequence[SlideRow], families: Sequence[str], baselines: Sequence[str], seed: int
+    rows: Sequence[SlideRow], families: Sequence[str], baselines: Sequence[str], seed: int, looks: int = 1
 ) -> list[dict[str, Any]]:
-    """Every pair of families, then every family with every baseline, as summary.json holds them (`sweeps.summary`)."""
+    """Every pair of families, then every family with every baseline, as summary.json holds them (`sweeps.summary`).
+
+    `looks`: how often the test slides have been read, this time included.
+    """
     pairs: list[tuple[Kind, str, str]] = [("family", a, b) for a, b in combinations(families, 2)]
     against: list[tuple[Kind, str, str]] = [("baseline", a, b) for b in baselines for a in families]
     found = []
     for group in (pairs, *([pair for pair in against if pair[2] == b] for b in baselines)):
-        entries = [entry for kind, a, b in group if (entry := _entry(rows, kind, a, b, seed)) is not None]
+        found_of = (_entry(rows, kind, a, b, seed, looks_level(looks)) for kind, a, b in group)
+        entries = [entry for entry in found_of if entry is not None]
         for metric in RECALLS:
-            corrected = holm([entry["metrics"][metric]["p"] for entry in entries])
+            corrected = holm(corrected_for_looks([entry["metrics"][metric]["p"] for entry in entries], looks))
             for entry, p in zip(entries, corrected, strict=True):
                 entry["metrics"][metric]["p_holm"] = p
         found += entries
     return found
 
 
-def _entry(rows: Sequence[SlideRow], kind: Kind, a: str, b: str, seed: int) -> dict[str, Any] | None:
+def _entry(
+    rows: Sequence[SlideRow], kind: Kind, a: str, b: str, seed: int, level: float
+) -> dict[str, Any] | None:
     """One comparison; None when the two have no replicate or slide in common."""
     metrics: dict[str, Any] = {}
     one: Comparison | None = None
@@ -58,7 +66,7 @@ def _entry(rows: Sequence[SlideRow], kind: Kind, a: str, b: str, seed: int) -> d
         paired = _paired(first, second, kind)
         if paired is None:
             return None
-        one = compare(*paired, clusters_of(rows, first.slides), derived_seed(seed, "compare"))
+        one = compare(*paired, clusters_of(rows, first.slides), derived_seed(seed, "compare"), level)
         metrics[metric] = {
             "difference": one.difference.value,
             "low": one.difference.low,

@@ -71,6 +71,29 @@ def test_holm_is_over_the_pairs_and_over_each_baseline_by_itself():
             assert [one["metrics"][metric]["p_holm"] for one in group] == holm(ps)
 
 
+def test_a_later_look_multiplies_p_before_holm_and_widens_the_intervals_with_it():
+    first = compare_all(ROWS, ["a", "b", "c"], ["cca"], seed=0)
+    second = compare_all(ROWS, ["a", "b", "c"], ["cca"], seed=0, looks=2)
+    for group in (slice(0, 3), slice(3, 6)):
+        ps = [one["metrics"]["R@10"]["p"] for one in first[group]]
+        assert [one["metrics"]["R@10"]["p"] for one in second[group]] == ps
+        assert [one["metrics"]["R@10"]["p_holm"] for one in second[group]] == holm(
+            [min(1.0, 10 * p) for p in ps]
+        )
+    a, b = np.array(noisy(0.5, 0)), np.array(noisy(0.4, 1))
+    right = compare(a, b, np.arange(6), derived_seed(0, "compare"), level=0.995)
+    found = second[0]["metrics"]["R@10"]
+    assert (found["low"], found["high"], found["detectable"]) == pytest.approx(
+        (right.difference.low, right.difference.high, right.detectable)
+    )
+    assert (
+        found["low"]
+        < first[0]["metrics"]["R@10"]["low"]
+        < first[0]["metrics"]["R@10"]["high"]
+        < found["high"]
+    )
+
+
 def test_families_are_compared_on_the_seeds_that_both_have():
     rows = [row for row in ROWS if (row.who, row.replicate) not in (("a", 0), ("b", 3))]
     one = compare_all(rows, ["a", "b"], [], seed=0)[0]
