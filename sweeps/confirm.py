@@ -23,6 +23,7 @@ from sweeps.space import SearchSpace
 
 START_SECONDS = 10.0  # the least that starting processes is taken to need
 STUDY_SUFFIX = ".confirm"  # no family's name has a dot in it
+_NAME_PART = "-confirm-"
 
 
 class ConfirmSearch(FamilySearch):
@@ -52,7 +53,7 @@ class ConfirmSearch(FamilySearch):
         return [dict(self._winners[family].params) for _ in range(self._space.trials)]
 
     def _trial_name(self, family: str, number: int) -> str:
-        return f"{self._winners[family].name}-confirm-{number}"
+        return confirm_name(self._winners[family].name, number)
 
     def _training_seed(self, number: int) -> int:
         return confirm_seed(self._seed, number)
@@ -60,6 +61,16 @@ class ConfirmSearch(FamilySearch):
     def _lacks(self, record: TrialRecord) -> str | None:
         lacking = super()._lacks(record)
         return lacking or (None if record.test_slides else "ended before it had read the test slides")
+
+
+def confirm_name(winner: str, replicate: int) -> str:
+    """`clip-0003-confirm-0`: the name of a training that confirms the trial of this name."""
+    return f"{winner}{_NAME_PART}{replicate}"
+
+
+def confirmed_trial(name: str) -> str:
+    """The name of the trial that a training of this name confirms."""
+    return name.rpartition(_NAME_PART)[0]
 
 
 def confirm_seed(seed: int, replicate: int) -> int:
@@ -85,6 +96,11 @@ def find_winners(plan: SweepPlan, records: Sequence[TrialRecord]) -> dict[str, T
         for family in plan.space.families
     }
     return {family: winner for family, winner in found.items() if winner is not None}
+
+
+def trainings_to_go(winners: Mapping[str, TrialRecord], confirmed: Sequence[TrialRecord], seeds: int) -> int:
+    """How many trainings of the winners' confirmation have not ended."""
+    return seeds * len(winners) - sum(record.state != "RUNNING" for record in confirmed)
 
 
 class ConfirmReserve:
