@@ -76,7 +76,15 @@ def confirmed(family, r10, val=0.3, val_step=0.01, failed=()):
 
 
 def summary(
-    records, budgets, rows=(), baselines=None, confirmed=(), seeds=0, metric="val/R@10", status="complete"
+    records,
+    budgets,
+    rows=(),
+    baselines=None,
+    confirmed=(),
+    seeds=0,
+    metric="val/R@10",
+    status="complete",
+    reads=(),
 ):
     """summary.json's content; `baselines`: name -> (val, test) metrics."""
     found = Found(
@@ -89,5 +97,6 @@ def summary(
         rows=list(rows),
         baselines={name: BaselineFound(val, test, {}) for name, (val, test) in (baselines or {}).items()},
         seed=0,
+        test_reads=reads,
     )
     return build_summary(found, status, 65.26, {"torch": "2.13.0"})
