@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.checkpoints import newest_checkpoint
-from sweeps.confirm import confirm_seed, find_winners
+from sweeps.confirm import confirm_seed, find_winners, trainings_to_go
 from sweeps.examples import ShownModel, retrieval_of
 from sweeps.finish import confirmed_rows, keep_winners, request_of, run_baselines
 from sweeps.phase import Outcome, Sweeping
 from sweeps.plan import SweepPlan
-from sweeps.records import TrialRecord
+from sweeps.readings import as_trees, read_readings
+from sweeps.records import TrialRecord, without_test
 from sweeps.report import write_report
 from sweeps.slide_table import SlideRow, write_slide_rows
 from sweeps.summary import Found, build_summary
@@ -26,13 +27,16 @@ from sweeps.warnings_found import find_warnings
 def conclude(job: Sweeping, outcome: Outcome) -> Mapping[str, Any]:
     """Keep the winners, run the baselines, write tables, summary and report; returns the summary.
 
-    The baselines read the test slides only where the confirmation has: without it nobody does.
+    Nothing of the test slides is shown, and the baselines do not read them, until every training of the confirmation has
+    ended: a verdict from a part of it would be a look of its own (see `sweeps.readings`).
     """
     plan, folder = job.plan, job.folder
     donors = _donors(folder.read_sweep())
     winners = find_winners(plan, outcome.records)
     keep_winners(plan, folder, winners)
-    rows: list[SlideRow] = confirmed_rows(outcome.confirmed, donors)
+    to_go = trainings_to_go(winners, outcome.confirmed, plan.confirm_seeds) if outcome.confirmed else 0
+    confirmed = list(map(without_test, outcome.confirmed)) if to_go else outcome.confirmed
+    rows: list[SlideRow] = confirmed_rows(confirmed, donors)
     seeds = [confirm_seed(plan.seed, replicate) for replicate in range(max(1, plan.confirm_seeds))]
     baselines = run_baselines(plan, job.store, seeds, donors, test=bool(rows))
     rows += baselines.rows
@@ -44,10 +48,12 @@ def conclude(job: Sweeping, outcome: Outcome) -> Mapping[str, Any]:
         metric=plan.space.metric,
         mode=plan.space.mode,
         confirm_seeds=plan.confirm_seeds,
-        confirmed=outcome.confirmed,
+        confirmed=confirmed,
+        confirm_to_go=to_go,
         rows=rows,
         baselines=baselines.found,
         seed=plan.seed,
+        test_reads=as_trees(read_readings(folder.test_reads_json)),
     )
     summary = build_summary(found, outcome.status, job.runs.seconds(), collect_versions())
     summary |= {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 if TYPE_CHECKING:
@@ -83,6 +83,12 @@ def record_of(family: str, trial: FrozenTrial) -> TrialRecord:
         seed=attrs.get("seed"),
         test_slides=dict(attrs.get("test_slides", {})),
     )
+
+
+def without_test(record: TrialRecord) -> TrialRecord:
+    """The record without what the trial got on the test slides."""
+    metrics = {name: value for name, value in record.metrics.items() if not name.startswith("test/")}
+    return replace(record, metrics=metrics, test_slides={})
 
 
 def mean_metrics(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
