@@ -10,6 +10,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sweeps.looks import looks_factor
+from sweeps.readings_told import earlier_sentence, looks_of, looks_sentence
 from sweeps.words import RECALLS, many
 
 LEVEL = 0.05
@@ -23,12 +25,16 @@ def verdict(summary: Tree) -> str:
         f for f, entry in summary["families"].items() if _value(entry.get("test_intervals"), name) is not None
     ]
     if not tested:
-        return _unread(summary, name)
+        return f"{_unread(summary, name)} {earlier_sentence(summary)}".strip()
     families = [c for c in summary["comparisons"] if c["kind"] == "families"]
-    sentences = [difference_sentence(c, name, len(families)) for c in families]
+    sentences = [difference_sentence(c, name, len(families), looks_of(summary)) for c in families]
     if not sentences:
         sentences = [_why_no_pair(summary, tested)]
-    sentences += [_levels(summary, tested, name), _against(summary, "cca", "the CCA baseline", name)]
+    sentences += [
+        looks_sentence(summary),
+        _levels(summary, tested, name),
+        _against(summary, "cca", "the CCA baseline", name),
+    ]
     sentences.append(_against_untrained(summary, name))
     missing = [f for f in summary["families"] if f not in tested]
     if missing:
@@ -48,9 +54,9 @@ def is_shown(metric: Tree) -> bool:
     return None not in (low, high, p) and (low > 0 or high < 0) and p < LEVEL
 
 
-def difference_sentence(comparison: Tree, name: str, among: int = 1) -> str:
+def difference_sentence(comparison: Tree, name: str, among: int = 1, look: int = 1) -> str:
     """One pair of families, of `among` that are compared: who retrieves better, or that no difference was shown and what could
-    have been."""
+    have been. `look`: how often the test slides have been read."""
     found = comparison["metrics"][name]
     a, b = comparison["a"], comparison["b"]
     if is_shown(found):
@@ -63,25 +69,26 @@ def difference_sentence(comparison: Tree, name: str, among: int = 1) -> str:
             f"No claim about {a} and {b}: with {_size(comparison)} there is nothing to take an interval from."
         )
     text = f"No difference shown between {a} and {b} on the test slides: {_numbers(comparison, name, 1)}"
-    least = least_p(comparison, among)
+    least = least_p(comparison, among * looks_factor(look))
     if least >= LEVEL:
+        again = enough_seeds(among * looks_factor(look + 1))
         return (
             f"{text}; from so few values p cannot fall below {p_text(least)}: use --confirm-seeds {enough_seeds(among)} or "
-            "more."
+            f"more (with --resume, which is another reading, {again} or more)."
         )
     if found["detectable"] is None:
         return f"{text}."
     return f"{text}; the sweep could have shown {found['detectable']:.3f} or more."
 
 
-def least_p(comparison: Tree, among: int = 1) -> float:
+def least_p(comparison: Tree, among: float = 1) -> float:
     """The smallest p-value, by Holm's correction over `among` pairs, that a comparison's sign flips can give: of n values in
     a line two flips of 2ⁿ are as extreme."""
     seeds, clusters = comparison["seeds"], comparison["clusters"]
     return float(min(1.0, among * 2.0 ** (1 - max(seeds, clusters)))) if 1 in (seeds, clusters) else 0.0
 
 
-def enough_seeds(among: int) -> int:
+def enough_seeds(among: float) -> int:
     """The least trainings on one slide whose `least_p` is below LEVEL."""
     return math.floor(1 + math.log2(among / LEVEL)) + 1
 
@@ -164,7 +171,7 @@ def _against_untrained(summary: Tree, name: str) -> str:
     lost = [
         c["a"] for c in pairs if not (is_shown(c["metrics"][name]) and c["metrics"][name]["difference"] > 0)
     ]
-    if not lost or least_p(pairs[0], len(pairs)) >= LEVEL:
+    if not lost or least_p(pairs[0], len(pairs) * looks_factor(looks_of(summary))) >= LEVEL:
         return ""
     return f"Not shown to be better than without any training: {', '.join(lost)}."
 
@@ -176,6 +183,12 @@ def _unread(summary: Tree, name: str) -> str:
     if not known:
         return "No verdict: no family has a winner."
     so_far = ", ".join(f"{f} {value:.3f}" for f, value in known.items())
+    to_go = (summary["confirmation"] or {}).get("to_go")
+    if to_go:
+        return (
+            f"No verdict yet: the confirmation was cut off, {many(to_go, 'training')} before its end; nothing of the test "
+            "slides is shown until then; go on with --resume."
+        )
     if summary["status"] == "complete" and summary["confirmation"] is None:
         return (
             "No verdict: the test slides were not read (--confirm-seeds 0); "
@@ -184,7 +197,7 @@ def _unread(summary: Tree, name: str) -> str:
     if summary["status"] == "complete":
         return "No verdict: no winner was read on the test slides; see the failures."
     return (
-        "No verdict yet: the sweep ended before its search was over, so the test slides have not been read. "
+        "No verdict yet: the sweep ended before its search was over, so its winners were not read on the test slides. "
         f"Best val {name} so far, which flatters: {so_far}."
     )
 

@@ -39,7 +39,16 @@ def pair(a="spatial", b="clip", difference=0.031, low=0.012, high=0.049, p=0.004
     } | other
 
 
-def of(families=None, comparisons=(), confirmed=True, baselines=(), status="complete", metric="val/R@10"):
+def of(
+    families=None,
+    comparisons=(),
+    confirmed=True,
+    baselines=(),
+    status="complete",
+    metric="val/R@10",
+    reads=(),
+    to_go=0,
+):
     value = {"R@10": {"value": 0.5, "low": 0.4, "high": 0.6}}
     return verdict(
         {
@@ -47,7 +56,8 @@ def of(families=None, comparisons=(), confirmed=True, baselines=(), status="comp
             "status": status,
             "families": families or {"spatial": entry(), "clip": entry(test=0.57)},
             "comparisons": list(comparisons),
-            "confirmation": {"seeds": 5} if confirmed else None,
+            "confirmation": {"seeds": 5, "to_go": to_go} if confirmed else None,
+            "test_reads": list(reads),
             "baselines": {name: {"test_intervals": value} for name in baselines},
         }
     )
@@ -121,7 +131,10 @@ def test_donors_are_counted_where_they_are_fewer_than_slides():
 @pytest.mark.parametrize(("seeds", "least"), [(5, "0.062"), (4, "0.125")])
 def test_too_few_values_for_any_p_are_told_of(seeds, least):
     text = difference_sentence(pair(seeds=seeds, slides=1, clusters=1, low=-0.01, p=2 * 2.0**-seeds), "R@10")
-    assert text.endswith(f"from so few values p cannot fall below {least}: use --confirm-seeds 6 or more.")
+    assert text.endswith(
+        f"from so few values p cannot fall below {least}: use --confirm-seeds 6 or more (with --resume, which is another "
+        "reading, 9 or more)."
+    )
     assert "could have shown" not in text
 
 
@@ -131,7 +144,9 @@ def test_holm_asks_for_more_seeds_among_more_pairs(among):
     possible = [n for n in range(2, 20) if among * 2 * 0.5**n < 0.05]
     assert enough_seeds(among) == possible[0]
     short = pair(seeds=possible[0] - 1, clusters=1, slides=1, low=-0.01)
-    assert f"use --confirm-seeds {possible[0]} or more." in difference_sentence(short, "R@10", among)
+    assert f"use --confirm-seeds {possible[0]} or more (with --resume" in difference_sentence(
+        short, "R@10", among
+    )
     assert "p cannot fall" not in difference_sentence({**short, "seeds": possible[0]}, "R@10", among)
 
 
@@ -148,7 +163,7 @@ def test_the_verdict_asks_for_the_seeds_that_all_its_pairs_need():
     text = of(families, [pair(*two, **line) for two in ("ab", "ac", "bc")])
     assert text.count("p cannot fall below") == 0
     text = of(families, [pair(*two, **{**line, "seeds": 6}) for two in ("ab", "ac", "bc")])
-    assert text.count("from so few values p cannot fall below 0.094: use --confirm-seeds 7 or more.") == 3
+    assert text.count("from so few values p cannot fall below 0.094: use --confirm-seeds 7 or more (") == 3
 
 
 def test_six_seeds_on_one_slide_can_show_something():
@@ -222,8 +237,59 @@ def test_without_a_confirmation_there_is_no_verdict():
 def test_an_interrupted_sweep_has_no_verdict_yet():
     text = of({"spatial": entry(test=None), "clip": entry(0.38, None)}, confirmed=False, status="interrupted")
     assert text == (
-        "No verdict yet: the sweep ended before its search was over, so the test slides have not been read. "
+        "No verdict yet: the sweep ended before its search was over, so its winners were not read on the test slides. "
         "Best val R@10 so far, which flatters: spatial 0.400, clip 0.380."
+    )
+
+
+def read(number, trials, seeds=5):
+    return {"number": number, "trials": {"spatial": trials, "clip": trials}, "seeds": seeds}
+
+
+SECOND = [read(1, 24), read(2, 40)]
+
+
+def test_a_second_reading_is_said():
+    text = of(comparisons=[pair()], reads=SECOND)
+    assert (
+        "The test slides were read for the 2nd time, after 24 and then 40 trials a family, with 5 seeds; p is corrected for "
+        "2 looks (times 10), and the intervals of differences are 99.5 % ones. Test R@10: " in text
+    )
+    assert "time, after" not in of(comparisons=[pair()], reads=SECOND[:1])
+
+
+def test_at_a_later_reading_p_can_fall_less_far():
+    """6 seeds on one slide can give 2/2^6 = 0.031, which is 0.31 at the second look."""
+    line = pair(seeds=6, slides=1, clusters=1, low=-0.01)
+    assert "p cannot fall" not in of(comparisons=[line], reads=SECOND[:1])
+    assert (
+        "p cannot fall below 0.312: use --confirm-seeds 6 or more (with --resume, which is another reading, 10 or more)."
+        in of(comparisons=[line], reads=SECOND)
+    )
+    lost = against("untrained", 0.01, shown=False) | {"seeds": 6, "slides": 1, "clusters": 1}
+    assert "without any training" in of(comparisons=[pair(), lost], reads=SECOND[:1])
+    assert "without any training" not in of(comparisons=[pair(), lost], reads=SECOND)
+
+
+def test_an_interrupted_search_tells_of_earlier_readings():
+    families = {"spatial": entry(test=None)}
+    text = of(families, confirmed=False, status="interrupted", reads=SECOND)
+    assert text.endswith(
+        "The test slides have been read 2 times before, after 24 and then 40 trials a family, with 5 seeds; the next verdict "
+        "counts that."
+    )
+
+
+def test_a_confirmation_that_was_cut_off_has_no_verdict():
+    families = {"spatial": entry(test=None), "clip": entry(0.38, None)}
+    text = of(families, status="interrupted", reads=SECOND[:1], to_go=3)
+    assert text == (
+        "No verdict yet: the confirmation was cut off, 3 trainings before its end; nothing of the test slides is shown "
+        "until then; go on with --resume."
+    )
+    again = of(families, status="interrupted", reads=SECOND, to_go=3)
+    assert again.removeprefix(text) == (
+        " The test slides have been read once before, after 24 trials a family, with 5 seeds; the next verdict counts that."
     )
 
 
