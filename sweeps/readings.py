@@ -9,8 +9,8 @@ slides. It is entered before its first training begins, so that a kill cannot hi
 
 - A sweep that goes on with the same winners and seeds makes no new reading. Nothing new is read, or the trainings that a
   cut-off left are finished.
-- Other winners (more trials were searched) or more seeds are a new reading. So are the same test slides, read by a part
-  of the same models: the verdict is another one.
+- Other winners (more trials were searched) or more seeds are a new reading, also where each model has been read before:
+  the verdict is another one.
 - A confirmation that was cut off (Ctrl-C, the clock, a fault, a kill) and goes on as planned is one reading. For that its
   report shows nothing of the test slides until every training has ended: no recall, no p-value, no verdict. The values are
   in confirm.csv and study.db as they come in, and a person can look at them there. That is no look in this sense: what will

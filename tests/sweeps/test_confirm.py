@@ -11,10 +11,13 @@ from ray.tune.search import Searcher
 from sweeps.confirm import (
     ConfirmReserve,
     ConfirmSearch,
+    confirm_name,
     confirm_plan,
     confirm_seed,
     confirmed_space,
+    confirmed_trial,
     find_winners,
+    trainings_to_go,
 )
 from sweeps.records import best_record, recorded_names
 from sweeps.search import FamilySearch
@@ -182,6 +185,26 @@ def test_one_that_ended_early_has_failed(epochs):
     train(search, "a", search.suggest("a"), epochs)
     search.on_trial_complete("a", {"done": True})
     assert search.snapshot()[0].error == f"ended after {epochs} of 3 epochs without an error"
+
+
+def test_trainings_that_have_not_begun_or_not_ended_are_to_go():
+    storage = InMemoryStorage()
+    winners = searched(storage)
+    search = confirm(storage, winners)
+    assert trainings_to_go(winners, search.snapshot(), 2) == 4
+    finish(search, "a", search.suggest("a"))
+    search.suggest("b")
+    assert trainings_to_go(winners, search.snapshot(), 2) == 3
+    search.fail("b", "out of memory")  # has ended too
+    assert trainings_to_go(winners, search.snapshot(), 2) == 2
+    run_all(search)
+    assert trainings_to_go(winners, search.snapshot(), 2) == 0
+    assert trainings_to_go(winners, search.snapshot(), 3) == 2
+
+
+def test_a_name_of_a_training_says_whom_it_confirms():
+    assert confirm_name("clip-0003", 12) == "clip-0003-confirm-12"
+    assert confirmed_trial("a-confirm-1-0003-confirm-12") == "a-confirm-1-0003"
 
 
 class Plan:
