@@ -66,7 +66,7 @@ def make_parser() -> argparse.ArgumentParser:
     budget.add_argument("--confirm-configs", metavar="N", type=_count, help="confirm the best N configurations of each family, "
                         "since which of them a search ends at is chance too (default 5)")  # fmt: skip
     budget.add_argument("--confirm-seeds", metavar="N", type=_whole, help="train each of them again with N fresh seeds and read "
-                        "the test slides with those (default 3; 0: do not)")  # fmt: skip
+                        "the test slides with those (default 3; 0: do neither)")  # fmt: skip
     budget.add_argument("--margin", metavar="X", type=_share, help="differences of recall below it do not matter: families that "
                         "differ by less are called equivalent (default: the space's, 0.01)")  # fmt: skip
     budget.add_argument(

@@ -1,7 +1,8 @@
 """Which families differ on the test slides, and which beat the baselines: the statistics of test_slides.csv.
 
 Families are compared on the replicates that both have (the same seeds) and all test slides. Holm's correction is over the
-pairs of families; what is compared with a baseline is a question of its own and is corrected by itself.
+pairs of families; what is compared with a baseline is a question of its own and is corrected by itself. Before that, all
+p-values are multiplied by the factor of the look at the test slides (`sweeps.looks`); the intervals' level follows it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from sweeps.family_stats import FamilyTable, Source, compare_families, family_estimate
+from sweeps.looks import corrected_for_looks, looks_level
 from sweeps.outcome import outcome_of
 from sweeps.slide_table import Kind, SlideRow, SlideValues, clusters_of, slide_values
 from sweeps.stats import holm
@@ -40,7 +42,11 @@ def intervals_of(rows: Sequence[SlideRow], kind: Kind, who: str, source: Source)
 
 
 def compare_all(
-    rows: Sequence[SlideRow], sources: Mapping[str, Source], baselines: Sequence[str], margin: float
+    rows: Sequence[SlideRow],
+    sources: Mapping[str, Source],
+    baselines: Sequence[str],
+    margin: float,
+    looks: int = 1,
 ) -> list[dict[str, Any]]:
     """Every pair of families, then every family with every baseline, as summary.json holds them (`sweeps.summary`).
 
@@ -49,15 +55,17 @@ def compare_all(
         sources: family -> where its configurations come from; its order is the order of the families.
         baselines: their names.
         margin: differences below it do not matter (see `sweeps.outcome`).
+        looks: how often the test slides have been read, this time included.
     """
     families = list(sources)
     pairs: list[tuple[Kind, str, str]] = [("family", a, b) for a, b in combinations(families, 2)]
     against: list[tuple[Kind, str, str]] = [("baseline", a, b) for b in baselines for a in families]
     found = []
     for group in (pairs, *([pair for pair in against if pair[2] == b] for b in baselines)):
-        entries = [entry for kind, a, b in group if (entry := _entry(rows, sources, kind, a, b)) is not None]
+        found_of = (_entry(rows, sources, kind, a, b, looks_level(looks)) for kind, a, b in group)
+        entries = [entry for entry in found_of if entry is not None]
         for metric in RECALLS:
-            corrected = holm([entry["metrics"][metric]["p"] for entry in entries])
+            corrected = holm(corrected_for_looks([entry["metrics"][metric]["p"] for entry in entries], looks))
             for entry, p in zip(entries, corrected, strict=True):
                 one = entry["metrics"][metric]
                 one["p_holm"] = p
@@ -67,7 +75,7 @@ def compare_all(
 
 
 def _entry(
-    rows: Sequence[SlideRow], sources: Mapping[str, Source], kind: Kind, a: str, b: str
+    rows: Sequence[SlideRow], sources: Mapping[str, Source], kind: Kind, a: str, b: str, level: float
 ) -> dict[str, Any] | None:
     """One comparison; None when the two have no replicate or slide in common."""
     metrics: dict[str, Any] = {}
@@ -81,7 +89,7 @@ def _entry(
         )
         if paired is None:
             return None
-        one = compare_families(*paired, clusters_of(rows, first.slides))
+        one = compare_families(*paired, clusters_of(rows, first.slides), level)
         metrics[metric] = {
             "difference": one.difference.value,
             "low": one.difference.low,

@@ -9,16 +9,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from stclip.config import Experiment
 from sweeps.checkpoints import newest_checkpoint
 from sweeps.choice import find_chosen
-from sweeps.confirm import confirm_seed
+from sweeps.confirm import confirm_seed, trainings_to_go
 from sweeps.examples import ShownModel, retrieval_of
 from sweeps.family_stats import Source
-from sweeps.finish import confirmed_rows, keep_winners, request_of, run_baselines, unconfirmed_rows
+from sweeps.finish import confirmed_rows, keep_winners, request_of, run_baselines
 from sweeps.phase import Outcome, Sweeping
 from sweeps.plan import SweepPlan
-from sweeps.records import TrialRecord, configuration_of
+from sweeps.readings import as_trees, read_readings
+from sweeps.records import TrialRecord, configuration_of, without_test
 from sweeps.report import write_report
 from sweeps.slide_table import SlideRow, write_slide_rows
 from sweeps.space import SearchSpace
@@ -30,17 +30,17 @@ from sweeps.warnings_found import find_warnings
 def conclude(job: Sweeping, outcome: Outcome) -> Mapping[str, Any]:
     """Keep the winners, run the baselines, write tables, summary and report; returns the summary.
 
-    The test slides are read only when nothing is left to be chosen: by the confirmation, or, where that is turned off,
-    by the winners of a search that came to its end.
+    Nothing of the test slides is shown, and the baselines do not read them, until every training of the confirmation has
+    ended: a verdict from a part of it would be a look of its own (see `sweeps.readings`).
     """
     plan, folder = job.plan, job.folder
     donors = _donors(folder.read_sweep())
     chosen = find_chosen(plan, outcome.records)
     winners = {family: configurations[0].record for family, configurations in chosen.items()}
-    kept = keep_winners(plan, folder, winners)
-    rows: list[SlideRow] = confirmed_rows(outcome.confirmed, chosen, donors)
-    if not plan.confirm_seeds and outcome.status == "complete":
-        rows = unconfirmed_rows(kept, winners, donors)
+    keep_winners(plan, folder, winners)
+    to_go = trainings_to_go(chosen, outcome.confirmed, plan.confirm_seeds) if outcome.confirmed else 0
+    confirmed = list(map(without_test, outcome.confirmed)) if to_go else outcome.confirmed
+    rows: list[SlideRow] = confirmed_rows(confirmed, chosen, donors)
     seeds = [confirm_seed(plan.seed, replicate) for replicate in range(max(1, plan.confirm_seeds))]
     baselines = run_baselines(plan, job.store, seeds, donors, test=bool(rows))
     rows += baselines.rows
@@ -54,11 +54,13 @@ def conclude(job: Sweeping, outcome: Outcome) -> Mapping[str, Any]:
         metric=plan.space.metric,
         mode=plan.space.mode,
         confirm_seeds=plan.confirm_seeds,
-        confirmed=outcome.confirmed,
+        confirmed=confirmed,
+        confirm_to_go=to_go,
         rows=rows,
         baselines=baselines.found,
         seed=plan.seed,
         margin=plan.space.margin,
+        test_reads=as_trees(read_readings(folder.test_reads_json)),
     )
     summary = build_summary(found, outcome.status, job.runs.seconds(), collect_versions())
     summary |= {
@@ -68,7 +70,7 @@ def conclude(job: Sweeping, outcome: Outcome) -> Mapping[str, Any]:
     summary["warnings"] = find_warnings(folder.read_sweep(), folder.read_trials(), summary)
     folder.write_summary(summary)
     with tempfile.TemporaryDirectory(prefix="stclip-") as copies:
-        shown = _shown_model(plan, summary, outcome.confirmed, kept, Path(copies))
+        shown = _shown_model(plan, summary, outcome.confirmed, Path(copies))
         folder.write_retrieval(retrieval_of(shown, donors) if shown else {})
     write_report(folder)
     return summary
@@ -78,7 +80,6 @@ def _shown_model(
     plan: SweepPlan,
     summary: Mapping[str, Any],
     confirmed: Sequence[TrialRecord],
-    kept: Mapping[str, tuple[Experiment, Path]],
     copies: Path,
 ) -> ShownModel | None:
     """The model that the report shows at work on the test slides: of the family that is best on val, its first seed.
@@ -89,16 +90,14 @@ def _shown_model(
     vals = {}
     for family, entry in summary["families"].items():
         if entry["test_intervals"]:
-            vals[family] = ((entry["confirm"] or {}).get("val") or entry["best"]["val"]).get(
-                name, -sign * math.inf
-            )
+            vals[family] = entry["confirm"]["val"].get(name, -sign * math.inf)
     if not vals:
         return None
     family = max(vals, key=lambda f: sign * vals[f])
-    winner = kept[family][0].name
+    winner = summary["families"][family]["best"]["name"]
     again = [r for r in confirmed if configuration_of(r) == winner and r.state == "COMPLETE"]
     if not again:
-        return ShownModel(family, kept[family][0].seed, *kept[family])
+        return None
     first = min(again, key=lambda r: r.number)
     request = request_of(plan, first)
     checkpoint = newest_checkpoint(request.checkpoints, request.config(), copies)

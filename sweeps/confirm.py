@@ -105,6 +105,13 @@ def confirm_plan(plan: SweepPlan, chosen: Mapping[str, Sequence[Chosen]]) -> Swe
     return replace(plan, space=plan.space.model_copy(update=update))
 
 
+def trainings_to_go(
+    chosen: Mapping[str, Sequence[Chosen]], confirmed: Sequence[TrialRecord], seeds: int
+) -> int:
+    """How many trainings of the confirmation have not ended."""
+    return seeds * sum(map(len, chosen.values())) - sum(record.state != "RUNNING" for record in confirmed)
+
+
 class ConfirmReserve:
     """What the search leaves its confirmation of a time budget, by the search's own pace and start."""
 

@@ -26,6 +26,7 @@ from typing import Literal
 import numpy as np
 
 from sweeps.stats import (
+    LEVEL,
     Components,
     Estimate,
     Part,
@@ -121,13 +122,16 @@ def family_estimate(table: FamilyTable, clusters: np.ndarray) -> Estimate:
     return estimate(float(mean.mean()), _total(sampling_part(mean, clusters), search_part(table, clusters)))
 
 
-def compare_families(a: FamilyTable, b: FamilyTable, clusters: np.ndarray) -> Comparison:
+def compare_families(
+    a: FamilyTable, b: FamilyTable, clusters: np.ndarray, level: float = LEVEL
+) -> Comparison:
     """a - b, paired by seed and slide.
 
     Args:
         a, b: on the same slides and seeds; one of them may have a single row of seeds, which stands against each of the
             other's (a baseline without seeds).
         clusters: int [L], equal numbers for slides of one donor.
+        level: of the interval.
 
     Raises:
         ValueError: tables that do not fit each other, or as `sweeps.stats.sampling_part` does.
@@ -139,9 +143,9 @@ def compare_families(a: FamilyTable, b: FamilyTable, clusters: np.ndarray) -> Co
     part = _total(sampling_part(difference, clusters), *searches)
     value = float(difference.mean())
     return Comparison(
-        difference=estimate(value, part),
+        difference=estimate(value, part, level),
         p=p_value(value, part),
-        detectable=detectable(part),
+        detectable=detectable(part, level),
         covers_search=len(known) == len(searches),
         search=sum(part.variance for part in known),
         effects=components(difference, clusters),

@@ -1,4 +1,4 @@
-"""After the last trial: the winners' checkpoints, what they and the baselines got on the test slides, the summary."""
+"""After the last trial: the winners' checkpoints, and what the confirmation and the baselines got on the test slides."""
 
 from __future__ import annotations
 
@@ -40,22 +40,17 @@ def request_of(plan: SweepPlan, record: TrialRecord) -> TrialRequest:
     )
 
 
-def keep_winners(
-    plan: SweepPlan, folder: ResultsFolder, winners: Mapping[str, TrialRecord]
-) -> dict[str, tuple[Experiment, Path]]:
-    """Keep each family's best trial below best/<family>/: family -> its configuration and its checkpoint there."""
-    kept = {}
+def keep_winners(plan: SweepPlan, folder: ResultsFolder, winners: Mapping[str, TrialRecord]) -> None:
+    """Keep each family's best trial below best/<family>/: its configuration and its checkpoint.
+
+    Raises InputError when no whole checkpoint of one is left.
+    """
     for family, winner in winners.items():
         request = request_of(plan, winner)
-        kept[family] = (
-            request.config(),
-            _winner_checkpoint(folder, family, request.checkpoints, request.config()),
-        )
-    return kept
+        _keep_winner(folder, family, request.checkpoints, request.config())
 
 
-def _winner_checkpoint(folder: ResultsFolder, family: str, ray_dir: str, config: Experiment) -> Path:
-    """best/<family>/checkpoint.ckpt of this trial. Raises InputError when no whole checkpoint of it is left."""
+def _keep_winner(folder: ResultsFolder, family: str, ray_dir: str, config: Experiment) -> None:
     best = folder.best_dir(family)
     kept = best / CHECKPOINT
     with tempfile.TemporaryDirectory(prefix="stclip-") as into:
@@ -64,9 +59,9 @@ def _winner_checkpoint(folder: ResultsFolder, family: str, ray_dir: str, config:
             best.mkdir(parents=True, exist_ok=True)
             copy_whole(found, kept)
             (best / CONFIG).write_text(dump_yaml(config), encoding="utf-8")
-            return kept
+            return
     if is_whole(kept) and is_checkpoint_of(kept, config):
-        return kept
+        return
     settings = folder.trials_dir / config.name / CONFIG
     raise InputError(
         f"{ray_dir}: no readable checkpoint of {config.name}, the winner of {family}, is left (cut short or deleted); train it "
@@ -94,19 +89,6 @@ def confirmed_rows(
                     one.record.name,
                     one.weight,
                 )
-    return rows
-
-
-def unconfirmed_rows(
-    kept: Mapping[str, tuple[Experiment, Path]], winners: Mapping[str, TrialRecord], donors: Mapping[str, str]
-) -> list[SlideRow]:
-    """Read the test slides with the search's own winners, this once: one seed a family."""
-    from stclip.evaluate import evaluate
-
-    rows = []
-    for family, (config, checkpoint) in kept.items():
-        slides = evaluate(config, checkpoint, "test").slides
-        rows += model_rows("family", family, config.name, 0, winners[family].seed, slides, donors)
     return rows
 
 

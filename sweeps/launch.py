@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -134,6 +135,7 @@ def _run_phases(job: Sweeping, search: FamilySearch, switch: StopSwitch, ray_now
     """The search, then the confirmation of its winners, if the search came to its end or its time was used up."""
     from sweeps.choice import Chosen, find_chosen
     from sweeps.confirm import ConfirmReserve, ConfirmSearch, confirm_budgets, confirm_plan
+    from sweeps.reading_record import enter_reading
 
     plan = job.plan
     reserve = ConfirmReserve(plan, ray_now.resources.max_concurrent, search.snapshot())
@@ -149,10 +151,12 @@ def _run_phases(job: Sweeping, search: FamilySearch, switch: StopSwitch, ray_now
     if not found:
         return Outcome(search.snapshot(), [], reason, switch.broken)
     switch.go_on()
-    confirm = ConfirmSearch(
-        plan.space, found, plan.confirm_seeds, study_storage(job.folder.study_db), plan.seed
-    )
+    storage = study_storage(job.folder.study_db)
+    confirm = ConfirmSearch(plan.space, found, plan.confirm_seeds, storage, plan.seed)
     confirm.adopt()
+    enter_reading(plan, job.folder, storage, found, search.snapshot(), ray_now.run, datetime.now(UTC))
+    if job.mirror is not None:
+        job.mirror.push()  # a reading that is not on record at the address must not begin
     most = max(len(configurations) for configurations in found.values())
     heading = f"confirming: {confirm_words(most, plan.confirm_seeds)}"
     again = Phase(confirm_plan(plan, found), confirm, "confirm.csv", heading, confirm_budgets(plan, found))
@@ -212,6 +216,7 @@ def _start(job: Sweeping) -> tuple[ClusterInfo, TrialResources, FamilySearch]:
 def _open_search(plan: SweepPlan, folder: ResultsFolder) -> FamilySearch:
     import optuna
 
+    from sweeps.reading_record import restore_readings
     from sweeps.search import FamilySearch
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # the view says it
@@ -219,5 +224,6 @@ def _open_search(plan: SweepPlan, folder: ResultsFolder) -> FamilySearch:
     search = FamilySearch(plan.space, storage, plan.seed)
     if plan.resumed:
         check_record(folder, recorded_names(storage))
+        restore_readings(plan, folder, storage, search.snapshot())
         search.adopt()
     return search

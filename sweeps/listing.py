@@ -122,7 +122,7 @@ def _family_lines(space: SearchSpace, name: str) -> list[str]:
 
 def _confirm_line(plan: SweepPlan) -> str:
     if not plan.confirm_seeds:
-        return "confirmation: off; each winner is read on the test slides as the search left it"
+        return "confirmation: off (--confirm-seeds 0), so the test slides are not read"
     configs = [plan.confirm_configs if family.parameters else 1 for family in plan.space.families.values()]
     trials = many(plan.confirm_seeds * sum(configs), "trial")
     what = confirm_words(max(configs), plan.confirm_seeds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 if TYPE_CHECKING:
@@ -47,9 +47,14 @@ def confirmation_name(configuration: str, replicate: int) -> str:
     return f"{configuration}{_AGAIN}{replicate}"
 
 
+def confirmed_trial(name: str) -> str:
+    """The name of the search's trial that a training of this name confirms."""
+    return name.rpartition(_AGAIN)[0]
+
+
 def configuration_of(record: TrialRecord) -> str:
-    """The search's trial that a training of the confirmation repeats, by name."""
-    return record.name.rpartition(_AGAIN)[0]
+    """The same, of a training's record."""
+    return confirmed_trial(record.name)
 
 
 def read_records(storage: BaseStorage, families: Iterable[str]) -> list[TrialRecord]:
@@ -94,6 +99,12 @@ def record_of(family: str, trial: FrozenTrial) -> TrialRecord:
         seed=attrs.get("seed"),
         test_slides=dict(attrs.get("test_slides", {})),
     )
+
+
+def without_test(record: TrialRecord) -> TrialRecord:
+    """The record without what the trial got on the test slides."""
+    metrics = {name: value for name, value in record.metrics.items() if not name.startswith("test/")}
+    return replace(record, metrics=metrics, test_slides={})
 
 
 def mean_metrics(found: Sequence[Mapping[str, float]]) -> dict[str, float]:

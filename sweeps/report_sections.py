@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sweeps.readings_told import level_text, looks_note, looks_of, readings_section
 from sweeps.report_blocks import Block, Bullets, Report, Section, Table
 from sweeps.results import ResultsFolder
 from sweeps.summary import lift
@@ -32,6 +33,7 @@ def report_of(sweep: Tree, rows: Sequence[Mapping[str, str]], summary: Tree, fol
             Section("Warnings", [Bullets(warnings) if warnings else "None."]),
             Section("Families", _families(summary)),
             Section("Comparisons on the test slides", _comparisons(summary)),
+            Section("Readings of the test slides", readings_section(summary)),
             Section("What was compared", _compared(sweep)),
             Section("Best parameters", _parameters(summary)),
             Section("Best of n trials", _best_of_n(summary)),
@@ -82,8 +84,8 @@ def _families(summary: Tree) -> list[Block]:
 def _how_sure(summary: Tree) -> str:
     """Where the test numbers and their intervals come from."""
     about = summary.get("confirmation")
-    if about is None:
-        return "One training seed per family; intervals, where there are any, cover the slides only."
+    if about is None or not about["slides"]:
+        return "Test results: none; the verdict says why."
     donors = f" of {about['clusters']} donors" if about["donors_known"] else ""
     return (
         f"Test: the mean over {about['seeds']} trainings of each family's best configuration with fresh seeds (the same for "
@@ -113,7 +115,9 @@ def _brackets(found: Tree | None) -> str:
 
 def _comparisons(summary: Tree) -> list[Block]:
     """Every comparison by every recall."""
-    head = ["a", "b", "metric", "a - b (95 %)", "p", "p (Holm)", "could have shown", "seeds x slides"]
+    look = looks_of(summary)
+    difference = f"a - b ({level_text(look)})"
+    head = ["a", "b", "metric", difference, "p", "p (Holm)", "could have shown", "seeds x slides"]
     body = []
     for one in summary.get("comparisons") or []:
         for name, found in one["metrics"].items():
@@ -127,7 +131,8 @@ def _comparisons(summary: Tree) -> list[Block]:
         return []
     note = (
         "Differences are paired by seed and slide. p: sign-flip permutation test; Holm's correction is over the pairs of "
-        "families, and by itself for each baseline. Could have shown: the smallest true difference found with 80 % power."
+        f"families, and by itself for each baseline{looks_note(look)}. Could have shown: the smallest true difference found "
+        "with 80 % power."
     )
     return [Table(head, body), note]
 
@@ -282,6 +287,7 @@ def _files(folder: ResultsFolder, summary: Tree) -> list[Block]:
         folder.trials_csv: "a row per trial of the search",
         folder.confirm_csv: "a row per trial of the confirmation",
         folder.test_slides_csv: "what every model and baseline got on every test slide",
+        folder.test_reads_json: "every reading of the test slides",
         folder.retrieval_json: "one model's ranks on the test slides, and examples",
         folder.summary_json: "the same as this report, for programs",
         folder.study_db: "one Optuna study a family (optuna-dashboard opens it)",

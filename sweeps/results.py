@@ -6,6 +6,7 @@ driver.lock    held by the driver that works on the folder
 trials.csv     a row per trial of the search
 confirm.csv    a row per trial of the confirmation (see `sweeps.confirm`)
 test_slides.csv  what every confirmed model and baseline got on every test slide (see `sweeps.slide_table`)
+test_reads.json  every reading of the test slides (see `sweeps.readings`)
 retrieval.json   one model's ranks on the test slides, and examples with their tiles (see `sweeps.examples`)
 summary.json   the families' winners, the baselines and the verdict (see `sweeps.summary`)
 report.md, report.html  written from the files above (see `sweeps.report`)
@@ -62,6 +63,10 @@ class ResultsFolder:
     @property
     def test_slides_csv(self) -> Path:
         return self.path / "test_slides.csv"
+
+    @property
+    def test_reads_json(self) -> Path:
+        return self.path / "test_reads.json"
 
     @property
     def retrieval_json(self) -> Path:

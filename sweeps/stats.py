@@ -132,12 +132,12 @@ def p_value(mean: float, part: Part | None) -> float | None:
     return float(2 * distributions.t.sf(abs(mean) / math.sqrt(part.variance), part.degrees))
 
 
-def detectable(part: Part | None) -> float | None:
-    """The smallest true difference that is shown with 80 % power: the usual (t_0.975 + t_0.8) x standard error."""
+def detectable(part: Part | None, level: float = LEVEL) -> float | None:
+    """The smallest true difference that is shown with 80 % power: the usual (t_0.975 + t_0.8) x standard error (at 95 %)."""
     if part is None:
         return None
     return math.sqrt(part.variance) * (
-        _quantile((1 + LEVEL) / 2, part.degrees) + _quantile(POWER, part.degrees)
+        _quantile((1 + level) / 2, part.degrees) + _quantile(POWER, part.degrees)
     )
 
 

@@ -1,7 +1,8 @@
 """What a sweep found, as one mapping: winners, their confirmation, baselines, comparisons, and a verdict in words.
 
     {status, metric, mode, margin, seconds, verdict, versions, warnings, stopped_because, interruptions,
-     confirmation: {configurations, seeds, slides, clusters, donors_known, seconds} | null,
+     confirmation: {configurations, seeds, to_go, slides, clusters, donors_known, seconds} | null,
+     test_reads: [{number, when, run, trials, budget, seeds, models}],
      families: {<family>: {trials: {budget, complete, pruned, failed, running}, reason,
                            best: {trial, name, params, epochs, seconds, seed,
                                   val: {R@1: ...}, test: {R@1: ...}} | null,
@@ -64,11 +65,13 @@ class Found:
     metric: str  # the logged name the winners are chosen by, such as `val/R@10`
     mode: Literal["max", "min"]
     confirm_seeds: int  # of each family; 0: no confirmation was wanted
-    confirmed: Sequence[TrialRecord]  # the confirmation's trials
+    confirmed: Sequence[TrialRecord]  # the confirmation's trials; without test results until all have ended
     rows: Sequence[SlideRow]  # test_slides.csv
     baselines: Mapping[str, BaselineFound]
     seed: int  # of the sweep
     margin: float  # differences of recall below it do not matter
+    confirm_to_go: int = 0  # trainings of the confirmation that have not ended
+    test_reads: Sequence[Mapping[str, Any]] = ()  # see `sweeps.readings`
 
 
 def build_summary(found: Found, status: str, seconds: float, versions: Mapping[str, str]) -> dict[str, Any]:
@@ -90,7 +93,10 @@ def build_summary(found: Found, status: str, seconds: float, versions: Mapping[s
         "confirmation": _confirmation(found),
         "families": {family: _family(found, family) for family in found.budgets},
         "baselines": {name: _baseline(found, name) for name in found.baselines},
-        "comparisons": compare_all(found.rows, found.sources, list(found.baselines), found.margin),
+        "comparisons": compare_all(
+            found.rows, found.sources, list(found.baselines), found.margin, max(1, len(found.test_reads))
+        ),
+        "test_reads": list(found.test_reads),
         "versions": dict(versions),
     }
     return {**summary, "verdict": verdict(summary)}
@@ -104,6 +110,7 @@ def _confirmation(found: Found) -> dict[str, Any] | None:
     return {
         "configurations": max(len(chosen) for chosen in found.chosen.values()),
         "seeds": found.confirm_seeds,
+        "to_go": found.confirm_to_go,
         "slides": len(slides),
         "clusters": len(set(clusters.tolist())),
         "donors_known": any(row.donor for row in found.rows),

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sweeps.outcome import Effort, effort_to_decide, search_share
+from sweeps.readings_told import earlier_sentence, looks_sentence
 from sweeps.words import RECALLS, many
 
 Tree = Mapping[str, Any]
@@ -23,14 +24,13 @@ def verdict(summary: Tree) -> str:
         f for f, entry in summary["families"].items() if _value(entry.get("test_intervals"), name) is not None
     ]
     if not tested:
-        return _unread(summary, name)
+        return f"{_unread(summary, name)} {earlier_sentence(summary)}".strip()
     families = [c for c in summary["comparisons"] if c["kind"] == "families"]
     sentences = [difference_sentence(c, name, summary["margin"]) for c in families]
-    if summary["confirmation"] is None:
-        sentences = ["No claim of a difference: one training seed per family (--confirm-seeds 0)."]
-    elif not sentences:
+    if not sentences:
         sentences = [_why_no_pair(summary, tested)]
     sentences += [
+        looks_sentence(summary),
         _levels(summary, tested, name),
         _winners(summary, tested, name),
         _against(summary, "cca", "the CCA baseline", name),
@@ -181,11 +181,6 @@ def _against(summary: Tree, baseline: str, words: str, name: str) -> str:
         return (
             f"{words[0].upper()}{words[1:]} was not run, so nothing is said about whether the training pays."
         )
-    if summary["confirmation"] is None:
-        above = [c["a"] for c in pairs if c["metrics"][name]["difference"] > 0]
-        if not above:
-            return f"No family is above {words}, a closed form that takes about a second."
-        return f"Above {words}: {', '.join(above)} (one seed each, so not a proven lead)."
     better = [c for c in pairs if c["metrics"][name]["outcome"] == "better"]
     worse = [c for c in pairs if c["metrics"][name]["outcome"] == "worse"]
     sentences = []
@@ -206,7 +201,7 @@ def _against_untrained(summary: Tree, name: str) -> str:
     """Only where training gained nothing that can be shown."""
     pairs = [c for c in summary["comparisons"] if c["kind"] == "baseline" and c["b"] == "untrained"]
     lost = [c["a"] for c in pairs if c["metrics"][name]["outcome"] != "better"]
-    if not lost or summary["confirmation"] is None:
+    if not lost:
         return ""
     return f"Not shown to be better than without any training: {', '.join(lost)}."
 
@@ -217,11 +212,22 @@ def _unread(summary: Tree, name: str) -> str:
     known = {f: value for f, value in best.items() if value is not None and math.isfinite(value)}
     if not known:
         return "No verdict: no family has a winner."
+    so_far = ", ".join(f"{f} {value:.3f}" for f, value in known.items())
+    to_go = (summary["confirmation"] or {}).get("to_go")
+    if to_go:
+        return (
+            f"No verdict yet: the confirmation was cut off, {many(to_go, 'training')} before its end; nothing of the test "
+            "slides is shown until then; go on with --resume."
+        )
+    if summary["status"] == "complete" and summary["confirmation"] is None:
+        return (
+            "No verdict: the test slides were not read (--confirm-seeds 0); "
+            f"best val {name}, which flatters: {so_far}."
+        )
     if summary["status"] == "complete":
         return "No verdict: no winner was read on the test slides; see the failures."
-    so_far = ", ".join(f"{f} {value:.3f}" for f, value in known.items())
     return (
-        "No verdict yet: the sweep ended before its search was over, so the test slides have not been read. "
+        "No verdict yet: the sweep ended before its search was over, so its winners were not read on the test slides. "
         f"Best val {name} so far, which flatters: {so_far}."
     )
 

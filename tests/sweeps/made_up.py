@@ -91,6 +91,8 @@ def summary(
     status="complete",
     source="given",
     configurations=1,
+    reads=(),
+    to_go=0,
 ):
     """summary.json's content; `baselines`: name -> (val, test) metrics. `source`: of every family's configurations."""
     chosen = {family: choose(records, family, metric, "max", configurations) for family in budgets}
@@ -107,5 +109,7 @@ def summary(
         baselines={name: BaselineFound(val, test, {}) for name, (val, test) in (baselines or {}).items()},
         seed=0,
         margin=0.01,
+        confirm_to_go=to_go,
+        test_reads=reads,
     )
     return build_summary(found, status, 65.26, {"torch": "2.13.0"})

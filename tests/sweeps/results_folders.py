@@ -47,12 +47,14 @@ def record(family="soft", number=0, state="COMPLETE", params=None, metrics=None,
     return made_up.record(family, number, state, params or {}, metrics, error)
 
 
-def folder_of(path, records, sweep=SWEEP, rows=(), baselines=None, confirmed=(), seeds=0, budgets=None):
+def folder_of(
+    path, records, sweep=SWEEP, rows=(), baselines=None, confirmed=(), seeds=0, budgets=None, reads=()
+):
     folder = ResultsFolder(path)
     folder.create(sweep)
     folder.write_trials_csv(records)
     budgets = budgets or {"soft": 5, "clip": 5}
-    folder.write_summary(made_up.summary(records, budgets, rows, baselines, confirmed, seeds))
+    folder.write_summary(made_up.summary(records, budgets, rows, baselines, confirmed, seeds, reads=reads))
     return folder
 
 

@@ -17,8 +17,8 @@ def noisy(mean, seed, seeds=4, slides=6):
     return (mean + 0.02 * np.random.default_rng(seed).normal(size=(seeds, slides))).tolist()
 
 
-def compared(rows, families, baselines=(), source="given", margin=0.01):
-    return compare_all(rows, dict.fromkeys(families, source), list(baselines), margin)
+def compared(rows, families, baselines=(), source="given", margin=0.01, looks=1):
+    return compare_all(rows, dict.fromkeys(families, source), list(baselines), margin, looks)
 
 
 def of_one(values):
@@ -82,6 +82,29 @@ def test_holm_is_over_the_pairs_and_over_each_baseline_by_itself():
         for metric in ("R@1", "R@5", "R@10"):
             ps = [one["metrics"][metric]["p"] for one in group]
             assert [one["metrics"][metric]["p_holm"] for one in group] == holm(ps)
+
+
+def test_a_later_look_multiplies_p_before_holm_and_widens_the_intervals_with_it():
+    first = compared(ROWS, ["a", "b", "c"], ["cca"])
+    second = compared(ROWS, ["a", "b", "c"], ["cca"], looks=2)
+    for group in (slice(0, 3), slice(3, 6)):
+        ps = [one["metrics"]["R@10"]["p"] for one in first[group]]
+        assert [one["metrics"]["R@10"]["p"] for one in second[group]] == ps
+        assert [one["metrics"]["R@10"]["p_holm"] for one in second[group]] == holm(
+            [min(1.0, 10 * p) for p in ps]
+        )
+    a, b = np.array(noisy(0.5, 0)), np.array(noisy(0.4, 1))
+    right = compare_families(of_one(a), of_one(b), np.arange(6), level=0.995)
+    found = second[0]["metrics"]["R@10"]
+    assert (found["low"], found["high"], found["detectable"]) == pytest.approx(
+        (right.difference.low, right.difference.high, right.detectable)
+    )
+    assert (
+        found["low"]
+        < first[0]["metrics"]["R@10"]["low"]
+        < first[0]["metrics"]["R@10"]["high"]
+        < found["high"]
+    )
 
 
 def test_families_are_compared_on_the_seeds_that_both_have():

@@ -9,7 +9,14 @@ from optuna.storages import InMemoryStorage
 from ray.tune.search import Searcher
 
 from sweeps.choice import Chosen, choose, find_chosen
-from sweeps.confirm import ConfirmReserve, ConfirmSearch, confirm_budgets, confirm_plan, confirm_seed
+from sweeps.confirm import (
+    ConfirmReserve,
+    ConfirmSearch,
+    confirm_budgets,
+    confirm_plan,
+    confirm_seed,
+    trainings_to_go,
+)
 from sweeps.records import configuration_of, recorded_names
 from sweeps.search import FamilySearch
 from sweeps.space import EarlyStopping
@@ -195,6 +202,21 @@ def test_one_that_ended_early_has_failed(epochs):
     train(search, "a", search.suggest("a"), epochs)
     search.on_trial_complete("a", {"done": True})
     assert search.snapshot()[0].error == f"ended after {epochs} of 3 epochs without an error"
+
+
+def test_trainings_that_have_not_begun_or_not_ended_are_to_go():
+    storage = InMemoryStorage()
+    winners = searched(storage)
+    search = confirm(storage, winners)
+    assert trainings_to_go(winners, search.snapshot(), 2) == 4
+    finish(search, "a", search.suggest("a"))
+    search.suggest("b")
+    assert trainings_to_go(winners, search.snapshot(), 2) == 3
+    search.fail("b", "out of memory")  # has ended too
+    assert trainings_to_go(winners, search.snapshot(), 2) == 2
+    run_all(search)
+    assert trainings_to_go(winners, search.snapshot(), 2) == 0
+    assert trainings_to_go(winners, search.snapshot(), 3) == 2
 
 
 class Plan:

@@ -32,11 +32,13 @@ def test_the_record_travels_and_what_nodes_write_stays(driver, address, tmp_path
     best = folder.best_dir("clip")
     best.mkdir(parents=True)
     (best / "checkpoint.ckpt").write_bytes(b"weights")
+    folder.test_reads_json.write_text("[]")
     for own in ("driver.lock", ".draft", "ray/0001/x", "trials/clip-0000/x", "study.db-journal"):
         (folder.path / own).parent.mkdir(parents=True, exist_ok=True)
         (folder.path / own).write_text("not the record")
     mirror.push()
-    names = {"sweep.yaml", "study.db", "trials.csv", "runs/0001.json", "best/clip/checkpoint.ckpt"}
+    record = {"sweep.yaml", "study.db", "trials.csv", "test_reads.json", "runs/0001.json"}
+    names = record | {"best/clip/checkpoint.ckpt"}
     assert there(address).keys() == names
     fs, path = fsspec.core.url_to_fs(address)
     fs.makedirs(f"{path}/ray/0001", exist_ok=True)

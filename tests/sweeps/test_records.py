@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -13,12 +14,16 @@ from optuna.trial import TrialState
 from sweeps.records import (
     TrialRecord,
     best_record,
+    confirmation_name,
+    confirmed_trial,
     mean_metrics,
     read_records,
     record_of,
     recorded_names,
     trial_name,
+    without_test,
 )
+from tests.sweeps import made_up
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -110,3 +115,16 @@ def test_a_mean_is_of_what_all_have() -> None:
 def test_there_is_no_best_without_a_complete_trial() -> None:
     assert best_record([record(0, 0.5, "PRUNED"), record(1, None)], "clip", "val/R@10", "max") is None
     assert best_record([], "clip", "val/R@10", "max") is None
+
+
+def test_a_record_without_what_it_got_on_test_keeps_all_else():
+    (one,) = made_up.confirmed("clip", [[0.3, 0.4]])
+    assert one.metrics["test/R@10"] and one.test_slides
+    hidden = without_test(one)
+    assert {name.partition("/")[0] for name in hidden.metrics} == {"val"} and hidden.test_slides == {}
+    assert replace(hidden, metrics=one.metrics, test_slides=one.test_slides) == one
+
+
+def test_a_name_of_a_training_says_whom_it_confirms():
+    assert confirmation_name("clip-0003", 12) == "clip-0003-confirm-12"
+    assert confirmed_trial("a-confirm-1-0003-confirm-12") == "a-confirm-1-0003"

@@ -102,6 +102,35 @@ def test_the_report_has_every_section_and_number(tmp_path):
     assert "study.db" not in text  # not there, so not listed
 
 
+def test_readings_of_the_test_slides_have_a_section(tmp_path):
+    again = {"soft": [[0.35, 0.37], [0.36, 0.40]], "clip": [[0.33, 0.35], [0.34, 0.36]]}
+    rows = [row for family, values in again.items() for row in slide_rows(family, values)]
+    confirmed = [one for family, values in again.items() for one in made_up.confirmed(family, values)]
+    reads = [
+        {
+            "number": number,
+            "when": "2026-11-24T10:00:00Z",
+            "run": number,
+            "trials": {"soft": trials, "clip": trials},
+            "budget": trials,
+            "seeds": 2,
+            "models": {f: [f"{f}-000{number}-confirm-{i}" for i in range(2)] for f in ("soft", "clip")},
+        }
+        for number, trials in ((1, 3), (2, 5))
+    ]
+    options = {"rows": rows, "confirmed": confirmed, "seeds": 2}
+    text = report_of(tmp_path / "a", many(), reads=reads, **options)
+    told = section(text, "Readings of the test slides")
+    models = "soft: soft-0002-confirm-0 to 1; clip: clip-0002-confirm-0 to 1"
+    assert f"| 2 | 2026-11-24T10:00:00Z | 2 | 5 of 5 | 2 | {models} | 10 |" in told
+    pairs = section(text, "Comparisons on the test slides")
+    assert "| a - b (99.5 %) |" in pairs and "before it p is multiplied by 10, for the 2nd reading" in pairs
+    once = report_of(tmp_path / "b", many(), reads=reads[:1], **options)
+    pairs = section(once, "Comparisons on the test slides")
+    assert "| a - b (95 %) |" in pairs and "multiplied" not in pairs
+    assert "## Readings" not in report_of(tmp_path / "c", many())
+
+
 def test_failures_are_counted_by_reason(tmp_path):
     records = [
         record(number=i, state="FAIL", metrics={}, error="MemoryError: tile | 3\n<b>") for i in range(2)

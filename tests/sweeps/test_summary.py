@@ -57,6 +57,7 @@ def test_summary_of_a_confirmation(tmp_path):
     assert read["confirmation"] == {
         "configurations": 1,
         "seeds": 3,
+        "to_go": 0,
         "slides": 2,
         "clusters": 1,
         "donors_known": True,
@@ -108,6 +109,31 @@ def test_a_configuration_without_a_confirmed_training_does_not_count():
     entry = made["families"]["spatial"]
     assert entry["test"]["R@10"] == pytest.approx(np.mean(AGAIN))
     assert [one["seeds"] for one in entry["confirm"]["configurations"]] == [3, 0]
+
+
+def test_a_winner_without_confirmation_has_no_test_metrics(tmp_path):
+    read = read_back(tmp_path, summary([record(metrics=levels("val", 0.3))], {"spatial": 1}))
+    assert read["families"]["spatial"]["best"]["test"] == {} and read["confirmation"] is None
+    assert read["verdict"].startswith(
+        "No verdict: the test slides were not read (--confirm-seeds 0); best val R@10"
+    )
+
+
+def test_the_readings_are_told_and_count_as_looks():
+    rows = slide_rows("spatial", AGAIN) + slide_rows("clip", (np.array(AGAIN) - 0.1).tolist())
+    again = confirmed("spatial", AGAIN) + confirmed("clip", AGAIN)
+    records = [record(metrics=levels("val", 0.3)), record("clip", metrics=levels("val", 0.3))]
+    reads = [{"number": n, "trials": {"spatial": 8 * n, "clip": 8 * n}, "seeds": 3} for n in (1, 2)]
+
+    def made(reads):
+        return summary(records, {"spatial": 1, "clip": 1}, rows, {}, again, seeds=3, reads=reads)
+
+    one, two = made(reads[:1]), made(reads)
+    assert (one["test_reads"], two["test_reads"]) == (reads[:1], reads)
+    before, after = (found["comparisons"][0]["metrics"]["R@10"] for found in (one, two))
+    assert before["p_holm"] == before["p"] == after["p"] < 0.01
+    assert after["p_holm"] == pytest.approx(10 * after["p"])
+    assert "read for the 2nd time" in two["verdict"] and "2nd time" not in one["verdict"]
 
 
 def test_slides_are_those_of_the_families_and_one_known_donor_is_enough_to_speak_of_donors(tmp_path):

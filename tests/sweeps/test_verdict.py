@@ -51,7 +51,16 @@ def pair(
     } | other
 
 
-def of(families=None, comparisons=(), confirmed=True, baselines=(), status="complete", metric="val/R@10"):
+def of(
+    families=None,
+    comparisons=(),
+    confirmed=True,
+    baselines=(),
+    status="complete",
+    metric="val/R@10",
+    reads=(),
+    to_go=0,
+):
     value = {"R@10": {"value": 0.5, "low": 0.4, "high": 0.6}}
     return verdict(
         {
@@ -60,7 +69,8 @@ def of(families=None, comparisons=(), confirmed=True, baselines=(), status="comp
             "status": status,
             "families": families or {"spatial": entry(), "clip": entry(test=0.57)},
             "comparisons": list(comparisons),
-            "confirmation": {"seeds": 5} if confirmed else None,
+            "confirmation": {"seeds": 5, "to_go": to_go} if confirmed else None,
+            "test_reads": list(reads),
             "baselines": {name: {"test_intervals": value} for name in baselines},
         }
     )
@@ -230,25 +240,56 @@ def test_training_that_gained_nothing_is_said():
     assert "without any training" not in of(comparisons=[pair(), gained])
 
 
-def test_it_is_not_said_without_a_confirmation():
-    lost = against("untrained", 0.01, shown=False)
-    assert "without any training" in of(comparisons=[pair(), lost])
-    assert "without any training" not in of(comparisons=[pair(), lost], confirmed=False)
-
-
-def test_one_seed_without_confirmation_claims_nothing():
-    text = of(comparisons=[pair(), against("cca", 0.02)], confirmed=False)
-    assert text.startswith("No claim of a difference: one training seed per family (--confirm-seeds 0).")
-    assert "retrieves better" not in text
-    assert "Above the CCA baseline: spatial (one seed each, so not a proven lead)." in text
-    assert "No family is above" in of(comparisons=[against("cca", 0.0)], confirmed=False)
+def test_without_a_confirmation_there_is_no_verdict():
+    text = of({"spatial": entry(test=None), "clip": entry(0.38, None)}, confirmed=False)
+    assert text == (
+        "No verdict: the test slides were not read (--confirm-seeds 0); best val R@10, which flatters: spatial 0.400, clip 0.380."
+    )
 
 
 def test_an_interrupted_sweep_has_no_verdict_yet():
-    text = of({"spatial": entry(test=None), "clip": entry(0.38, None)}, status="interrupted")
+    text = of({"spatial": entry(test=None), "clip": entry(0.38, None)}, confirmed=False, status="interrupted")
     assert text == (
-        "No verdict yet: the sweep ended before its search was over, so the test slides have not been read. "
+        "No verdict yet: the sweep ended before its search was over, so its winners were not read on the test slides. "
         "Best val R@10 so far, which flatters: spatial 0.400, clip 0.380."
+    )
+
+
+def read(number, trials, seeds=5):
+    return {"number": number, "trials": {"spatial": trials, "clip": trials}, "seeds": seeds}
+
+
+SECOND = [read(1, 24), read(2, 40)]
+
+
+def test_a_second_reading_is_said():
+    text = of(comparisons=[pair()], reads=SECOND)
+    assert (
+        "The test slides were read for the 2nd time, after 24 and then 40 trials a family, with 5 seeds; p is corrected for "
+        "2 looks (times 10), and the intervals of differences are 99.5 % ones. Test R@10: " in text
+    )
+    assert "time, after" not in of(comparisons=[pair()], reads=SECOND[:1])
+
+
+def test_an_interrupted_search_tells_of_earlier_readings():
+    families = {"spatial": entry(test=None)}
+    text = of(families, confirmed=False, status="interrupted", reads=SECOND)
+    assert text.endswith(
+        "The test slides have been read 2 times before, after 24 and then 40 trials a family, with 5 seeds; the next verdict "
+        "counts that."
+    )
+
+
+def test_a_confirmation_that_was_cut_off_has_no_verdict():
+    families = {"spatial": entry(test=None), "clip": entry(0.38, None)}
+    text = of(families, status="interrupted", reads=SECOND[:1], to_go=3)
+    assert text == (
+        "No verdict yet: the confirmation was cut off, 3 trainings before its end; nothing of the test slides is shown "
+        "until then; go on with --resume."
+    )
+    again = of(families, status="interrupted", reads=SECOND, to_go=3)
+    assert again.removeprefix(text) == (
+        " The test slides have been read once before, after 24 trials a family, with 5 seeds; the next verdict counts that."
     )
 
 

@@ -83,7 +83,7 @@ def test_killed_workers_are_retried_from_their_checkpoints(faulty, hooks):
 def test_a_family_without_a_winner_exits_with_1_and_says_why(faulty):
     assert (faulty.code, faulty.left) == (1, [])
     families = faulty.summary()["families"]
-    assert families["clip"]["best"]["test"]["R@10"] > 0
+    assert families["clip"]["best"]["val"]["R@10"] > 0
     doomed = families["doomed"]
     assert (doomed["best"], doomed["trials"]["failed"]) == (None, TRIALS)
     reason = "most common reason (5 of 5 failures): FloatingPointError: the training loss became nan"

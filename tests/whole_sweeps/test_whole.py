@@ -158,21 +158,17 @@ def test_the_winner_is_the_complete_trial_with_the_best_val_metric(whole):
             counts["COMPLETE"], counts["PRUNED"], counts["FAIL"], 0, TRIALS]  # fmt: skip
 
 
-def test_the_winners_test_metrics_are_those_of_its_checkpoint(whole):
+def test_the_winners_val_metrics_are_those_of_its_checkpoint(whole):
     for family, entry in whole.summary()["families"].items():
         best = whole.folder / "best" / family
         config = validate(Experiment, read_yaml(best / "config.yaml"), "config.yaml")
         for key, value in entry["best"]["params"].items():
             section, _, name = key.rpartition(".")
             assert getattr(getattr(config, section), name) == value
-        measured = evaluate(config, best / "checkpoint.ckpt", "test").metrics
-        reported = {f"test/{k}": v for k, v in entry["best"]["test"].items()}
-        assert {"test/R@1", "test/R@10", "test/lift_R@10", "test/median_rank"} <= reported.keys()
-        assert reported == pytest.approx({name: measured[name] for name in reported})
-        again = evaluate(
-            config, best / "checkpoint.ckpt", "val"
-        ).metrics  # the checkpoint is that of the reported epoch
-        assert {f"val/{k}": v for k, v in entry["best"]["val"].items()} == pytest.approx(again)
+        measured = evaluate(config, best / "checkpoint.ckpt", "val").metrics
+        reported = {f"val/{k}": v for k, v in entry["best"]["val"].items()}
+        assert {"val/R@1", "val/R@10", "val/lift_R@10", "val/median_rank"} <= reported.keys()
+        assert reported == pytest.approx(measured)  # the checkpoint is that of the reported epoch
         assert read_checkpoint(best / "checkpoint.ckpt")["epoch"] == EPOCHS - 1
 
 
@@ -189,16 +185,24 @@ def test_the_winners_embed_new_tiles_and_sentences(whole):
 
 def test_the_baseline_stands_beside_the_families_in_summary_report_and_table(whole):
     summary = whole.summary()
-    for split in ("val", "test"):
-        cca = summary["baselines"]["cca"][split]
-        assert 0 <= cca["R@10"] <= 1
-        assert cca["chance_R@10"] == pytest.approx(
-            summary["families"]["spatial"]["best"][split]["chance_R@10"]
-        )
+    cca = summary["baselines"]["cca"]["val"]
+    assert 0 <= cca["R@10"] <= 1
+    assert cca["chance_R@10"] == pytest.approx(summary["families"]["spatial"]["best"]["val"]["chance_R@10"])
     assert summary["verdict"] in whole.report()
     for text in ("spatial", "shaky", "CCA baseline", "chance"):
         assert text in whole.report()
         assert text in whole.out
+
+
+def test_without_a_confirmation_nobody_reads_the_test_slides(whole):
+    summary = whole.summary()
+    measured = [entry["best"] for entry in summary["families"].values()] + [*summary["baselines"].values()]
+    assert [one["test"] for one in measured] == [{}] * 4  # of two families and two baselines
+    assert len((whole.folder / "test_slides.csv").read_text().splitlines()) == 1  # its head
+    assert json.loads((whole.folder / "retrieval.json").read_text()) == {}
+    assert summary["verdict"].startswith(
+        "No verdict: the test slides were not read (--confirm-seeds 0); best val"
+    )
 
 
 def test_a_failed_trial_is_reported_with_its_reason_and_ends_nothing(whole):
