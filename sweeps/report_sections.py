@@ -8,6 +8,7 @@ from typing import Any
 
 from sweeps.report_blocks import Block, Bullets, Report, Section, Table
 from sweeps.results import ResultsFolder
+from sweeps.rung_places import rungs_before_the_end
 from sweeps.summary import lift
 from sweeps.table import baseline_title, chance_of
 from sweeps.verdict import p_text, signed
@@ -139,10 +140,13 @@ def _compared(sweep: Tree) -> list[Block]:
     if not rows:
         return []
     given = f"Planned for every family: {space.get('trials', '-')} trials of up to {space.get('epochs', '-')} epochs. "
-    stopping = space.get("early_stopping")
-    if stopping:
+    stopping = space.get("early_stopping") or {}
+    rungs = (
+        rungs_before_the_end(stopping["first_rung"], stopping["factor"], space["epochs"]) if stopping else []
+    )
+    if rungs:
         given += (
-            f"A trial is stopped early, from epoch {stopping['first_rung']} on, when it is not among the best 1 in "
+            f"A trial is stopped early, after epoch {' or '.join(map(str, rungs))}, when it is not among the best 1 in "
             f"{stopping['factor']} of its own family. "
         )
     given += "Data, seeds and all settings that are not in this table are the same for all families."
