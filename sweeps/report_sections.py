@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from stclip.data.groups import GROUPS
 from sweeps.report_blocks import Block, Bullets, Report, Section, Table
+from sweeps.report_further import compute_section, further_found
 from sweeps.results import ResultsFolder
 from sweeps.rung_places import rungs_before_the_end
 from sweeps.summary import lift
@@ -33,6 +35,7 @@ def report_of(sweep: Tree, rows: Sequence[Mapping[str, str]], summary: Tree, fol
             Section("Warnings", [Bullets(warnings) if warnings else "None."]),
             Section("Families", _families(summary)),
             Section("Comparisons on the test slides", _comparisons(summary)),
+            *further_found(summary),
             Section("What was compared", _compared(sweep)),
             Section("Best parameters", _parameters(summary)),
             Section("Best of n trials", _best_of_n(summary)),
@@ -41,6 +44,7 @@ def report_of(sweep: Tree, rows: Sequence[Mapping[str, str]], summary: Tree, fol
             Section("Failures", _failures(rows) or ["No trial failed."]),
             Section("Interruptions", _interruptions(summary)),
             Section("What was run", _what_was_run(sweep, summary)),
+            compute_section(summary),
             Section("Files", _files(folder, summary)),
         ),
     )
@@ -264,7 +268,10 @@ def _what_was_run(sweep: Tree, summary: Tree) -> list[Block]:
         lines.append(f"Space: {space['name']} ({space.get('about') or 'no description'})")
     for title, key in (("Budget", "budget"), ("Data", "data")):
         if isinstance(sweep.get(key), Mapping):
-            lines.append(f"{title}: {_pairs(sweep[key])}")
+            # What is said of each slide is long, and in sweep.yaml.
+            lines.append(
+                f"{title}: {_pairs({k: v for k, v in sweep[key].items() if k not in ('donors', *GROUPS)})}"
+            )
     if sweep.get("seed") is not None:
         lines.append(f"Seed: {sweep['seed']}")
     lines.append(f"Versions: {_pairs(summary.get('versions') or sweep.get('versions') or {})}")

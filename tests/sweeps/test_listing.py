@@ -1,5 +1,6 @@
 """--dry-run and --list: everything counted and checked, nothing made."""
 
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -54,6 +55,18 @@ def test_donors_are_described_and_checked_before_anything_runs(plan_of, tmp_path
     for check in (dry_run, lambda plan: make_ready(plan, quiet=True)):
         with pytest.raises(DataError, match=r"donors\.csv: names no donor for 5 of 6 slides"):
             check(plan)
+
+
+def test_technology_and_organ_are_described_as_far_as_the_manifest_says_them(
+    plan_of, tmp_path, shared_tiny_dataset
+):
+    dataset = shutil.copytree(shared_tiny_dataset, tmp_path / "d", ignore=shutil.ignore_patterns(".store"))
+    plan = plan_of("--data", str(dataset))
+    names = {"technology": {"T1": "Visium", "E1": "Xenium", "other": "Visium"}, "organ": {"other": "Skin"}}
+    (dataset / "manifest.json").write_text(json.dumps(names))
+    data = describe_data(plan, open_store(plan.middles()["clip"].data))
+    assert data["technology"] == {"train": {"T1": "Visium"}, "val": {}, "test": {"E1": "Xenium"}}
+    assert data["organ"] == {}
 
 
 def test_a_dry_run_names_the_rungs_where_trials_are_stopped(plan_of):
