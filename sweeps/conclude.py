@@ -11,11 +11,14 @@ from typing import Any
 
 from stclip.config import Experiment
 from sweeps.checkpoints import newest_checkpoint
+from sweeps.compute import compute_of
 from sweeps.confirm import confirm_seed, find_winners
 from sweeps.examples import ShownModel, retrieval_of
 from sweeps.finish import confirmed_rows, keep_winners, request_of, run_baselines, unconfirmed_rows
+from sweeps.groups import group_means
 from sweeps.phase import Outcome, Sweeping
 from sweeps.plan import SweepPlan
+from sweeps.ranks import ranks_of
 from sweeps.records import TrialRecord
 from sweeps.report import write_report
 from sweeps.slide_table import SlideRow, write_slide_rows
@@ -57,6 +60,11 @@ def conclude(job: Sweeping, outcome: Outcome) -> Mapping[str, Any]:
     summary |= {
         "stopped_because": outcome.reason,
         "interruptions": [asdict(one) for one in job.runs.interruptions()],
+    }
+    summary |= {
+        "ranks": ranks_of(rows, list(found.budgets), list(found.baselines), plan.seed),
+        "groups": group_means(folder.read_sweep(), rows),
+        "compute": compute_of(outcome.records, outcome.confirmed, winners),
     }
     summary["warnings"] = find_warnings(folder.read_sweep(), folder.read_trials(), summary)
     folder.write_summary(summary)
