@@ -61,8 +61,8 @@ def _groups(key: str, found: list[Tree]) -> list[Block]:
     rows = []
     for one in found:
         size = [one["group"], str(one["slides"])]
-        named = [*one["families"].items(), *((baseline_title(w), m) for w, m in one["baselines"].items())]
-        for who, metrics in named:
+        cca = [(baseline_title(who), metrics) for who, metrics in one["baselines"].items() if who == "cca"]
+        for who, metrics in (*one["families"].items(), *cca):  # an untrained model is where chance is
             ratio = lift(metrics, "R@10")
             values = [number(metrics.get(name)) for name in (*RECALLS, "chance_R@10")]
             rows.append([*size, who, *values, "-" if ratio is None else f"{ratio:.1f}x"])

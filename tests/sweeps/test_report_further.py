@@ -10,6 +10,7 @@ from tests.sweeps.made_up import MACHINE, record, slide_rows
 from tests.sweeps.results_folders import SWEEP, folder_of, many
 
 ROWS = [*slide_rows("soft", [[0.3, 0.4], [0.32, 0.44]]), *slide_rows("cca", [[0.2, 0.28]], "baseline")]
+UNTRAINED = slide_rows("untrained", [[0.1, 0.1]], "baseline")
 HOSTILE = "<img src=x onerror=alert(1)> | a"
 GPU = {**MACHINE, "host": HOSTILE, "gpus": ["NVIDIA H200"], "held_gpus": 0.5, "peak_device_memory_mb": 1500.0}
 
@@ -39,10 +40,11 @@ def test_ring_recall_and_median_rank_stand_with_intervals_beside_chance(tmp_path
 
 def test_groups_are_a_table_of_family_by_group(tmp_path):
     sweep = {"data": {"technology": {"test": {"E0": HOSTILE, "E1": "Xenium"}}}}
-    text, page = report_of(tmp_path / "a", groups=group_means(sweep, ROWS))
+    text, page = report_of(tmp_path / "a", groups=group_means(sweep, [*ROWS, *UNTRAINED]))
     table = section(text, "Test recall by technology")
     assert "| Xenium | 1 | soft | 0.105 | 0.210 | 0.420 | 0.100 | 4.2x |" in table
     assert "| Xenium | 1 | CCA baseline | 0.070 | 0.140 | 0.280 | 0.100 | 2.8x |" in table
+    assert "untrained" not in table
     assert "no difference between groups was tested" in table
     assert "<img" not in table and "<img src=x" not in page and "Test recall by organ" not in text
 
