@@ -61,7 +61,10 @@ def make_parser() -> argparse.ArgumentParser:
         "--trials", metavar="N", type=_count, help="trials for each family (default: the space's)"
     )
     budget.add_argument(
-        "--epochs", metavar="N", type=_count, help="epochs of a whole trial (default: the space's)"
+        "--epochs",
+        metavar="N",
+        type=_count,
+        help="epochs of a whole trial (default: the space's); early stopping moves along",
     )
     budget.add_argument("--confirm-seeds", metavar="N", type=_whole, help="train each family's best configuration again with "
                         "N fresh seeds and read the test slides with those (default 5; 0: do not)")  # fmt: skip
