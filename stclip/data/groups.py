@@ -1,7 +1,7 @@
 """Of what technology and organ each slide is, where manifest.json says so: `technology: {slide: name}`, `organ: {slide: name}`.
 
-The converters write both. They are for description only, and manifests of other tools may use the same words for something
-else: what is no such mapping, or no name, counts as not said.
+The converter of HEST-1k writes both, the others the technology. They are for description only, and manifests of other tools
+may use the same words for something else: what is no such mapping, or no name, counts as not said.
 """
 
 from __future__ import annotations
