@@ -142,10 +142,10 @@ def cca_baseline(
     sentences = sentence_matrix(store.genes if genes is None else genes, len(store.vocabulary))
     covariances = Covariances.of(features[train], sentences[train])
 
-    def slides(cca: Cca, dim: int, split: Literal["val", "test"]) -> list[SlideRecall]:
+    def slides(cca: Cca, dim: int, split: Literal["val", "test"], rings: bool = False) -> list[SlideRecall]:
         rows = store.spots(split)
         image, gene = cca.project_x(features[rows], dim), cca.project_y(sentences[rows], dim)
-        return _slides(image, gene, store.slide_index[rows], ks)
+        return _slides(image, gene, store.slide_index[rows], ks, _neighbors(store, rows) if rings else None)
 
     models = {ridge: covariances.directions(ridge, max(DIMS)) for ridge in RIDGES}
     tried = {
@@ -154,7 +154,7 @@ def cca_baseline(
         for dim in DIMS
     }
     ridge, dim = max(tried, key=lambda setting: tried[setting][f"R@{max(ks)}"])
-    tested = slides(models[ridge], dim, "test") if test else []
+    tested = slides(models[ridge], dim, "test", rings=True) if test else []
     return Baseline(
         val=tried[ridge, dim],
         test=mean_over_slides(tested) if tested else {},
@@ -163,7 +163,15 @@ def cca_baseline(
     )
 
 
-def _slides(image: np.ndarray, gene: np.ndarray, slides: np.ndarray, ks: Sequence[int]) -> list[SlideRecall]:
+def _neighbors(store: SpotStore, rows: np.ndarray) -> np.ndarray:
+    """The neighbours of a split's spots as rows of the split, whose spots stand together in the store."""
+    near = np.asarray(store.neighbor_ids[rows], dtype=np.int64)
+    return np.where(near >= 0, near - rows[0], -1)
+
+
+def _slides(
+    image: np.ndarray, gene: np.ndarray, slides: np.ndarray, ks: Sequence[int], neighbors: np.ndarray | None
+) -> list[SlideRecall]:
     import torch
 
     from stclip.retrieval import slide_recall
@@ -171,4 +179,6 @@ def _slides(image: np.ndarray, gene: np.ndarray, slides: np.ndarray, ks: Sequenc
     def unit(x: np.ndarray) -> torch.Tensor:
         return torch.nn.functional.normalize(torch.from_numpy(x), dim=1)
 
-    return slide_recall(unit(image), unit(gene), torch.from_numpy(np.asarray(slides)), ks=tuple(ks))
+    near = None if neighbors is None else torch.from_numpy(neighbors)
+    index = torch.from_numpy(np.asarray(slides))
+    return slide_recall(unit(image), unit(gene), index, ks=tuple(ks), neighbor_ids=near)

@@ -56,8 +56,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 class Evaluation:
     """What a model retrieves on one split.
 
-    `metrics`: all of them by their logged names (`test/R@10`, ...). `slides`: by slide id, its `spots`, `R@K`,
-    `chance_R@K` and `median_rank` (see `stclip.retrieval.slide_metrics`).
+    `metrics`: all of them by their logged names (`test/R@10`, ...). `slides`: by slide id, its `spots`, `R@K` and the rest
+    of `stclip.retrieval.slide_metrics`.
     """
 
     metrics: dict[str, float]

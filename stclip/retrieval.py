@@ -138,10 +138,13 @@ def mean_over_slides(slides: Sequence[SlideRecall]) -> dict[str, float]:
 
 
 def slide_metrics(slide: SlideRecall) -> dict[str, float]:
-    """One slide's row of a table: `spots`, `R@K` (mean of both directions), `chance_R@K`, `median_rank`."""
+    """One slide's row of a table: `spots`, `R@K` (mean of both directions), `chance_R@K`, `median_rank`; with neighbours also
+    `ring_R@K` and `chance_ring_R@K`."""
     found: dict[str, float] = {"spots": slide.spots}
     for k in slide.recall:
         found |= {f"R@{k}": float(np.mean(slide.recall[k])), f"chance_R@{k}": slide.chance[k]}
+    for k in slide.ring:
+        found |= {f"ring_R@{k}": float(np.mean(slide.ring[k])), f"chance_ring_R@{k}": slide.chance_ring[k]}
     return found | {"median_rank": float(np.mean(slide.median_rank))}
 
 

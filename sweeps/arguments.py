@@ -61,7 +61,10 @@ def make_parser() -> argparse.ArgumentParser:
         "--trials", metavar="N", type=_count, help="trials for each family (default: the space's)"
     )
     budget.add_argument(
-        "--epochs", metavar="N", type=_count, help="epochs of a whole trial (default: the space's)"
+        "--epochs",
+        metavar="N",
+        type=_count,
+        help="epochs of a whole trial (default: the space's); early stopping moves along",
     )
     budget.add_argument("--confirm-configs", metavar="N", type=_count, help="confirm the best N configurations of each family, "
                         "since which of them a search ends at is chance too (default 5)")  # fmt: skip

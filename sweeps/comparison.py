@@ -28,17 +28,22 @@ def intervals_of(rows: Sequence[SlideRow], kind: Kind, who: str, source: Source)
         rows: test_slides.csv.
         source: where its configurations come from (see `sweeps.family_stats`).
     """
-    found = {}
-    for metric in RECALLS:
-        own = slide_values(rows, kind, who, metric)
-        if own.values.size:
-            table = _table(own, _shared_replicates(own), source)
-            estimate = family_estimate(table, clusters_of(rows, own.slides))
-            # A recall lies in 0..1; with two slides the interval would not.
-            low = None if estimate.low is None else max(0.0, estimate.low)
-            high = None if estimate.high is None else min(1.0, estimate.high)
-            found[metric] = {"value": estimate.value, "low": low, "high": high}
-    return found
+    found = {metric: estimate_of(rows, kind, who, metric, source, (0.0, 1.0)) for metric in RECALLS}
+    return {metric: one for metric, one in found.items() if one is not None}
+
+
+def estimate_of(
+    rows: Sequence[SlideRow], kind: Kind, who: str, metric: str, source: Source, ends: tuple[float, float]
+) -> dict[str, float | None] | None:
+    """{value, low, high} of any metric; None without a row. `ends`: what the metric lies between, and the interval too."""
+    own = slide_values(rows, kind, who, metric)
+    if not own.values.size:
+        return None
+    table = _table(own, _shared_replicates(own), source)
+    estimate = family_estimate(table, clusters_of(rows, own.slides))
+    low = None if estimate.low is None else max(ends[0], estimate.low)
+    high = None if estimate.high is None else min(ends[1], estimate.high)
+    return {"value": estimate.value, "low": low, "high": high}
 
 
 def compare_all(

@@ -11,12 +11,15 @@ from typing import Any
 
 from sweeps.checkpoints import newest_checkpoint
 from sweeps.choice import find_chosen
+from sweeps.compute import compute_of
 from sweeps.confirm import confirm_seed, trainings_to_go
 from sweeps.examples import ShownModel, retrieval_of
 from sweeps.family_stats import Source
 from sweeps.finish import confirmed_rows, keep_winners, request_of, run_baselines
+from sweeps.groups import group_means
 from sweeps.phase import Outcome, Sweeping
 from sweeps.plan import SweepPlan
+from sweeps.ranks import ranks_of
 from sweeps.readings import as_trees, read_readings
 from sweeps.records import TrialRecord, configuration_of, without_test
 from sweeps.report import write_report
@@ -66,6 +69,11 @@ def conclude(job: Sweeping, outcome: Outcome) -> Mapping[str, Any]:
     summary |= {
         "stopped_because": outcome.reason,
         "interruptions": [asdict(one) for one in job.runs.interruptions()],
+    }
+    summary |= {
+        "ranks": ranks_of(rows, found.sources, list(found.baselines)),
+        "groups": group_means(folder.read_sweep(), rows),
+        "compute": compute_of(outcome.records, outcome.confirmed, winners),
     }
     summary["warnings"] = find_warnings(folder.read_sweep(), folder.read_trials(), summary)
     folder.write_summary(summary)

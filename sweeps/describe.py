@@ -7,6 +7,7 @@ from typing import Any
 
 from stclip.config import Experiment
 from stclip.data.donors import read_donors
+from stclip.data.groups import read_groups
 from stclip.data.locate import dataset_dir
 from stclip.data.splits import SPLITS, read_splits
 from stclip.data.store import SpotStore
@@ -70,6 +71,7 @@ def describe_data(plan: SweepPlan, store: SpotStore) -> dict[str, Any]:
         "tile_pixels": config.data.image_size,
         "skipped_spots": {slide: count for slide, count in store.skipped.items() if count},
         "donors": donors_by_split(config),
+        **groups_by_split(config),
         **splits,
     }
 
@@ -82,3 +84,16 @@ def donors_by_split(config: Experiment) -> dict[str, dict[str, str]]:
     if not donors:
         return {}
     return {split: {slide: donors[slide] for slide in getattr(splits, split)} for split in SPLITS}
+
+
+def groups_by_split(config: Experiment) -> dict[str, dict[str, dict[str, str]]]:
+    """`technology` and `organ` -> split -> slide -> its name, of the slides of which the manifest says it."""
+    folder = dataset_dir(config.data)
+    splits = read_splits(folder)
+    found = {}
+    for key, names in read_groups(folder).items():
+        by_split = {
+            s: {slide: names[slide] for slide in getattr(splits, s) if slide in names} for s in SPLITS
+        }
+        found[key] = by_split if any(by_split.values()) else {}
+    return found

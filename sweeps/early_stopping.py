@@ -13,7 +13,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from sweeps.driver_only import DriverOnly
 from sweeps.failures import process_death
 from sweeps.search import FamilySearch
-from sweeps.trial import EPOCH, FAILURE, NO_SPACE, TESTED
+from sweeps.trial import EPOCH, FAILURE, MACHINE, NO_SPACE, TESTED
 
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
@@ -53,6 +53,8 @@ class FamilyEarlyStopping(DriverOnly, FIFOScheduler):
 
     def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> str:
         """STOP a trial that is pruned, has failed, or has no finite metric; else CONTINUE."""
+        if MACHINE in result:
+            self._search.runs_on(trial.trial_id, str(result[MACHINE]))
         if result.get(NO_SPACE):
             # No fault of its parameters: it stays unfinished, for the sweep to go on with when there is room.
             self._search.interrupt(trial.trial_id)

@@ -16,6 +16,7 @@ from sweeps.devices import check_spots
 from sweeps.plan import SweepPlan
 from sweeps.ready import check_ready
 from sweeps.resume import check_same_data
+from sweeps.rung_places import rungs_before_the_end
 from sweeps.space import SPACES, SearchSpace, load_space
 from sweeps.words import confirm_words, duration, many, value_text
 
@@ -83,11 +84,9 @@ def describe_plan(plan: SweepPlan, store: SpotStore | None, resources: TrialReso
     """A resolved sweep in words: families, ranges, counts, data, resources, folder."""
     space = plan.space
     total = space.trials * len(space.families)
-    stopping = space.early_stopping
-    rule = f"rungs from epoch {stopping.first_rung}, factor {stopping.factor}" if stopping else "off"
     lines = [
         f"sweep {plan.name}: {total} trials ({_budget(space)})",
-        f"chosen by {space.metric} ({space.mode}); early stopping within a family: {rule}; seed {plan.seed}",
+        f"chosen by {space.metric} ({space.mode}); {_stopping_words(space)}; seed {plan.seed}",
         _resource_words(plan, resources)
         + (f"; time budget {duration(plan.time_budget)}" if plan.time_budget else ""),
     ]
@@ -95,6 +94,16 @@ def describe_plan(plan: SweepPlan, store: SpotStore | None, resources: TrialReso
         lines += _family_lines(space, family)
     lines += [_confirm_line(plan), _data_line(plan, store), f"results: {plan.place}"]
     return "\n".join(lines)
+
+
+def _stopping_words(space: SearchSpace) -> str:
+    """Where trials are stopped early: at every rung but the end."""
+    rule = space.early_stopping
+    rungs = rungs_before_the_end(rule.first_rung, rule.factor, space.epochs) if rule else []
+    if rule is None or not rungs:
+        return "early stopping within a family: off"
+    places = ", ".join(map(str, rungs))
+    return f"early stopping within a family: after epoch {places} the best 1 in {rule.factor} goes on"
 
 
 def _resource_words(plan: SweepPlan, resources: TrialResources | None) -> str:

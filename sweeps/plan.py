@@ -17,13 +17,14 @@ from stclip.errors import ConfigError
 from stclip.paths import user_path
 from stclip.registry import LOGGERS, lookup
 from stclip.remote import is_address
+from sweeps.budget import with_budget
 from sweeps.cluster import Node, TrialResources, cluster_address, share_resources
 from sweeps.devices import share_among_groups
 from sweeps.located import located_space, located_tree
 from sweeps.mirror import Mirror
 from sweeps.own_folder import own_folder
 from sweeps.results import RAY, ResultsFolder
-from sweeps.space import SearchSpace, base_tree, family_experiment, load_space, pin, with_budget
+from sweeps.space import SearchSpace, base_tree, family_experiment, load_space, pin
 from sweeps.trial import TrialRequest
 
 CONFIRM_SEEDS = 3

@@ -18,8 +18,9 @@ State = Literal["COMPLETE", "PRUNED", "FAIL", "RUNNING"]
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """One trial: its newest `metrics` by logged name, the `epochs` it finished, the `seconds` they took, and for one that
-    has read the test slides each slide's metrics, `test_slides`.
+    """One trial: its newest `metrics` by logged name, the `epochs` it finished, the `seconds` they took, for one that has
+    read the test slides each slide's metrics, `test_slides`, and what its process ran on and held, `machine` (see
+    `sweeps.machine`; empty until it has ended).
 
     RUNNING is also the state of a trial that an end of the sweep cut off: the next run takes it up again.
     """
@@ -35,6 +36,7 @@ class TrialRecord:
     error: str | None
     seed: int | None
     test_slides: dict[str, dict[str, float]] = field(default_factory=dict)
+    machine: dict[str, Any] = field(default_factory=dict)
 
 
 def trial_name(family: str, number: int) -> str:
@@ -98,6 +100,7 @@ def record_of(family: str, trial: FrozenTrial) -> TrialRecord:
         error=attrs.get("reason"),
         seed=attrs.get("seed"),
         test_slides=dict(attrs.get("test_slides", {})),
+        machine=dict(attrs.get("machine", {})),
     )
 
 

@@ -6,9 +6,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from stclip.data.groups import GROUPS
 from sweeps.readings_told import level_text, looks_note, looks_of, readings_section
 from sweeps.report_blocks import Block, Bullets, Report, Section, Table
+from sweeps.report_further import compute_section, further_found
 from sweeps.results import ResultsFolder
+from sweeps.rung_places import rungs_before_the_end
 from sweeps.summary import lift
 from sweeps.table import baseline_title, chance_of, family_metrics
 from sweeps.verdict import p_text, signed
@@ -34,6 +37,7 @@ def report_of(sweep: Tree, rows: Sequence[Mapping[str, str]], summary: Tree, fol
             Section("Families", _families(summary)),
             Section("Comparisons on the test slides", _comparisons(summary)),
             Section("Readings of the test slides", readings_section(summary)),
+            *further_found(summary),
             Section("What was compared", _compared(sweep)),
             Section("Best parameters", _parameters(summary)),
             Section("Best of n trials", _best_of_n(summary)),
@@ -42,6 +46,7 @@ def report_of(sweep: Tree, rows: Sequence[Mapping[str, str]], summary: Tree, fol
             Section("Failures", _failures(rows) or ["No trial failed."]),
             Section("Interruptions", _interruptions(summary)),
             Section("What was run", _what_was_run(sweep, summary)),
+            compute_section(summary),
             Section("Files", _files(folder, summary)),
         ),
     )
@@ -144,10 +149,13 @@ def _compared(sweep: Tree) -> list[Block]:
     if not rows:
         return []
     given = f"Planned for every family: {space.get('trials', '-')} trials of up to {space.get('epochs', '-')} epochs. "
-    stopping = space.get("early_stopping")
-    if stopping:
+    stopping = space.get("early_stopping") or {}
+    rungs = (
+        rungs_before_the_end(stopping["first_rung"], stopping["factor"], space["epochs"]) if stopping else []
+    )
+    if rungs:
         given += (
-            f"A trial is stopped early, from epoch {stopping['first_rung']} on, when it is not among the best 1 in "
+            f"A trial is stopped early, after epoch {' or '.join(map(str, rungs))}, when it is not among the best 1 in "
             f"{stopping['factor']} of its own family. "
         )
     given += "Data, seeds and all settings that are not in this table are the same for all families."
@@ -265,7 +273,10 @@ def _what_was_run(sweep: Tree, summary: Tree) -> list[Block]:
         lines.append(f"Space: {space['name']} ({space.get('about') or 'no description'})")
     for title, key in (("Budget", "budget"), ("Data", "data")):
         if isinstance(sweep.get(key), Mapping):
-            lines.append(f"{title}: {_pairs(sweep[key])}")
+            # What is said of each slide is long, and in sweep.yaml.
+            lines.append(
+                f"{title}: {_pairs({k: v for k, v in sweep[key].items() if k not in ('donors', *GROUPS)})}"
+            )
     if sweep.get("seed") is not None:
         lines.append(f"Seed: {sweep['seed']}")
     lines.append(f"Versions: {_pairs(summary.get('versions') or sweep.get('versions') or {})}")

@@ -40,6 +40,9 @@ from sweeps.records import TrialRecord
 from sweeps.sweep_file import read_unsealed, sealed_text
 
 RAY = "ray"
+# Columns of trials.csv, and what they are called in a trial's `machine` (see `sweeps.machine`).
+OF_MACHINE = {"host": "host", "peak_memory_mb": "peak_memory_mb", "peak_device_memory_mb": "peak_device_memory_mb",
+              "trained_parameters": "parameters"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -179,7 +182,7 @@ class ResultsFolder:
         """Replace trials.csv, or another table like it: a row per trial, in the order of family and number.
 
         Columns: family, trial, name, state, `config_<parameter>`, every metric by its logged name, epochs,
-        seconds, seed, error. `parameters` are dotted keys to give a column even before a trial has them.
+        seconds, seed, those of `OF_MACHINE`, error. `parameters` are dotted keys to give a column even before a trial has them.
         """
         write_atomic(self.path / table, _csv_text(records, parameters))
 
@@ -239,12 +242,18 @@ def _csv_text(records: Sequence[TrialRecord], parameters: Sequence[str]) -> str:
     out = StringIO()
     writer = csv.writer(out, lineterminator="\n")
     header = ["family", "trial", "name", "state", *columns.values(), *metrics]
-    writer.writerow([*header, "epochs", "seconds", "seed", "error"])
+    writer.writerow([*header, "epochs", "seconds", "seed", *OF_MACHINE, "error"])
     for r in sorted(records, key=lambda r: (r.family, r.number)):
         config = [_cell(r.params.get(key)) for key in columns]
         values = [_cell(r.metrics.get(name)) for name in metrics]
-        tail = [r.epochs, f"{r.seconds:.3f}", r.seed, " ".join((r.error or "").split())]
-        writer.writerow([r.family, r.number, r.name, r.state, *config, *values, *tail])
+        tail = [
+            r.epochs,
+            f"{r.seconds:.3f}",
+            r.seed,
+            *(_cell(r.machine.get(key)) for key in OF_MACHINE.values()),
+        ]
+        error = " ".join((r.error or "").split())
+        writer.writerow([r.family, r.number, r.name, r.state, *config, *values, *tail, error])
     return out.getvalue()
 
 

@@ -13,6 +13,7 @@ from stclip.configio import parse_override, validate
 from stclip.data.store import SpotStore
 from stclip.errors import ConfigError, InputError, shorten
 from stclip.remote import is_address
+from sweeps.budget import with_budget
 from sweeps.cluster import cluster_address
 from sweeps.describe import describe_budget
 from sweeps.located import located_tree
@@ -20,7 +21,7 @@ from sweeps.mirror import Mirror
 from sweeps.own_folder import own_folder
 from sweeps.plan import CONFIRM_SEEDS, SweepPlan, resolve_space, tidy_place
 from sweeps.results import ResultsFolder
-from sweeps.space import SearchSpace, with_budget
+from sweeps.space import SearchSpace
 from sweeps.sweep_file import read_sealed
 
 _MOST_SHOWN = 6  # differences in one message

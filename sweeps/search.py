@@ -34,6 +34,7 @@ class _Live:
     trial: optuna.Trial
     seconds_before: float  # spent on it by runs that were cut off
     reason: str | None = None  # of the newest error; a retry may still save the trial
+    machine: str = ""  # what its process said last of itself
 
 
 class FamilySearch(DriverOnly, Searcher):
@@ -205,6 +206,11 @@ class FamilySearch(DriverOnly, Searcher):
             metrics = self._records[live.family, live.trial.number].metrics | content["metrics"]
             self._record(live.family, live.trial, metrics=metrics, slides=content["slides"])
 
+    def runs_on(self, trial_id: str, machine: str) -> None:
+        """Remember what a trial's process says of itself (see `sweeps.machine`); it is written down when the trial ends."""
+        if trial_id in self._live:
+            self._live[trial_id].machine = machine
+
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Nothing: `FamilyEarlyStopping` has reported the result already (Tune tells its scheduler first)."""
 
@@ -286,6 +292,8 @@ class FamilySearch(DriverOnly, Searcher):
     def _end(self, trial_id: str, state: TrialState, value: float | None) -> None:
         live = self._live.pop(trial_id)
         live.trial.set_user_attr("epochs", self._records[live.family, live.trial.number].epochs)
+        if live.machine:
+            live.trial.set_user_attr("machine", json.loads(live.machine))
         self._studies[live.family].tell(live.trial, value, state)
         self._ended.append(self._record(live.family, live.trial, state=state))
 

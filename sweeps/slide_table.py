@@ -8,6 +8,8 @@ weight      of this configuration in its family's value; 1 for a baseline
 replicate   0, 1, ...; equal ones of two families are a pair (the same training seed)
 seed        of the training; empty for cca, which has none
 slide, donor, spots, R@1, R@5, R@10, chance_R@1, chance_R@5, chance_R@10, median_rank
+ring_R@1, ... ring_R@10, chance_ring_R@1, ... chance_ring_R@10: a neighbour counts as a hit. Empty for a model that was read
+            by a version without them; a table of such a version has no such columns, and is read all the same
 """
 
 from __future__ import annotations
@@ -28,12 +30,13 @@ from sweeps.words import RECALLS
 Kind = Literal["family", "baseline"]
 METRICS = (*RECALLS, *(f"chance_{name}" for name in RECALLS), "median_rank")
 FACTS = ("kind", "who", "name", "configuration", "weight", "replicate", "seed", "slide", "donor", "spots")
-COLUMNS = (*FACTS, *METRICS)
+RINGS = tuple(f"{kind}{name}" for kind in ("ring_", "chance_ring_") for name in RECALLS)
+COLUMNS = (*FACTS, *METRICS, *RINGS)
 
 
 @dataclass(frozen=True)
 class SlideRow:
-    """One model on one test slide; `metrics` has the names of `METRICS`."""
+    """One model on one test slide; `metrics` has the names of `METRICS` and, where they are known, of `RINGS`."""
 
     kind: Kind
     who: str
@@ -82,7 +85,7 @@ def model_rows(
             slide=slide,
             donor=donors.get(slide, ""),
             spots=int(found["spots"]),
-            metrics={metric: float(found[metric]) for metric in METRICS},
+            metrics=_metrics(found),
             configuration=configuration,
             weight=weight,
         )
@@ -99,7 +102,8 @@ def write_slide_rows(path: Path, rows: Iterable[SlideRow]) -> None:
         seed = "" if row.seed is None else row.seed
         facts = [row.kind, row.who, row.name, row.configuration, row.weight]
         facts += [row.replicate, seed, row.slide, row.donor, row.spots]
-        writer.writerow([*facts, *(row.metrics[metric] for metric in METRICS)])
+        rings = (row.metrics.get(metric, "") for metric in RINGS)
+        writer.writerow([*facts, *(row.metrics[metric] for metric in METRICS), *rings])
     write_atomic(path, out.getvalue())
 
 
@@ -128,11 +132,17 @@ def _row(cells: Mapping[str, str]) -> SlideRow:
         slide=cells["slide"],
         donor=cells["donor"],
         spots=int(cells["spots"]),
-        metrics={metric: float(cells[metric]) for metric in METRICS},
+        metrics=_metrics(cells),
         # Tables of sweeps that confirmed their winners alone lack these.
         configuration=cells.get("configuration") or "",
         weight=float(cells.get("weight") or 1.0),
     )
+
+
+def _metrics(found: Mapping[str, float | str]) -> dict[str, float]:
+    """As numbers. Raises KeyError for one of `METRICS` that is missing; `RINGS` may be."""
+    known = {metric: float(found[metric]) for metric in METRICS}
+    return known | {metric: float(found[metric]) for metric in RINGS if found.get(metric) not in (None, "")}
 
 
 def slide_values(rows: Sequence[SlideRow], kind: Kind, who: str, metric: str) -> SlideValues:

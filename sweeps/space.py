@@ -13,6 +13,7 @@ from stclip.configio import experiment_tree, merge, named_file, override, valida
 from stclip.errors import ConfigError, shorten, unknown_name
 from stclip.strict_yaml import read_yaml
 from sweeps.parameter import Parameter, Scalar
+from sweeps.rung_places import what_is_wrong
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -40,7 +41,10 @@ _SAME_FOR_ALL = {
 
 
 class EarlyStopping(StrictModel):
-    """Rungs after `first_rung · factor^i` epochs; about one in `factor` trials of a family passes each."""
+    """Rungs after `first_rung · factor^i` epochs; about one in `factor` trials of a family passes each.
+
+    `first_rung` is written for the space's own `epochs`; with `--epochs` it moves along (`sweeps.budget`).
+    """
 
     first_rung: Count
     factor: Annotated[int, Field(ge=2, le=1_000_000)]
@@ -157,15 +161,6 @@ def load_space(name_or_file: str) -> SearchSpace:
     return space
 
 
-def with_budget(
-    space: SearchSpace, trials: int | None = None, epochs: int | None = None, margin: float | None = None
-) -> SearchSpace:
-    """The space with other trials (of each family), epochs (of each trial) or margin. Raises ConfigError."""
-    given = {"trials": trials, "epochs": epochs, "margin": margin}
-    tree = space.model_dump() | {key: value for key, value in given.items() if value is not None}
-    return validate(SearchSpace, tree, f"space {space.name}")
-
-
 def pin(space: SearchSpace, sets: Sequence[tuple[Sequence[str], Any]]) -> SearchSpace:
     """The space with `--set` values fixed in every family.
 
@@ -213,10 +208,13 @@ def family_experiment(
 
 
 def check_space(space: SearchSpace, source: str) -> None:
-    """Every end of every range, the middle, and the first points of every family make an `Experiment`.
+    """Its rungs are of use; every end of every range, the middle, and the first points of every family make an `Experiment`.
 
     Raises ConfigError that names `source`, the family and the key.
     """
+    rule = space.early_stopping
+    if rule and (wrong := what_is_wrong(rule.first_rung, rule.factor, space.epochs)):
+        raise ConfigError(f"{source}: early_stopping: {wrong}")
     _refuse(dict(_leaves(space.overrides)), _SET_BY_SWEEP, f"{source}: overrides")
     _refuse(space.overrides, {"loss": _IN_FAMILY}, f"{source}: overrides")
     tree = base_tree(space)

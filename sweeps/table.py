@@ -41,6 +41,8 @@ def _numbers(summary: Mapping[str, Any]) -> Table:
     table.add_column("val\nR@10", justify="right", no_wrap=True, min_width=5)
     for name in (*RECALLS, "95 %", "lift"):
         table.add_column(f"test\n{name}", justify="right", no_wrap=True, min_width=5)
+    table.add_column("ring\nR@10", justify="right", no_wrap=True, min_width=5)
+    table.add_column("med.\nrank", justify="right", no_wrap=True)
     for family, entry in summary["families"].items():
         table.add_row(
             Text(printable(family)), _counts(entry["trials"]), *_cells(family_metrics(entry), entry)
@@ -76,6 +78,8 @@ def _cells(metrics: Mapping[str, Any], entry: Mapping[str, Any]) -> list[str]:
         *(number(test.get(name)) for name in RECALLS),
         interval_text((entry.get("test_intervals") or {}).get("R@10")),
         "-" if ratio is None else f"{ratio:.1f}x",
+        number(test.get("ring_R@10")),
+        "-" if (rank := test.get("median_rank")) is None else f"{rank:.1f}",
     ]
 
 
@@ -87,14 +91,14 @@ def interval_text(found: Mapping[str, Any] | None) -> str:
 
 
 def chance_of(summary: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """Split -> `R@K` of a random ranking, as a row of its own: every family ranks the same galleries."""
+    """Split -> `R@K` and `ring_R@10` of a random ranking, as a row of its own: every family ranks the same galleries."""
     entries = [e["best"] for e in summary["families"].values() if e["best"]] + [
         *summary["baselines"].values()
     ]
     found: dict[str, dict[str, float]] = {"val": {}, "test": {}}
     for split, level in found.items():
         for metrics in (entry.get(split) or {} for entry in entries):
-            for name in RECALLS:
+            for name in (*RECALLS, "ring_R@10"):
                 if metrics.get(f"chance_{name}") is not None:
                     level.setdefault(name, metrics[f"chance_{name}"])
     return found

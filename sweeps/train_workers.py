@@ -263,7 +263,7 @@ def _worker_folder(folder: str) -> Iterator[tuple[Path, Callable[[], None]]]:
             yield Path(nowhere), lambda: None
 
 
-def _report(line: Any, send: Callable[[], None], metrics: dict[str, float], checkpoint: Path | None) -> bool:
+def _report(line: Any, send: Callable[[], None], metrics: dict[str, Any], checkpoint: Path | None) -> bool:
     import ray
 
     if _rank() != 0:

@@ -20,12 +20,14 @@ from stclip.evaluate import read_checkpoint
 from stclip.train import CHECKPOINT, FitResult, fit
 from sweeps.checkpoints import newest_checkpoint
 from sweeps.failures import is_no_space
+from sweeps.machine import machine_text, start_measuring, trained_parameters
 from sweeps.trial_folder import trial_folder, write_to
 from sweeps.trial_log import epoch_logger, log_start, ray_log_folder, trial_log
 
 FAILURE = "failure"  # key of a last report that says why a trial failed
 NO_SPACE = "no_space"  # key beside it: the disk is full, which is no fault of the trial's
 EPOCH = "epoch"
+MACHINE = "machine"  # key of every report of an epoch: what the process runs on and holds, as JSON
 TESTED = (
     "tested"  # key of the last report of a trial that reads the test slides: what it found there, as JSON
 )
@@ -89,7 +91,7 @@ def train_here(config: Experiment, folder: str, start: Path | None, log: logging
     """The training of a trial on one device, in this process."""
     with trial_folder(folder, log.warning) as (here, send):
 
-        def report(metrics: dict[str, float], checkpoint: Path | None) -> bool:
+        def report(metrics: dict[str, Any], checkpoint: Path | None) -> bool:
             if checkpoint is not None:
                 send()
             return report_to_tune(metrics, checkpoint)
@@ -181,7 +183,7 @@ def _report_again(start: Path, known_epochs: int) -> int:
     return int(facts["epochs"])
 
 
-def report_to_tune(metrics: dict[str, float], checkpoint: Path | None) -> bool:
+def report_to_tune(metrics: dict[str, Any], checkpoint: Path | None) -> bool:
     """Report an epoch, with the folder of its checkpoint if one was saved; True: the trial goes on."""
     from ray import tune
 
@@ -189,7 +191,7 @@ def report_to_tune(metrics: dict[str, float], checkpoint: Path | None) -> bool:
     return True
 
 
-def reporter(report: Callable[[dict[str, float], Path | None], bool]) -> Any:
+def reporter(report: Callable[[dict[str, Any], Path | None], bool]) -> Any:
     """A Lightning callback that calls `report` after each epoch. Made here so that importing this file needs no Lightning.
 
     With several processes, each calls its `report`, and rank 0's answer decides whether all go on. The checkpoint is
@@ -204,12 +206,14 @@ def reporter(report: Callable[[dict[str, float], Path | None], bool]) -> Any:
 
         def __init__(self) -> None:
             self.saved = time.monotonic()
+            start_measuring()
 
         def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
             assert isinstance(pl_module, SpatialClipModule)
             epoch = trainer.current_epoch + 1
             due = epoch >= (trainer.max_epochs or 0) or time.monotonic() - self.saved >= CHECKPOINT_SECONDS
-            metrics = {EPOCH: epoch, **pl_module.metrics}
+            machine = machine_text(trained_parameters(pl_module), trainer.world_size)
+            metrics = {EPOCH: epoch, **pl_module.metrics, MACHINE: machine}
             # Saving takes all processes, and their clocks differ.
             if trainer.strategy.broadcast(due):
                 with tempfile.TemporaryDirectory(prefix="stclip-") as folder:

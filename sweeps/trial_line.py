@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 # An epoch's metrics, and the content of its checkpoint: its folder is on rank 0's node, the Tune actor perhaps on another.
-Report = tuple[dict[str, float], bytes | None]
+Report = tuple[dict[str, Any], bytes | None]
 
 
 class TrialLine:

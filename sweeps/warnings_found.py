@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sweeps.words import value_text
+from sweeps.words import many, value_text
 
 MIN_COVERAGE = 0.05  # mean neighbour weight in a batch below which SpatialLoss is nearly ClipLoss
 MIN_GALLERY = 30  # spots
@@ -30,7 +30,7 @@ def find_warnings(sweep: Tree, rows: Sequence[Row], summary: Tree) -> list[str]:
         *_unequal_effort(summary),
         *_few_trials(summary),
         *_edges(summary, families),
-        *_within_noise(rows, summary),
+        *_spread_of_seeds(rows, summary),
         *_lost_seeds(summary),
         _shared_donors(sweep),
         _small_gallery(sweep, summary),
@@ -69,29 +69,30 @@ def _unequal_effort(summary: Tree) -> list[str]:
     return [f"The families did not have the same number of trials ({counts}); go on with --resume."]
 
 
-def _within_noise(rows: Sequence[Row], summary: Tree) -> list[str]:
-    """Families whose trials differ no more than one configuration does from seed to seed: nothing was tuned.
+def _spread_of_seeds(rows: Sequence[Row], summary: Tree) -> list[str]:
+    """Families whose complete trials spread no more than the seeds of one configuration may.
 
-    By an F test at 5 % of the variance among complete trials against that among the confirmation's seeds.
+    By an F test at 5 % of the variance among complete trials against that among the confirmation's seeds. A test that does
+    not reject shows no equality, so the sentence gives the two numbers and claims none.
     """
     from scipy.stats import f as f_distribution
 
-    name = str(summary["metric"]).removeprefix("val/")
+    metric = str(summary["metric"])
     found = []
     for family, entry in summary["families"].items():
         confirm = entry.get("confirm") or {}
-        noise, seeds = (confirm.get("val_sd") or {}).get(name), confirm.get("seeds", 0)
+        noise, seeds = (confirm.get("val_sd") or {}).get(metric.removeprefix("val/")), confirm.get("seeds", 0)
         own = [r for r in rows if r["family"] == family and r["state"] == "COMPLETE"]
-        values = [value for r in own if (value := _float(r.get(str(summary["metric"])))) is not None]
+        values = [value for r in own if (value := _float(r.get(metric))) is not None]
         if not noise or len(values) < MIN_TRIALS:
             continue
         spread = statistics.stdev(values)
         limit = float(f_distribution.ppf(0.95, len(values) - 1, seeds - 1))
         if (spread / noise) ** 2 <= limit:
             found.append(
-                f"All {len(values)} complete trials of {family} are within noise of each other: {summary['metric']} differs by "
-                f"{spread:.3f} (standard deviation) among them and by {noise:.3f} from seed to seed of one configuration, so "
-                "which of them won is chance."
+                f"{metric} has a standard deviation of {spread:.3f} among the {len(values)} complete trials of {family}, and of "
+                f"{noise:.3f} among {seeds} seeds of its winner: seeds alone can spread so much (F test, 5 %). Which trial won "
+                "may be luck, so read little into its parameters; that the settings are equally good is not shown."
             )
     return found
 
@@ -128,12 +129,26 @@ def _shared_donors(sweep: Tree) -> str | None:
 
 
 def _few_trials(summary: Tree) -> list[str]:
-    return [
-        f"The winner of {family} was chosen among {complete} complete trial{'s' * (complete > 1)} "
-        f"(fewer than {MIN_TRIALS}); raise --trials."
-        for family, entry in summary["families"].items()
-        if entry["best"] and (complete := entry["trials"]["complete"]) < MIN_TRIALS
-    ]
+    """Winners that had few complete trials to win against, and those of a search of which half or more failed.
+
+    Many pruned trials are no fault: each was compared before it was stopped. A failed one was not.
+    """
+    found = []
+    for family, entry in summary["families"].items():
+        complete, pruned, failed = (entry["trials"][state] for state in ("complete", "pruned", "failed"))
+        ended = complete + pruned + failed
+        others = " and ".join(
+            f"{count} {state}" for state, count in (("pruned", pruned), ("failed", failed)) if count
+        )
+        text = f"The winner of {family} was chosen among {many(complete, 'complete trial')}"
+        text += f" of {ended} ({others})" if others else ""
+        if entry["best"] and complete < MIN_TRIALS:
+            found.append(
+                f"{text}, fewer than {MIN_TRIALS}: better settings are easily missed; raise --trials."
+            )
+        elif entry["best"] and 2 * failed >= ended:
+            found.append(f"{text}: what the failed ones would have given is not known; see Failures.")
+    return found
 
 
 def _edges(summary: Tree, families: Tree) -> list[str]:

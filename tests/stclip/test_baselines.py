@@ -111,6 +111,7 @@ class ArrayStore:
     slide_index: np.ndarray
     rows: dict
     vocabulary: tuple
+    neighbor_ids: np.ndarray  # int32 [N, 2]: the spots before and after
     slides: tuple = tuple(f"S{k:02d}" for k in range(12))
 
     def spots(self, split):
@@ -127,7 +128,9 @@ def planted(signal, seed=0):
     slides = np.repeat(np.arange(12, dtype=np.int32), 30)
     rows = {name: np.flatnonzero((slides >= a) & (slides < b)) for name, a, b in
             (("train", 0, 8), ("val", 8, 10), ("test", 10, 12))}  # fmt: skip
-    return ArrayStore(genes, slides, rows, tuple(f"G{k}" for k in range(num_genes))), features
+    place = np.arange(n, dtype=np.int32)
+    near = np.stack([np.where(place % 30, place - 1, -1), np.where(place % 30 < 29, place + 1, -1)], 1)
+    return ArrayStore(genes, slides, rows, tuple(f"G{k}" for k in range(num_genes)), near), features
 
 
 def test_baseline_finds_what_is_there_and_nothing_else():
@@ -143,11 +146,11 @@ def test_the_setting_is_the_best_of_all_on_val_and_its_numbers_are_those_of_its_
     sentences = sentence_matrix(store.genes, len(store.vocabulary))
     train = store.spots("train")
 
-    def recalls(ridge, dim, split):
+    def recalls(ridge, dim, split, neighbors=None):
         cca, rows = fit_cca(features[train], sentences[train], ridge, dim), store.spots(split)
         sides = (cca.project_x(features[rows]), cca.project_y(sentences[rows]))
         unit = [F.normalize(torch.from_numpy(side), dim=1) for side in sides]
-        return gallery_recall(*unit, torch.from_numpy(store.slide_index[rows]), ks=(1, 5))
+        return gallery_recall(*unit, torch.from_numpy(store.slide_index[rows]), (1, 5), neighbors)
 
     by_setting = {(ridge, dim): recalls(ridge, dim, "val") for ridge in RIDGES for dim in DIMS}
     best = max(by_setting, key=lambda setting: by_setting[setting]["R@5"])
@@ -156,7 +159,10 @@ def test_the_setting_is_the_best_of_all_on_val_and_its_numbers_are_those_of_its_
     found = cca_baseline(store, features, ks=(1, 5))
     assert (found.params["ridge"], found.params["dim"]) == best
     assert found.val == pytest.approx(by_setting[best])
-    assert found.test == pytest.approx(recalls(*best, "test"))
+    # Of the 60 test spots, two slides in a row.
+    near = [[i - 1 if i % 30 else -1, i + 1 if i % 30 < 29 else -1] for i in range(60)]
+    assert found.test == pytest.approx(recalls(*best, "test", torch.tensor(near)))
+    assert found.test["ring_R@1"] > found.test["R@1"]
 
 
 def test_other_genes_than_the_stores_are_read_when_they_are_given():
@@ -185,7 +191,7 @@ def test_the_test_slides_are_read_only_when_asked_for():
     read, unread = cca_baseline(*planted(signal=2.0)), cca_baseline(*planted(signal=2.0), test=False)
     assert (unread.val, unread.params, unread.test, unread.slides) == (read.val, read.params, {}, {})
     assert list(read.slides) == ["S10", "S11"] and read.slides["S10"]["spots"] == 30
-    for name in ("R@1", "R@10", "chance_R@5"):
+    for name in ("R@1", "R@10", "chance_R@5", "ring_R@5", "chance_ring_R@10", "median_rank"):
         assert np.mean([slide[name] for slide in read.slides.values()]) == pytest.approx(read.test[name])
 
 

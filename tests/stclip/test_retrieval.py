@@ -155,12 +155,16 @@ def test_a_slide_of_one_spot_scores_one_with_chance_one():
 def test_a_slides_row_has_the_means_of_both_directions():
     image, gene = features(40, noise=1.5)
     slide_ids = torch.arange(40) // 20
-    slides = slide_recall(image, gene, slide_ids, (1, 5))
+    near = (torch.arange(40)[:, None] // 20 * 20) + (torch.arange(40)[:, None] + torch.tensor([1, 2])) % 20
+    slides = slide_recall(image, gene, slide_ids, (1, 5), near)
     rows = [slide_metrics(slide) for slide in slides]
     assert [row["spots"] for row in rows] == [20, 20] and rows[0]["chance_R@5"] == 0.25
     whole = mean_over_slides(slides)
-    for name in ("R@1", "R@5", "chance_R@1", "median_rank"):
+    assert whole["ring_R@1"] > whole["R@1"]
+    for name in ("R@1", "R@5", "chance_R@1", "median_rank", "ring_R@1", "ring_R@5", "chance_ring_R@5"):
         assert sum(row[name] for row in rows) / 2 == pytest.approx(whole[name])
+    alone = slide_metrics(slide_recall(image, gene, slide_ids, (1, 5))[0])
+    assert not [name for name in alone if "ring" in name]
     with pytest.raises(ValueError, match="the mean over slides needs one slide or more, got none"):
         mean_over_slides([])
 

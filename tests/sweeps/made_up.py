@@ -9,8 +9,11 @@ from sweeps.records import TrialRecord
 from sweeps.slide_table import SlideRow
 from sweeps.summary import BaselineFound, Found, build_summary
 
+MACHINE = {"host": "node-a", "cpu": "A CPU", "cores": 8, "memory_gb": 33.6, "gpus": [], "held_cpus": 2.0, "held_gpus": 0.0,
+           "peak_memory_mb": 700.5, "peak_device_memory_mb": None, "parameters": 12345}  # fmt: skip
 
-def record(family="spatial", number=0, state="COMPLETE", params=None, metrics=None, error=None):
+
+def record(family="spatial", number=0, state="COMPLETE", params=None, metrics=None, error=None, machine=None):
     return TrialRecord(
         family=family,
         number=number,
@@ -22,6 +25,7 @@ def record(family="spatial", number=0, state="COMPLETE", params=None, metrics=No
         seconds=11.25,
         error=error,
         seed=number + 100,
+        machine=machine or {},
     )
 
 
@@ -31,12 +35,19 @@ def scores(r10, chance=0.05, split="val"):
 
 def levels(split, r10, chance_1=0.01):
     """R@1, R@5 and R@10 in fixed ratios, and their chance levels."""
-    return {f"{split}/{name}": value for name, value in _levels(r10, chance_1).items()}
+    return {
+        f"{split}/{name}": value for name, value in {**_levels(r10, chance_1), "median_rank": 5.0}.items()
+    }
 
 
 def _levels(r10, chance_1):
-    values = {"R@1": r10 / 4, "R@5": r10 / 2, "R@10": r10}
-    return values | {"chance_R@1": chance_1, "chance_R@5": 5 * chance_1, "chance_R@10": 10 * chance_1}
+    """A neighbour is found half again as often as the spot, by chance four times as often."""
+    found = {}
+    for name, share, size in (("R@1", 0.25, 1), ("R@5", 0.5, 5), ("R@10", 1.0, 10)):
+        chance = size * chance_1
+        found |= {name: share * r10, f"chance_{name}": chance}
+        found |= {f"ring_{name}": min(1.0, 1.5 * share * r10), f"chance_ring_{name}": min(1.0, 4 * chance)}
+    return found
 
 
 def slide_rows(who, r10, kind="family", donors=(), chance_1=0.01, number=0, weight=1.0):

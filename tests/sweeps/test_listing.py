@@ -1,7 +1,9 @@
 """--dry-run and --list: everything counted and checked, nothing made."""
 
+import json
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -12,10 +14,10 @@ from stclip.registry import LOSSES
 from sweeps import listing
 from sweeps.cluster import Node
 from sweeps.describe import describe_data
-from sweeps.listing import dry_run, list_names
+from sweeps.listing import describe_plan, dry_run, list_names
 from sweeps.ready import make_ready
 from sweeps.run import main
-from sweeps.space import SPACES
+from sweeps.space import SPACES, EarlyStopping
 from tests.sweeps.tiny_plan import BASE, SPACE
 
 
@@ -27,6 +29,7 @@ def test_a_dry_run_counts_everything_and_writes_nothing(plan_of, tmp_path, share
     text = dry_run(plan)
     assert sorted([*tmp_path.rglob("*"), *shared_tiny_dataset.rglob("*")]) == before
     assert "sweep n: 8 trials (2 families x 4 trials x 3 epochs)" in text
+    assert "early stopping within a family: off; seed 0" in text
     assert "3 at once, 1 CPU and 0 GPU each; time budget 1 min 30 s" in text
     assert "  loss.neighbor_alpha_scale: 0 to 2" in text
     assert "  model.temperature: 0.01 to 1 (log)" in text
@@ -53,6 +56,25 @@ def test_donors_are_described_and_checked_before_anything_runs(plan_of, tmp_path
     for check in (dry_run, lambda plan: make_ready(plan, quiet=True)):
         with pytest.raises(DataError, match=r"donors\.csv: names no donor for 5 of 6 slides"):
             check(plan)
+
+
+def test_technology_and_organ_are_described_as_far_as_the_manifest_says_them(
+    plan_of, tmp_path, shared_tiny_dataset
+):
+    dataset = shutil.copytree(shared_tiny_dataset, tmp_path / "d", ignore=shutil.ignore_patterns(".store"))
+    plan = plan_of("--data", str(dataset))
+    names = {"technology": {"T1": "Visium", "E1": "Xenium", "other": "Visium"}, "organ": {"other": "Skin"}}
+    (dataset / "manifest.json").write_text(json.dumps(names))
+    data = describe_data(plan, open_store(plan.middles()["clip"].data))
+    assert data["technology"] == {"train": {"T1": "Visium"}, "val": {}, "test": {"E1": "Xenium"}}
+    assert data["organ"] == {}
+
+
+def test_a_dry_run_names_the_rungs_where_trials_are_stopped(plan_of):
+    plan = plan_of("--epochs", "40")
+    space = plan.space.model_copy(update={"early_stopping": EarlyStopping(first_rung=10, factor=3)})
+    text = describe_plan(replace(plan, space=space), None, None)
+    assert "early stopping within a family: after epoch 10, 30 the best 1 in 3 goes on; seed 0" in text
 
 
 def test_a_dry_run_finds_what_would_stop_the_sweep(plan_of, tmp_path, monkeypatch):

@@ -77,7 +77,7 @@ def test_the_report_has_every_section_and_number(tmp_path):
         "data.batching random or neighborhood | model.temperature 0.07 | data.num_neighbors 4 |" in compared
     )
     assert (
-        "Planned for every family: 5 trials of up to 20 epochs. A trial is stopped early, from epoch 4 on"
+        "Planned for every family: 5 trials of up to 20 epochs. A trial is stopped early, after epoch 4 or 12, when it is not"
         in compared
     )
     assert "| clip | clip | nothing | - | - |" in compared

@@ -13,8 +13,10 @@ from pathlib import Path
 import optuna
 import pytest
 from PIL import Image
+from plotly.graph_objects import Figure
 
 from sweeps.report import main, write_report
+from sweeps.study_figures import study_figures
 from tests.sweeps import made_up
 from tests.sweeps.made_up import levels, slide_rows
 from tests.sweeps.results_folders import SWEEP, folder_of, many, record
@@ -44,13 +46,13 @@ def retrieval(slide):
 def add_studies(path):
     for family in ("soft", "clip"):
         study = optuna.create_study(study_name=family, storage=f"sqlite:///{path}", direction="maximize")
-        for number in range(4):
+        for number in range(21):
             trial = study.ask()
             low = trial.suggest_float("model.temperature", 0.01, 1.0, log=True)
             trial.suggest_float("loss.neighbor_alpha_scale", 0.0, 2.0)
             trial.report(low, 1)
             trial.report(low, 2)
-            pruned = number == 3
+            pruned = number == 20
             study.tell(trial, None if pruned else low, optuna.trial.TrialState.PRUNED if pruned else None)
 
 
@@ -126,11 +128,11 @@ def test_what_optuna_cannot_draw_is_said_in_a_sentence(tmp_path, monkeypatch):
         study_name="soft", storage=f"sqlite:///{folder.study_db}", direction="maximize"
     )
 
-    def fail(study):
+    def fail(study, evaluator):
         raise ZeroDivisionError("nothing <b>varies</b>")
 
     monkeypatch.setattr(optuna.visualization, "plot_param_importances", fail)
-    for _ in range(3):
+    for _ in range(20):
         trial = study.ask({key: optuna.distributions.FloatDistribution(0, 1) for key in "ab"})
         study.tell(trial, 0.5)
     one = optuna.create_study(study_name="clip", storage=f"sqlite:///{folder.study_db}", direction="maximize")
@@ -140,6 +142,46 @@ def test_what_optuna_cannot_draw_is_said_in_a_sentence(tmp_path, monkeypatch):
     assert "soft: parallel coordinates" in page
     assert "soft: no trial reported a value." in page
     assert "clip: with 1 complete trial there is nothing to compare the parameters by." in page
+
+
+@pytest.mark.parametrize(
+    ("parameters", "complete", "needed"), [(2, 19, 20), (2, 20, None), (6, 23, 24), (6, 24, None)]
+)
+def test_importances_of_too_few_trials_are_left_out_and_a_line_says_why(parameters, complete, needed):
+    study = optuna.create_study(direction="maximize")
+    names = "abcdef"[:parameters]
+    for number in range(complete + 5):
+        trial = study.ask({name: optuna.distributions.FloatDistribution(0, 1) for name in names})
+        pruned = number >= complete
+        state = optuna.trial.TrialState.PRUNED if pruned else None
+        study.tell(trial, None if pruned else trial.params["a"], state)
+    found = study_figures("soft", study, "val/R@10")
+    title = "soft: importance of the parameters"
+    drawn = [one.title for one in found if not isinstance(one, str)]
+    said = [one for one in found if isinstance(one, str) and one.startswith(title)]
+    assert (title in drawn) == (needed is None)
+    assert said == ([] if needed is None else [
+        f"{title}: left out, since {complete} complete trials cannot tell {parameters} parameters apart (from {needed} on it is "
+        "drawn: 20, or 4 for each parameter)."
+    ])  # fmt: skip
+
+
+def test_importances_are_of_the_best_quarter(monkeypatch):
+    asked = []
+
+    def plot(study, evaluator):
+        asked.append(evaluator)
+        return Figure()
+
+    monkeypatch.setattr(optuna.visualization, "plot_param_importances", plot)
+    study = optuna.create_study(direction="maximize")
+    for _ in range(20):
+        trial = study.ask({name: optuna.distributions.FloatDistribution(0, 1) for name in "ab"})
+        study.tell(trial, trial.params["a"])
+    study_figures("soft", study, "val/R@10")
+    (evaluator,) = asked
+    # Private, but Optuna shows it nowhere else, and the figure's words claim it.
+    assert (type(evaluator).__name__, evaluator._target_quantile) == ("PedAnovaImportanceEvaluator", 0.25)
 
 
 async def look_at(page, home):

@@ -11,7 +11,7 @@ import yaml
 from stclip.errors import InputError
 from sweeps import results
 from sweeps.results import ResultsFolder, config_columns, write_atomic
-from tests.sweeps.made_up import record, scores
+from tests.sweeps.made_up import MACHINE, record, scores
 
 # -- the folder
 
@@ -159,7 +159,7 @@ def test_trials_csv_has_a_row_per_trial_in_order(tmp_path):
         [
             record(number=1, state="FAIL", error="Traceback\n  ValueError: loss is NaN, at step 3"),
             record(number=0, params={"loss.neighbor_alpha_scale": 0.5, "lr": 1e-3}, metrics=scores(0.25)),
-            record("clip", number=4, state="PRUNED", params={"data.batching": "random"}),
+            record("clip", number=4, state="PRUNED", params={"data.batching": "random"}, machine=MACHINE),
         ]
     )
     with folder.trials_csv.open(newline="") as file:
@@ -167,7 +167,8 @@ def test_trials_csv_has_a_row_per_trial_in_order(tmp_path):
     assert header == [
         "family", "trial", "name", "state",
         "config_temperature", "config_neighbor_alpha_scale", "config_lr", "config_batching",
-        "val/R@10", "val/chance_R@10", "epochs", "seconds", "seed", "error",
+        "val/R@10", "val/chance_R@10", "epochs", "seconds", "seed",
+        "host", "peak_memory_mb", "peak_device_memory_mb", "trained_parameters", "error",
     ]  # fmt: skip
     rows = folder.read_trials()
     assert [(r["family"], r["trial"], r["state"]) for r in rows] == [
@@ -175,6 +176,9 @@ def test_trials_csv_has_a_row_per_trial_in_order(tmp_path):
         ("spatial", "0", "COMPLETE"),
         ("spatial", "1", "FAIL"),
     ]
+    machine = ("host", "peak_memory_mb", "peak_device_memory_mb", "trained_parameters")
+    assert [rows[0][key] for key in machine] == ["node-a", "700.5", "", "12345"]
+    assert [rows[1][key] for key in machine] == [""] * 4
     assert rows[0]["config_batching"] == "random" and rows[0]["val/R@10"] == ""
     assert float(rows[1]["config_neighbor_alpha_scale"]) == 0.5 and float(rows[1]["val/R@10"]) == 0.25
     assert rows[2]["error"] == "Traceback ValueError: loss is NaN, at step 3"

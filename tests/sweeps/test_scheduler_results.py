@@ -12,7 +12,7 @@ from ray.tune.schedulers import TrialScheduler
 
 from sweeps.early_stopping import FamilyEarlyStopping
 from sweeps.search import FamilySearch
-from sweeps.trial import EPOCH, FAILURE, NO_SPACE, TESTED
+from sweeps.trial import EPOCH, FAILURE, MACHINE, NO_SPACE, TESTED
 from tests.sweeps.searches import METRIC, make_space
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -66,6 +66,24 @@ def test_what_was_found_on_the_test_slides_is_added_and_the_trial_goes_on_to_its
     assert driver.record().metrics == {METRIC: pytest.approx(0.3), "test/R@10": 0.25}
     assert driver.record().test_slides == {"E1": {"R@10": 0.25}}
     assert driver.record().state == "RUNNING"
+
+
+def test_what_a_process_says_of_itself_is_kept_when_the_trial_ends(driver):
+    """The last word counts; a report without one, as that of the test slides, takes nothing back."""
+    for epoch in (1, 2, 3):
+        driver.result(**{EPOCH: epoch, METRIC: 0.5, MACHINE: json.dumps({"peak_memory_mb": 100.0 * epoch})})
+    driver.result(**{EPOCH: 3, TESTED: json.dumps({"metrics": {}, "slides": {}})})
+    assert driver.record().machine == {}
+    driver.search.on_trial_complete("a", {})
+    assert (driver.record().state, driver.record().machine) == ("COMPLETE", {"peak_memory_mb": 300.0})
+    again = FamilySearch(make_space(), driver.storage, seed=0)
+    assert [one.machine for one in again.snapshot()] == [{"peak_memory_mb": 300.0}]
+
+
+def test_a_failed_trial_keeps_what_its_process_said_too(driver):
+    driver.result(**{EPOCH: 1, METRIC: 0.5, MACHINE: '{"host": "a"}'})
+    driver.result(**{FAILURE: "ValueError: no", NO_SPACE: False})
+    assert (driver.record().state, driver.record().machine) == ("FAIL", {"host": "a"})
 
 
 def test_the_epoch_is_the_trials_own_count_not_that_of_tune(driver):

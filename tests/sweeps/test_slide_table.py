@@ -1,10 +1,12 @@
 """test_slides.csv: written and read back, and taken apart for the statistics."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from stclip.errors import InputError
-from sweeps.slide_table import clusters_of, model_rows, read_slide_rows, slide_values, write_slide_rows
+from sweeps.slide_table import RINGS, clusters_of, model_rows, read_slide_rows, slide_values, write_slide_rows
 from tests.sweeps.made_up import slide_rows
 
 VALUES = [[0.30, 0.40, 0.38], [0.32, 0.41, 0.36]]
@@ -49,6 +51,28 @@ def test_a_models_rows_are_its_slides():
         54,
     )
     assert row.metrics["R@5"] == 0.3
+    assert "ring_R@5" not in row.metrics  # of a model that was read before there were any
+    rings = {**found, "median_rank": 3.0, "ring_R@5": 0.6, "chance_ring_R@5": 0.4, "further": 1.0}
+    (row,) = model_rows("family", "clip", "c", 1, 7, {"A": rings}, {})
+    assert (row.metrics["ring_R@5"], row.metrics["chance_ring_R@5"]) == (
+        0.6,
+        0.4,
+    ) and "further" not in row.metrics
+
+
+def test_a_table_without_ring_recall_is_read_and_written_beside_one_that_has_it(tmp_path):
+    old = slide_rows("spatial", VALUES)
+    bare = [replace(row, metrics={k: v for k, v in row.metrics.items() if "ring" not in k}) for row in old]
+    write_slide_rows(tmp_path / "new.csv", bare)
+    lines = [line.split(",") for line in (tmp_path / "new.csv").read_text().splitlines()]
+    assert lines[0][-1] == "chance_ring_R@10" and {line[-1] for line in lines[1:]} == {""}
+    before = "\n".join(",".join(line[: -len(RINGS)]) for line in lines)  # as a version without them wrote it
+    assert before.splitlines()[0].endswith(",median_rank")
+    (tmp_path / "old.csv").write_text(before)
+    assert read_slide_rows(tmp_path / "old.csv") == read_slide_rows(tmp_path / "new.csv") == bare
+    both = [*bare, *slide_rows("clip", VALUES)]
+    write_slide_rows(tmp_path / "both.csv", both)
+    assert read_slide_rows(tmp_path / "both.csv") == both
 
 
 def test_values_are_configurations_by_replicates_by_slides():

@@ -11,8 +11,9 @@ import yaml
 from stclip.configio import dump_yaml, parse_override, validate
 from stclip.errors import ConfigError
 from stclip.strict_yaml import parse_yaml
+from sweeps.budget import with_budget
 from sweeps.parameter import Parameter
-from sweeps.space import SPACES, SearchSpace, base_tree, family_experiment, load_space, pin, with_budget
+from sweeps.space import SPACES, SearchSpace, base_tree, family_experiment, load_space, pin
 
 COMMITTED = sorted(path.stem for path in SPACES.glob("*.yaml"))
 SPACE = {
@@ -160,6 +161,12 @@ def test_shares_reach_every_whole_number_and_never_leave_the_range(log: bool) ->
         (("families",), {}, "families: a space needs at least one family, got none"),
         (("families",), {"a/b": SPACE["families"]["clip"]}, "a family's name is .* got 'a/b'"),
         (("early_stopping", "factor"), 1, "early_stopping.factor: .* got 1"),
+        (
+            ("early_stopping", "first_rung"),
+            5,
+            "tiny.yaml: early_stopping: the last rung .* at 3/4 of `epochs` or before, got rung 5 of 6 "
+            r"epochs \(first_rung 5, factor 3\): .*; write first_rung: 4 or epochs: 7",
+        ),
         (("experiment",), "no_such", "unknown experiment 'no_such'"),
         ((*SPATIAL, "parameters"), {}, "families.spatial"),
         ((*SPATIAL, "loss"), {"name": "spatail"}, "unknown loss 'spatail'; did you mean 'spatial'"),
@@ -293,6 +300,20 @@ def test_the_budget_can_be_changed_and_is_checked(space: SearchSpace) -> None:
     assert base_tree(other)["trainer"]["max_epochs"] == 1
     with pytest.raises(ConfigError, match=r"trials: .* got 0"):
         with_budget(space, trials=0)
+
+
+def test_rungs_follow_the_epochs(space: SearchSpace) -> None:
+    assert space.early_stopping is not None and space.early_stopping.first_rung == 2  # of 6 epochs
+    rules = [with_budget(space, epochs=epochs).early_stopping for epochs in (6, 7, 20, 60)]
+    assert [rule and (rule.first_rung, rule.factor) for rule in rules] == [(2, 3), (3, 3), (7, 3), (20, 3)]
+    none = space.model_copy(update={"early_stopping": None})
+    assert with_budget(none, epochs=60).early_stopping is None
+
+
+def test_a_space_of_before_that_rule_can_still_be_read_and_widened(space: SearchSpace) -> None:
+    late = space.model_copy(update={"epochs": 7})  # rungs 2 and 6
+    assert validate(SearchSpace, late.model_dump(), "sweep.yaml") == late
+    assert with_budget(late, trials=99).early_stopping == late.early_stopping
 
 
 def test_a_resolved_space_reads_back_equal(space: SearchSpace) -> None:

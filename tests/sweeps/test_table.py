@@ -43,11 +43,21 @@ def test_the_final_table_has_a_row_a_family_then_the_baselines_then_chance():
     summary, lines = final()
     assert max(len(line.rstrip()) for line in lines) <= 80
     between = interval_text(summary["families"]["spatial"]["test_intervals"]["R@10"])
-    assert row(lines, "spatial ") == ["1/1/0", "0.400", "0.090", "0.181", "0.362", between, "3.6x"]
-    assert row(lines, "clip ") == ["0/0/1"] + ["-"] * 6
+    assert row(lines, "spatial ") == [
+        "1/1/0",
+        "0.400",
+        "0.090",
+        "0.181",
+        "0.362",
+        between,
+        "3.6x",
+        "0.542",
+        "5.0",
+    ]
+    assert row(lines, "clip ") == ["0/0/1"] + ["-"] * 8
     of_cca = interval_text(summary["baselines"]["cca"]["test_intervals"]["R@10"])
-    assert row(lines, "CCA baseline ") == ["0.300", "0.080", "0.160", "0.320", of_cca, "3.2x"]
-    assert row(lines, "chance ") == ["0.100", "0.010", "0.050", "0.100", "-", "-"]
+    assert row(lines, "CCA baseline ") == ["0.300", "0.080", "0.160", "0.320", of_cca, "3.2x", "0.480", "5.0"]
+    assert row(lines, "chance ") == ["0.100", "0.010", "0.050", "0.100", "-", "-", "0.400", "-"]
     firsts = [line.split()[0] for line in lines if line.split()]
     order = [first for first in firsts if first in ("spatial", "clip", "CCA", "chance")]
     assert order == ["spatial", "clip", "CCA", "chance"]
@@ -68,7 +78,7 @@ def test_a_long_family_name_is_folded_and_no_number_is_cut():
     lines = shown(found)
     between = interval_text(found["families"][name]["test_intervals"]["R@10"])
     assert max(len(line.rstrip()) for line in lines) <= 80
-    assert f"0.400 0.090 0.181 0.362 {between} 3.6x" in " ".join(" ".join(lines).split())
+    assert f"0.400 0.090 0.181 0.362 {between} 3.6x 0.542 5.0" in " ".join(" ".join(lines).split())
 
 
 def test_the_final_table_gives_parameters_reasons_verdict_and_places():

@@ -13,8 +13,9 @@ from sweeps.study_file import check_study_file, study_storage
 
 
 def table(ended):
-    """trials.csv without what depends on the clock."""
-    return [{key: value for key, value in row.items() if key != "seconds"} for row in ended.rows()]
+    """trials.csv without what depends on the clock and on the process that ran a trial."""
+    left_out = {"seconds", "host", "peak_memory_mb", "peak_device_memory_mb"}
+    return [{key: value for key, value in row.items() if key not in left_out} for row in ended.rows()]
 
 
 def families(ended):

@@ -144,6 +144,14 @@ def test_a_fault_of_one_rank_is_the_trials_failure_with_its_reason(sweep):
     assert text.endswith("ValueError: a fault of rank 1 alone\n")
 
 
+def test_hours_count_the_processors_of_both_devices(sweep):
+    """One each, the default; also of the trial that failed in its second epoch."""
+    found = sweep.summary()["compute"]["search"]
+    seconds = sum(float(row["seconds"]) for row in sweep.rows())
+    assert (found["trials"], found["not_known"]) == (3, 0)
+    assert found["cpu_hours"] == pytest.approx(DEVICES * seconds / 3600, rel=1e-3)
+
+
 def test_metrics_are_of_the_whole_validation_slide(sweep):
     spots = TINY_SLIDES[TINY_SPLITS.val[0]]
     assert read_yaml(sweep.folder / "sweep.yaml")["space"]["resources"] == {"devices": DEVICES}

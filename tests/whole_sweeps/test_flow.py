@@ -3,6 +3,10 @@
 It is the one test of the quick set that starts Ray.
 """
 
+import socket
+
+import pytest
+
 from tests.whole_sweeps.kept import finished, plain, trained_in
 from tests.whole_sweeps.moments import Moment
 from tests.whole_sweeps.sweep_runner import BOTH, rows_of
@@ -44,8 +48,33 @@ def test_a_sweep_is_trained_killed_resumed_confirmed_and_reported(runner, hooks)
         )
         assert entry["best"]["test"]["R@10"] > chance  # it has learnt something
         assert (folder / "best" / family / "checkpoint.ckpt").is_file()
+        one = summary["ranks"]["families"][family]
+        assert one["ring_R@10"]["value"] == pytest.approx(entry["best"]["test"]["ring_R@10"])
+        assert one["median_rank"]["value"] == pytest.approx(entry["best"]["test"]["median_rank"])
+        assert one["ring_R@10"]["value"] > entry["best"]["test"]["R@10"]
+    assert summary["ranks"]["baselines"].keys() == {"cca", "untrained"}
+    assert "ring_R@1" in summary["ranks"]["baselines"]["cca"]
+    check_compute(summary["compute"], rows, confirmed)
     assert "6 seeds x 1 slide" in summary["verdict"]
     printed = " ".join(ended.out.split())
     assert "Sweep complete after" in printed and summary["verdict"] in printed
     assert summary["verdict"] in plain(ended.report())
     assert summary["verdict"].split(" on the test slides")[0] in (folder / "report.html").read_text()
+
+
+def check_compute(found, rows, confirmed):
+    """What every trial's process said of itself: one CPU each, as the default is, on this machine."""
+    phases = (("search", rows), ("confirmation", confirmed))
+    for phase, table in phases:
+        seconds = [float(row["seconds"]) for row in table]
+        peaks = [float(row["peak_memory_mb"]) for row in table]
+        assert found[phase]["trials"] == len(table) and found[phase]["not_known"] == 0
+        assert found[phase]["cpu_hours"] == pytest.approx(sum(seconds) / 3600, abs=1e-5)
+        assert found[phase]["peak_memory_mb"] == max(peaks) and min(peaks) > 100  # PyTorch alone takes more
+    (node,) = found["nodes"]
+    assert (node["host"], node["trials"]) == (socket.gethostname(), len(rows) + len(confirmed))
+    assert {row["host"] for row in [*rows, *confirmed]} == {node["host"]}
+    for family, size in found["parameters"].items():
+        assert {int(row["trained_parameters"]) for row in rows if row["family"] == family} == {
+            size
+        } and size > 100

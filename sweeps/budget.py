@@ -1,0 +1,25 @@
+"""A space with another budget than its own: `--trials`, `--epochs` and `--margin`."""
+
+from __future__ import annotations
+
+from stclip.configio import validate
+from sweeps.rung_places import moved_first_rung
+from sweeps.space import SearchSpace
+
+
+def with_budget(
+    space: SearchSpace, trials: int | None = None, epochs: int | None = None, margin: float | None = None
+) -> SearchSpace:
+    """The space with other trials (of each family), epochs (of each trial) or margin. Raises ConfigError.
+
+    Its rungs follow the epochs (see `sweeps.rung_places`).
+    """
+    given = {"trials": trials, "epochs": epochs, "margin": margin}
+    tree = space.model_dump() | {key: value for key, value in given.items() if value is not None}
+    other = validate(SearchSpace, tree, f"space {space.name}")
+    rule = other.early_stopping
+    if rule is None:
+        return other
+    first_rung = moved_first_rung(rule.first_rung, rule.factor, space.epochs, other.epochs)
+    moved = rule.model_copy(update={"first_rung": first_rung})
+    return other.model_copy(update={"early_stopping": moved})
