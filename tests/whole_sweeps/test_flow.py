@@ -3,6 +3,8 @@
 It is the one test of the quick set that starts Ray.
 """
 
+import json
+
 from tests.whole_sweeps.kept import finished, plain, trained_in
 from tests.whole_sweeps.moments import Moment
 from tests.whole_sweeps.sweep_runner import BOTH, rows_of
@@ -45,6 +47,13 @@ def test_a_sweep_is_trained_killed_resumed_confirmed_and_reported(runner, hooks)
         assert entry["best"]["test"]["R@10"] > chance  # it has learnt something
         assert (folder / "best" / family / "checkpoint.ckpt").is_file()
     assert "6 seeds x 1 slide" in summary["verdict"]
+    (reading,) = summary["test_reads"]
+    assert (reading["number"], reading["run"], reading["seeds"]) == (1, 2, SEEDS)
+    assert reading["trials"] == dict.fromkeys(BOTH, TRIALS)
+    assert sorted(name for names in reading["models"].values() for name in names) == sorted(
+        row["name"] for row in confirmed
+    )
+    assert json.loads((folder / "test_reads.json").read_text()) == [reading]
     printed = " ".join(ended.out.split())
     assert "Sweep complete after" in printed and summary["verdict"] in printed
     assert summary["verdict"] in plain(ended.report())
