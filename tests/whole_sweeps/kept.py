@@ -4,6 +4,7 @@ import yaml
 
 from stclip.errors import InputError
 from sweeps.arguments import make_parser
+from sweeps.reading_record import restore_readings
 from sweeps.records import recorded_names
 from sweeps.results import ResultsFolder
 from sweeps.resume import check_record, plan_to_resume
@@ -74,8 +75,9 @@ def try_to_resume(folder):
     try:
         plan = plan_to_resume(make_parser().parse_args(["--resume", str(folder)]))
         check_study_file(results.study_db)
-        FamilySearch(plan.space, study_storage(results.study_db), plan.seed)
+        search = FamilySearch(plan.space, study_storage(results.study_db), plan.seed)
         check_record(results, recorded_names(study_storage(results.study_db)))
+        restore_readings(plan, results, study_storage(results.study_db), search.snapshot())
     except InputError as error:
         return str(error)
     return None

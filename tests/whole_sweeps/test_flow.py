@@ -3,6 +3,7 @@
 It is the one test of the quick set that starts Ray.
 """
 
+import json
 import socket
 
 import pytest
@@ -56,6 +57,13 @@ def test_a_sweep_is_trained_killed_resumed_confirmed_and_reported(runner, hooks)
     assert "ring_R@1" in summary["ranks"]["baselines"]["cca"]
     check_compute(summary["compute"], rows, confirmed)
     assert "6 seeds x 1 slide" in summary["verdict"]
+    (reading,) = summary["test_reads"]
+    assert (reading["number"], reading["run"], reading["seeds"]) == (1, 2, SEEDS)
+    assert reading["trials"] == dict.fromkeys(BOTH, TRIALS)
+    assert sorted(name for names in reading["models"].values() for name in names) == sorted(
+        row["name"] for row in confirmed
+    )
+    assert json.loads((folder / "test_reads.json").read_text()) == [reading]
     printed = " ".join(ended.out.split())
     assert "Sweep complete after" in printed and summary["verdict"] in printed
     assert summary["verdict"] in plain(ended.report())

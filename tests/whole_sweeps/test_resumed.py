@@ -26,6 +26,7 @@ from tests.whole_sweeps.kept import (
 )
 from tests.whole_sweeps.moments import Moment
 from tests.whole_sweeps.prometheus import differences, scrape
+from tests.whole_sweeps.readings import check_nothing_of_test_is_shown, check_second_reading
 from tests.whole_sweeps.sweep_runner import BOTH, rows_of
 
 pytestmark = pytest.mark.slow
@@ -155,6 +156,7 @@ def test_ctrl_c_in_the_search_and_in_the_confirmation_then_resume_ends_as_the_un
     states = [row["state"] for row in rows_of(stopped / "confirm.csv")]
     assert (states.count("COMPLETE"), states.count("RUNNING")) == (1, 1)
     done = [row["name"] for row in rows_of(stopped / "confirm.csv") if row["state"] == "COMPLETE"]
+    check_nothing_of_test_is_shown(ended)
 
     ended = runner.end(runner.resume(stopped, "stopped-on"), stopped)
     assert ended.left == []
@@ -162,6 +164,10 @@ def test_ctrl_c_in_the_search_and_in_the_confirmation_then_resume_ends_as_the_un
     assert families(ended) == families(unbroken)
     assert f"{done[0]} COMPLETE" not in ended.out
     assert [one["how"][:11] for one in ended.summary()["interruptions"]] == ["interrupted"] * 2
+    assert [one["run"] for one in ended.summary()["test_reads"]] == [
+        2
+    ]  # cut off and gone on with: one reading
+    assert section(ended.report(), "Verdict") == section(unbroken.report(), "Verdict")
 
 
 def check_stopped_search(runner, space, hooks):
@@ -223,19 +229,23 @@ def test_each_file_cut_short_is_an_error_that_says_what_to_do_or_a_right_result(
         answer = try_to_resume(folder)
         if answer is not None:
             refused[name] = answer
-    assert set(refused) == {"sweep.yaml", "study.db"}
+    assert set(refused) == {"sweep.yaml", "study.db", "test_reads.json"}
     for answer in refused.values():
         assert "--name" in answer or "copy" in answer or "again" in answer, answer
 
     # All others at once: none of them decides anything, while each winner's checkpoint is left in one place. The finished
-    # sweep goes on with a larger budget, and what was finished stays as it was.
+    # sweep goes on with a larger budget, and what was finished stays as it was. That the test slides were read is known
+    # without test_reads.json too.
     folder = runner.results / "cut"
     shutil.copytree(unbroken.folder, folder)
+    (folder / "test_reads.json").unlink()
     before = finished(folder)
     for name in names:
         if name not in refused and not name.startswith("best/"):
             os.truncate(folder / name, (folder / name).stat().st_size // 2)
-    ended = runner.end(runner.resume(folder, "cut", "--trials", str(TRIALS + 1)))
+    ended = runner.end(
+        runner.resume(folder, "cut", "--trials", str(TRIALS + 1), "--confirm-seeds", str(SEEDS + 1))
+    )
     assert [row for row in table(ended) if int(row["trial"]) < TRIALS] == table(unbroken)
     assert {name: finished(folder)[name] for name in before} == before
     assert len(finished(folder)) == 2 * (TRIALS + 1)
@@ -247,6 +257,7 @@ def test_each_file_cut_short_is_an_error_that_says_what_to_do_or_a_right_result(
     for family, entry in summary["families"].items():
         of_all = max(float(row["val/R@10"]) for row in ended.rows() if won(row, family))
         assert entry["best"]["val"]["R@10"] == of_all
+    check_second_reading(ended, unbroken, TRIALS + 1, SEEDS + 1)
     # The run was complete, which is no interruption; only that its file is damaged is told.
     assert [one["how"] for one in summary["interruptions"]] == ["not known: 0001.json is damaged"]
 
