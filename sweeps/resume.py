@@ -132,10 +132,14 @@ def _known_trials(folder: ResultsFolder) -> set[str]:
 
 
 def widen(plan: SweepPlan) -> None:
-    """Write a larger budget into sweep.yaml, where the trials per family or the confirmation's seeds have grown."""
+    """Write a larger budget into sweep.yaml, where the trials per family or the confirmation's seeds have grown.
+
+    So is the lag, into a file of an older version, which had none: the sweep goes on with today's, and keeps to it.
+    """
     sweep = Sweep.read(plan.results)
-    if (plan.space.trials, plan.confirm_seeds) != (sweep.space.trials, _confirm_seeds(sweep)):
-        space = {**sweep.tree["space"], "trials": plan.space.trials}
+    there = (sweep.space.trials, _confirm_seeds(sweep), sweep.tree["space"].get("lag"))
+    if (plan.space.trials, plan.confirm_seeds, plan.space.lag) != there:
+        space = {**sweep.tree["space"], "trials": plan.space.trials, "lag": plan.space.lag}
         budget = {**describe_budget(plan), "time_budget_seconds": sweep.tree["budget"]["time_budget_seconds"]}
         plan.results.write_sweep_yaml({**sweep.tree, "space": space, "budget": budget})
 

@@ -89,7 +89,11 @@ class Family(StrictModel):
 
 
 class SearchSpace(StrictModel):
-    """One search. `trials` is for each family, `epochs` for each trial; `mode` is never guessed."""
+    """One search. `trials` is for each family, `epochs` for each trial; `mode` is never guessed.
+
+    `lag`: what is decided about a trial rests on the trials of its family that began at least so many before it, so
+    that the table does not depend on which ends first (`sweeps.lag`). A family has at most so many trials at once.
+    """
 
     name: str
     about: str = ""
@@ -100,6 +104,7 @@ class SearchSpace(StrictModel):
     trials: Count
     epochs: Count
     early_stopping: EarlyStopping | None = None
+    lag: Count = 3
     resources: Resources = Field(default_factory=Resources)
     families: dict[str, Family]
 
