@@ -2,10 +2,13 @@
 
 import pytest
 from optuna.distributions import FloatDistribution
+from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState, create_trial
 
+from sweeps.confirm import ConfirmSearch
 from sweeps.lag import busy_at_most, known_trials, seen_history
 from sweeps.space import EarlyStopping
+from tests.sweeps.made_up import record
 from tests.sweeps.searches import FAMILIES, make_space
 
 X = FloatDistribution(0.0, 1.0)
@@ -62,3 +65,10 @@ def test_an_early_trial_that_still_runs_has_no_values_yet():
 )
 def test_families_times_lag_are_kept_busy(space, most):
     assert busy_at_most(space) == most
+
+
+def test_the_trainings_of_a_confirmation_wait_for_no_other():
+    winners = {family: record(family, 1) for family in FAMILIES}
+    search = ConfirmSearch(make_space(rule=RULE, lag=1), winners, 5, InMemoryStorage(), seed=0)
+    names = [search.suggest(str(number))["name"] for number in range(10)]
+    assert names == [f"{family}-0001-confirm-{seed}" for seed in range(5) for family in FAMILIES]
