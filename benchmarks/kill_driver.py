@@ -2,7 +2,8 @@
 
     python benchmarks/kill_driver.py [--kills 20] [--seed 11]
 
-Sweeps of 16 trials, one at a time, on a tiny data set; another one starts when one is complete, until all kills are done.
+Sweeps of 24 trials, three at a time, on a tiny data set, against an unbroken one with one at a time; another one starts when one
+is complete, until all kills are done.
 Ends with 1 at the first difference: a finished trial lost, changed or run again, a budget missed, another table.
 """
 

@@ -13,6 +13,7 @@ from stclip.remote import is_address
 from sweeps.cluster import TrialResources, local_resources
 from sweeps.describe import donors_by_split
 from sweeps.devices import check_spots
+from sweeps.lag import busy_at_most
 from sweeps.plan import SweepPlan
 from sweeps.ready import check_ready
 from sweeps.resume import check_same_data
@@ -90,6 +91,7 @@ def describe_plan(plan: SweepPlan, store: SpotStore | None, resources: TrialReso
         _resource_words(plan, resources)
         + (f"; time budget {duration(plan.time_budget)}" if plan.time_budget else ""),
     ]
+    lines += _lag_lines(space, resources)
     for family in space.families:
         lines += _family_lines(space, family)
     lines += [_confirm_line(plan), _data_line(plan, store), f"results: {plan.place}"]
@@ -114,6 +116,20 @@ def _resource_words(plan: SweepPlan, resources: TrialResources | None) -> str:
         return f"on the cluster {plan.address}, {group}{plan.cpus_per_trial:g} CPU {each}"
     share = f"{resources.cpus:g} CPU and {resources.gpus:g} GPU"
     return f"{resources.max_concurrent} at once, {group}{share} {each}"
+
+
+def _lag_lines(space: SearchSpace, resources: TrialResources | None) -> list[str]:
+    most = busy_at_most(space)
+    lines = [
+        f"lag {space.lag}: a trial knows the trials of its family that began at least {space.lag} before it, so the table "
+        f"is the same at any number of trials at once; up to {most} are kept busy"
+    ]
+    if resources is not None and resources.max_concurrent > most:
+        lines.append(
+            f"warning: {resources.max_concurrent} trials at once are more than the {most} that families x lag can keep "
+            f"busy; use --max-concurrent {most}, or set a larger `lag` in the space"
+        )
+    return lines
 
 
 def _family_lines(space: SearchSpace, name: str) -> list[str]:

@@ -7,10 +7,10 @@ A list, oldest first, of
 A *reading* is one confirmation as it was planned: these winners, trained again with so many seeds, and read on the test
 slides. It is entered before its first training begins, so that a kill cannot hide it. These are the cases:
 
-- A sweep that goes on with the same winners and seeds makes no new reading. Nothing new is read, or the trainings that a
+- A sweep that goes on with the same trials, winners and seeds makes no new reading. Nothing new is read, or the trainings that a
   cut-off left are finished.
-- Other winners (more trials were searched) or more seeds are a new reading, also where each model has been read before:
-  the verdict is another one.
+- More trials, other winners or more seeds are a new reading, also where each model has been read before: the verdict is
+  another one, since the weights of a family's configurations follow the number of its trials.
 - A confirmation that was cut off (Ctrl-C, the clock, a fault, a kill) and goes on as planned is one reading. For that its
   report shows nothing of the test slides until every training has ended: no recall, no p-value, no verdict. The values are
   in confirm.csv and study.db as they come in, and a person can look at them there. That is no look in this sense: what will
@@ -80,18 +80,24 @@ def with_reading(
         may_have_read: names of the trainings that were through their last epoch at least.
     """
     kept = list(readings)
-    while kept and kept[-1].models != planned.models and not _has_read(kept, may_have_read):
+    while kept and not _is_same(kept[-1], planned) and not _has_read(kept, may_have_read):
         kept.pop()
-    if kept and kept[-1].models == planned.models:
+    if kept and _is_same(kept[-1], planned):
         return kept
     return [*kept, planned.model_copy(update={"number": len(kept) + 1})]
 
 
+def _is_same(one: Reading, other: Reading) -> bool:
+    """Whether both make the same verdict, from the same models with the same weights."""
+    return one.models == other.models and one.trials == other.trials
+
+
 def _has_read(readings: Sequence[Reading], may_have_read: Container[str]) -> bool:
-    """Whether the last reading added anything to those before it."""
+    """Whether the last reading made a verdict, or read anything that those before it had not."""
     before = {name for reading in readings[:-1] for names in reading.models.values() for name in names}
     own = [name for names in readings[-1].models.values() for name in names]
-    return any(name in may_have_read for name in own if name not in before)
+    new = [name for name in own if name not in before]
+    return any(name in may_have_read for name in new) or all(name in may_have_read for name in own)
 
 
 def as_trees(readings: Sequence[Reading]) -> list[dict[str, Any]]:

@@ -139,11 +139,15 @@ def _known_trials(folder: ResultsFolder) -> set[str]:
 
 
 def widen(plan: SweepPlan) -> None:
-    """Write a larger budget into sweep.yaml, where the trials per family or the confirmation have grown."""
+    """Write a larger budget into sweep.yaml, where the trials per family or the confirmation have grown.
+
+    So is the lag, into a file of an older version, which had none: the sweep goes on with today's, and keeps to it.
+    """
     sweep = Sweep.read(plan.results)
-    there = (sweep.space.trials, _confirm_configs(sweep), _confirm_seeds(sweep))
-    if (plan.space.trials, plan.confirm_configs, plan.confirm_seeds) != there:
-        space = {**sweep.tree["space"], "trials": plan.space.trials}
+    lag = sweep.tree["space"].get("lag")
+    there = (sweep.space.trials, lag, _confirm_configs(sweep), _confirm_seeds(sweep))
+    if (plan.space.trials, plan.space.lag, plan.confirm_configs, plan.confirm_seeds) != there:
+        space = {**sweep.tree["space"], "trials": plan.space.trials, "lag": plan.space.lag}
         budget = {**describe_budget(plan), "time_budget_seconds": sweep.tree["budget"]["time_budget_seconds"]}
         plan.results.write_sweep_yaml({**sweep.tree, "space": space, "budget": budget})
 

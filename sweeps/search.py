@@ -18,12 +18,14 @@ from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
+from sweeps.asking import ask_again, ask_next, end_cut_off
 from sweeps.driver_only import DriverOnly
+from sweeps.lag import known_trials
 from sweeps.parameter import Scalar
 from sweeps.records import State, TrialRecord, record_of, trial_name
 from sweeps.space import SearchSpace
 from sweeps.startup import startup_points
-from sweeps.studies import open_study, sampler, training_seed
+from sweeps.studies import open_study, training_seed
 
 
 @dataclass
@@ -41,13 +43,13 @@ class FamilySearch(DriverOnly, Searcher):
     """An equal number of trials for every family, each from its own study.
 
     A family starts with its published settings and points spread over its space (`sweeps.startup`), then
-    follows TPE (Bergstra et al. 2011) on its own history. The next trial belongs to the family that has
-    started the fewest. A suggestion depends on the study's history, the seed, the family and the trial's
-    number only; one trial at a time, a resumed sweep therefore proposes what the unbroken one would have.
+    follows TPE (Bergstra et al. 2011) on its own history, as far as `lag` lets a trial know it (`sweeps.lag`).
+    The next trial belongs to the family that has started the fewest, of those whose next trial knows enough.
+    However many trials run at once, whichever ends first, wherever the driver was killed: each trial is the same.
 
     Parameters
     ----------
-    space: the families, `trials` for each of them, `epochs`, metric and mode, early stopping.
+    space: the families, `trials` for each of them, `epochs`, metric and mode, early stopping, lag.
     storage: where the studies are or will be (`sweeps.study_file`).
     seed: the sweep's seed.
 
@@ -119,7 +121,7 @@ class FamilySearch(DriverOnly, Searcher):
         running = [record for record in self._records.values() if record.state == "RUNNING"]
         for record in sorted(running, key=lambda record: (record.number, order.index(record.family))):
             trial = self._reopen(record.family, record.number)
-            end = self._end_cut_off(record, trial)
+            end = end_cut_off(trial, record, self._space.epochs, self._lacks(record))
             if end is None:
                 self._record(record.family, trial)  # a kill may have left it without its name
                 self._interrupted.append((record.family, trial))
@@ -129,24 +131,12 @@ class FamilySearch(DriverOnly, Searcher):
                 self._record(record.family, trial, state=state)
         return [self._records[family, trial.number] for family, trial in self._interrupted]
 
-    def _end_cut_off(
-        self, record: TrialRecord, trial: optuna.Trial
-    ) -> tuple[TrialState, float | None] | None:
-        """The end that a kill kept from being told; None for a trial that has to go on."""
-        if record.error is not None:
-            return TrialState.FAIL, None
-        values = trial.storage.get_trial(trial._trial_id).intermediate_values
-        if self._space.epochs in values and self._lacks(record) is None:
-            return TrialState.COMPLETE, values[self._space.epochs]
-        if self._space.epochs not in values and trial.should_prune():
-            return TrialState.PRUNED, None
-        return None
-
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """The next trial: `family`, `number`, `name`, `params` (dotted key -> value), `seed`, and
         the `epochs` that are written down already, and whether it reads the `test` slides when it is trained.
 
-        `Searcher.FINISHED` (a text) when every family's budget is used up.
+        `Searcher.FINISHED` (a text) when every family's budget is used up. None while each next trial waits for the end
+        of one that runs; Tune asks again after its next event or 0.1 s (`TuneController.step` of ray 2.60).
         """
         if self._interrupted:
             family, trial = self._interrupted.popleft()
@@ -154,7 +144,10 @@ class FamilySearch(DriverOnly, Searcher):
             open_families = [f for f in self._studies if self._started(f) < self._space.trials]
             if not open_families:
                 return cast(dict[str, Any], Searcher.FINISHED)  # Searcher's own annotation leaves it out
-            family = min(open_families, key=self._started)
+            ready = [family for family in open_families if self._is_ready(family)]
+            if not ready:
+                return None
+            family = min(ready, key=self._started)
             trial = self._ask(family)
         known = self._records.get((family, trial.number))
         self._live[trial_id] = _Live(family, trial, seconds_before=known.seconds if known else 0.0)
@@ -232,8 +225,9 @@ class FamilySearch(DriverOnly, Searcher):
             self.fail(
                 trial_id, live.reason or "the trial's process died or raised; see error.txt in its folder"
             )
-        elif result is None:
-            self.interrupt(trial_id)  # taken back before it ran
+        elif result is None:  # taken back before it ran; others may wait for its end
+            self._interrupted.append((live.family, live.trial))
+            self.interrupt(trial_id)
         elif lacking := self._lacks(record):
             self.fail(trial_id, lacking)
         else:
@@ -261,27 +255,20 @@ class FamilySearch(DriverOnly, Searcher):
     def _started(self, family: str) -> int:
         return sum(key[0] == family for key in self._records)
 
+    def _is_ready(self, family: str) -> bool:
+        """Has everything ended that the family's next trial is to know?"""
+        number = self._started(family)
+        if self._space.early_stopping is None and number < len(self._startup[family]):
+            return True  # nothing about it depends on another trial
+        known = range(known_trials(number, self._space.lag))
+        return all(self._records[family, earlier].state != "RUNNING" for earlier in known)
+
     def _ask(self, family: str) -> optuna.Trial:
-        study = self._studies[family]
-        trials = study.get_trials(deepcopy=False)
-        waiting = [
-            t.number for t in trials if t.state == TrialState.WAITING
-        ]  # left by a kill between the two steps below
-        number = waiting[0] if waiting else len(trials)
-        if not waiting and number < len(self._startup[family]):
-            study.enqueue_trial(self._startup[family][number])
-        study.sampler = sampler(self._seed, family, number)
-        return self._named(family, study.ask(self._space.distributions(family)))
+        study, startup = self._studies[family], self._startup[family]
+        return self._named(family, ask_next(study, self._space, family, startup, self._seed))
 
     def _reopen(self, family: str, number: int) -> optuna.Trial:
-        """The same trial once more; parameters that a kill left open are drawn as they would have been."""
-        study = self._studies[family]
-        study.sampler = sampler(self._seed, family, number)
-        frozen = study.get_trials(deepcopy=False)[number]
-        trial = optuna.Trial(study, frozen._trial_id)
-        for key, distribution in self._space.distributions(family).items():
-            trial._suggest(key, distribution)
-        return self._named(family, trial)
+        return self._named(family, ask_again(self._studies[family], self._space, family, number))
 
     def _named(self, family: str, trial: optuna.Trial) -> optuna.Trial:
         if "seed" not in trial.user_attrs:

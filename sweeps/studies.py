@@ -18,15 +18,17 @@ from sweeps.space import SearchSpace
 
 
 def open_study(space: SearchSpace, family: str, name: str, storage: BaseStorage, seed: int) -> optuna.Study:
-    """The family's study of this name in the storage, made when it is not there. Its sampler is set anew for every trial.
+    """The family's study of this name in the storage, made when it is not there.
 
-    Raises ConfigError when it belongs to a sweep with another metric, mode, space, number of epochs or seed.
+    A study of an older version, which knew no lag, goes on with the lag of `space`: its trials stay as they are.
+
+    Raises ConfigError when it belongs to a sweep with another metric, mode, space, number of epochs, lag or seed.
     """
     study = optuna.create_study(
         study_name=name,
         storage=storage,
-        sampler=RandomSampler(seed=seed),  # never asked; see `sampler`
-        pruner=halving_pruner(space.early_stopping),
+        sampler=RandomSampler(seed=seed),  # every trial has its parameters before it is asked for
+        pruner=halving_pruner(space.early_stopping, space.lag),
         direction="maximize" if space.mode == "max" else "minimize",
         load_if_exists=True,
     )
@@ -36,17 +38,20 @@ def open_study(space: SearchSpace, family: str, name: str, storage: BaseStorage,
         "epochs": space.epochs,
         "seed": seed,
         "early_stopping": space.early_stopping and space.early_stopping.model_dump(),
+        "lag": space.lag,
         "parameters": {key: repr(d) for key, d in sorted(space.distributions(family).items())},
     }
-    held = study.user_attrs.get("sweep")
-    if held is None:
-        study.set_user_attr("sweep", identity)
-    elif held != json.loads(json.dumps(identity)):
+    identity = json.loads(json.dumps(identity))
+    written = study.user_attrs.get("sweep")
+    held = identity if written is None else {"lag": space.lag, **written}
+    if held != identity:
         key = next(key for key in identity if held.get(key) != identity[key])
         raise ConfigError(
             f"the study '{name}' of family '{family}' was started with {key} {held.get(key)}, "
-            f"got {identity[key]}; keep space, epochs and seed of the sweep, or use another --name"
+            f"got {identity[key]}; keep space, epochs, lag and seed of the sweep, or use another --name"
         )
+    if written != identity:
+        study.set_user_attr("sweep", identity)
     return study
 
 

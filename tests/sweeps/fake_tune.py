@@ -52,6 +52,7 @@ def make_search(
     trials: int = 40,
     families: int = 1,
     mode: str = "max",
+    lag: int = 1,
 ) -> FamilySearch:
     space = SearchSpace(
         name="tiny",
@@ -61,6 +62,7 @@ def make_search(
         trials=trials,
         epochs=epochs,
         early_stopping=rule,
+        lag=lag,
         families={f"family{i}": FAMILY for i in range(families)},
     )
     return FamilySearch(space, storage, seed=0)

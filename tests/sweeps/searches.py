@@ -32,7 +32,7 @@ FAMILIES = {
 
 
 def make_space(
-    trials: int = 13, epochs: int = 3, rule: EarlyStopping | None = None, **families: Family
+    trials: int = 13, epochs: int = 3, rule: EarlyStopping | None = None, lag: int = 3, **families: Family
 ) -> SearchSpace:
     return SearchSpace(
         name="tiny",
@@ -42,6 +42,7 @@ def make_space(
         trials=trials,
         epochs=epochs,
         early_stopping=rule,
+        lag=lag,
         families=families or FAMILIES,
     )
 

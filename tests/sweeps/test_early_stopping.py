@@ -25,19 +25,17 @@ from tests.sweeps.tune_cases import METRIC
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-def reference(curves: np.ndarray, first_rung: int, factor: int, sign: float) -> list[int]:
-    """The last epoch of each trial, trials run one after another: the rule of the paper, written out."""
+def reference(curves: np.ndarray, first_rung: int, factor: int, sign: float, lag: int) -> list[int]:
+    """The last epoch of each trial: the rule of the paper, written out, for trials that know those `lag` before them."""
     epochs = curves.shape[1]
-    reached: dict[int, list[float]] = {}
-    last = []
-    for curve in curves * sign:
+    last: list[int] = []
+    for number, curve in enumerate(curves * sign):
         end = epochs
         rung = first_rung
         while rung < epochs:
-            values = reached.setdefault(rung, [])
-            values.append(curve[rung - 1])
-            better = sum(value > curve[rung - 1] for value in values)
-            if better >= max(len(values) // factor, 1):
+            known = [n for n in range(number) if n <= number - lag and last[n] >= rung]
+            better = sum(sign * curves[n, rung - 1] > curve[rung - 1] for n in known)
+            if better >= max((len(known) + 1) // factor, 1):
                 end = rung
                 break
             rung *= factor
@@ -49,17 +47,18 @@ def reference(curves: np.ndarray, first_rung: int, factor: int, sign: float) -> 
     ("first_rung", "factor", "epochs"), [(1, 2, 9), (2, 3, 12), (3, 2, 6), (4, 3, 12), (5, 2, 5)]
 )
 @pytest.mark.parametrize(("mode", "sign"), [("max", 1.0), ("min", -1.0)])
+@pytest.mark.parametrize("lag", [1, 2, 5])
 def test_trials_stop_where_the_rule_says(
-    first_rung: int, factor: int, epochs: int, mode: str, sign: float
+    first_rung: int, factor: int, epochs: int, mode: str, sign: float, lag: int
 ) -> None:
     curves = np.random.default_rng(first_rung).integers(0, 9, (40, epochs)).astype(float)  # with ties
     rule = EarlyStopping(first_rung=first_rung, factor=factor)
-    tune = Tune(make_search(InMemoryStorage(), rule, epochs, mode=mode))
+    tune = Tune(make_search(InMemoryStorage(), rule, epochs, mode=mode, lag=lag))
     ends = []
     for number, curve in enumerate(curves.tolist()):
         tune.search.suggest(str(number))
         ends.append(tune.train(str(number), curve))
-    assert ends == reference(curves, first_rung, factor, sign)
+    assert ends == reference(curves, first_rung, factor, sign, lag)
     states = ["COMPLETE" if end == epochs else "PRUNED" for end in ends]
     assert [r.state for r in tune.search.snapshot()] == states
     assert [r.epochs for r in tune.search.snapshot()] == ends
@@ -67,30 +66,45 @@ def test_trials_stop_where_the_rule_says(
 
 @pytest.mark.parametrize("mode", ["maximize", "minimize"])
 @pytest.mark.parametrize(("first_rung", "factor"), [(1, 2), (2, 3), (3, 2)])
-def test_the_rule_is_optunas(first_rung: int, factor: int, mode: str) -> None:
-    """Trials side by side, all advancing by an epoch in turn, in an order that changes."""
+def test_one_after_another_with_a_lag_of_one_the_rule_is_optunas(
+    first_rung: int, factor: int, mode: str
+) -> None:
     rng = np.random.default_rng(first_rung * factor)
     ours, theirs = (
         optuna.create_study(direction=mode, pruner=pruner)
         for pruner in (
-            halving_pruner(EarlyStopping(first_rung=first_rung, factor=factor)),
+            halving_pruner(EarlyStopping(first_rung=first_rung, factor=factor), lag=1),
             SuccessiveHalvingPruner(min_resource=first_rung, reduction_factor=factor),
         )
     )
-    pairs = [(ours.ask(), theirs.ask()) for _ in range(30)]
     pruned = 0
-    for epoch in range(1, 13):
-        for index in rng.permutation(len(pairs)):
+    for _ in range(30):
+        pair = (ours.ask(), theirs.ask())
+        for epoch in range(1, 13):
             value = float(rng.integers(0, 9))
-            for trial in pairs[index]:
+            for trial in pair:
                 trial.report(value, epoch)
-            decisions = [trial.should_prune() for trial in pairs[index]]
+            decisions = [trial.should_prune() for trial in pair]
             assert decisions[0] == decisions[1]
             if decisions[0]:
                 pruned += 1
-                pairs[index] = None
-        pairs = [pair for pair in pairs if pair is not None]
+                break
     assert pruned > 10
+
+
+def test_side_by_side_a_rung_looks_only_at_trials_that_the_trial_knows() -> None:
+    """Trial 2 is worse than trial 1, which it does not know, and better than trial 0, which it knows."""
+    rule = EarlyStopping(first_rung=1, factor=2)
+    tune = Tune(make_search(InMemoryStorage(), rule, epochs=2, trials=4, lag=2))
+    tune.search.suggest("0")
+    tune.search.suggest("1")
+    assert tune.search.suggest("2") is None
+    assert tune.train("0", [0.5, 0.5]) == 2
+    tune.search.suggest("2")
+    assert tune.train("1", [0.9, 0.9]) == 2
+    assert tune.train("2", [0.6, 0.6]) == 2
+    tune.search.suggest("3")
+    assert tune.train("3", [0.8, 0.8]) == 1  # it knows trial 1
 
 
 def test_the_last_epoch_is_never_pruned() -> None:
@@ -148,7 +162,8 @@ def test_rungs_survive_a_resume(tmp_path: Path, done: int) -> None:
 
 
 def test_a_failure_report_and_a_nan_stop_the_trial_with_their_reason() -> None:
-    tune = Tune(make_search(InMemoryStorage(), EarlyStopping(first_rung=1, factor=2), epochs=4))
+    rule = EarlyStopping(first_rung=1, factor=2)
+    tune = Tune(make_search(InMemoryStorage(), rule, epochs=4, lag=2))
     for name in ("failed", "nan"):
         tune.search.suggest(name)
     assert tune.result("failed", {FAILURE: "ValueError: no such slide"}) == TrialScheduler.STOP

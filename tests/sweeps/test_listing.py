@@ -18,6 +18,7 @@ from sweeps.listing import describe_plan, dry_run, list_names
 from sweeps.ready import make_ready
 from sweeps.run import main
 from sweeps.space import SPACES, EarlyStopping
+from tests.sweeps import tiny_plan
 from tests.sweeps.tiny_plan import BASE, SPACE
 
 
@@ -42,6 +43,21 @@ def test_a_dry_run_counts_everything_and_writes_nothing(plan_of, tmp_path, share
     assert "confirmation: off" in dry_run(plan_of("--confirm-seeds", "0"))
     one = dry_run(plan_of("--confirm-seeds", "1", "--confirm-configs", "1"))
     assert "the best configuration of each family again with 1 fresh seed, 2 trials at most" in one
+
+
+def test_a_dry_run_says_the_lag_and_warns_where_it_leaves_slots_idle(plan_of, tmp_path, monkeypatch):
+    monkeypatch.setattr(listing, "local_resources", lambda: (Node(16.0, 0.0),))
+    rule = {"early_stopping": {"first_rung": 1, "factor": 2}, "lag": 2}
+    monkeypatch.setattr(tiny_plan, "SPACE", {**SPACE, **rule})
+    text = dry_run(plan_of("--max-concurrent", "4"))
+    assert "lag 2: a trial knows the trials of its family that began at least 2 before it" in text
+    assert "up to 4 are kept busy" in text
+    assert "warning" not in text
+    (warning,) = [line for line in dry_run(plan_of()).splitlines() if line.startswith("warning")]
+    assert warning == (
+        "warning: 16 trials at once are more than the 4 that families x lag can keep busy; use --max-concurrent 4, or "
+        "set a larger `lag` in the space"
+    )
 
 
 def test_donors_are_described_and_checked_before_anything_runs(plan_of, tmp_path, shared_tiny_dataset):

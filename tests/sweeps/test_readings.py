@@ -39,8 +39,17 @@ def test_the_first_confirmation_is_reading_1():
 
 @pytest.mark.parametrize("through", [set(), {"clip-0001-confirm-0"}, ALL])
 def test_what_goes_on_as_planned_is_the_same_reading(through):
-    """Cut off before anything was read, after a part of it, or whole: with more trials and in another run too."""
-    assert with_reading([FIRST], planned(run=2, trials=40), through) == [FIRST]
+    """Cut off before anything was read, after a part of it, or whole: in another run too."""
+    assert with_reading([FIRST], planned(run=2), through) == [FIRST]
+
+
+def test_more_trials_that_leave_the_winners_are_another_reading():
+    """Its weights, and so p, are others. It is made at once, and no change of plan takes it back."""
+    twice = with_reading([FIRST], planned(run=2, trials=40), ALL)
+    assert [(one.number, one.trials["clip"]) for one in twice] == [(1, 24), (2, 40)]
+    assert [one.number for one in with_reading(twice, planned(run=3, trials=60), ALL)] == [1, 2, 3]
+    # cut off before anything was read, it takes the first one's place
+    assert [one.trials["clip"] for one in with_reading([FIRST], planned(run=2, trials=40), set())] == [40]
 
 
 @pytest.mark.parametrize("other", [planned(clip="clip-0030", run=2), planned(seeds=3, run=2)])

@@ -11,6 +11,7 @@ from stclip.errors import ConfigError, InputError
 from sweeps.arguments import make_parser
 from sweeps.describe import describe_sweep
 from sweeps.resume import check_record, check_same_data, plan_to_resume, widen
+from sweeps.space import SearchSpace
 from sweeps.sweep_file import read_sealed
 from tests.sweeps.made_up import record
 from tests.sweeps.tiny_plan import TEMPERATURE
@@ -247,6 +248,16 @@ def test_the_same_budget_leaves_the_file_alone(begun):
     before = begun.results.sweep_yaml.stat()
     widen(resumed(begun.folder, "--cpus-per-trial", "1"))
     assert begun.results.sweep_yaml.stat() == before
+
+
+def test_a_sweep_from_before_there_was_a_lag_goes_on_with_the_usual_one_and_keeps_it(begun):
+    sweep = read_sealed(begun.results.sweep_yaml)
+    del sweep["space"]["lag"]
+    begun.results.write_sweep_yaml(sweep)
+    plan = resumed(begun.folder)
+    assert plan.space == begun.space
+    widen(plan)
+    assert read_sealed(begun.results.sweep_yaml)["space"]["lag"] == SearchSpace.model_fields["lag"].default
 
 
 def test_a_sweep_from_before_there_were_confirmations_gets_the_usual_number(begun):

@@ -81,11 +81,22 @@ def test_the_first_ten_suggestions_do_not_depend_on_completion_order() -> None:
     assert suggested == one_by_one
 
 
-def test_more_trials_at_once_than_startup_points_still_get_suggestions() -> None:
-    search = FamilySearch(make_space(trials=14), InMemoryStorage(), seed=5)
-    configs = [search.suggest(str(i)) for i in range(28)]
-    assert all(isinstance(config, dict) for config in configs)
-    assert search.suggest("28") == Searcher.FINISHED
+def test_where_nothing_is_stopped_early_only_the_startup_points_wait_for_no_trial() -> None:
+    search = FamilySearch(make_space(trials=14, lag=2), InMemoryStorage(), seed=5)
+    configs = [search.suggest(str(i)) for i in range(20)]
+    assert Counter(config["family"] for config in configs) == {"spatial": 10, "clip": 10}
+    assert search.suggest("20") is None
+    for number, config in enumerate(configs[:16]):  # of each family the first eight
+        train(search, str(number), config, epochs=3)
+        search.on_trial_complete(str(number), {})
+    assert search.suggest("21") is None  # number 10 of a family is to know number 8
+    train(search, "17", configs[17], epochs=3)
+    search.on_trial_complete("17", {})
+    assert search.suggest("22")["name"] == "clip-0010"
+    train(search, "16", configs[16], epochs=3)
+    search.on_trial_complete("16", {})
+    found = [search.suggest(str(i)) for i in range(23, 26)]
+    assert [config and config["name"] for config in found] == ["spatial-0010", None, None]
 
 
 def test_other_seeds_suggest_otherwise_and_seeds_pair_the_families() -> None:

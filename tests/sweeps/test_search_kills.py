@@ -106,17 +106,27 @@ def test_a_trial_that_was_not_yet_named_gets_its_name_and_seed(storage, key):
 
 
 def test_a_trial_that_did_not_pass_a_rung_is_pruned_by_the_next_driver(storage):
-    space = make_space(trials=2, rule=EarlyStopping(first_rung=2, factor=2), clip=FAMILIES["clip"])
+    rule = EarlyStopping(first_rung=2, factor=2)
+    space = make_space(trials=3, rule=rule, lag=2, clip=FAMILIES["clip"])
     search = FamilySearch(space, storage, seed=0)
-    for trial_id, value in (("a", 0.5), ("b", 0.4)):
-        search.suggest(trial_id)
-        search.report(trial_id, 1, {METRIC: value})
-    search.report("a", 2, {METRIC: 0.5})
+    search.suggest("a")
+    search.suggest("b")
+    for epoch in (1, 2, 3):
+        search.report("a", epoch, {METRIC: 0.5})
+    search.on_trial_complete("a", {"done": True})
+    search.report("b", 1, {METRIC: 0.4})
+    search.report("b", 2, {METRIC: 0.4})  # it does not know of the first
+    search.suggest("c")
+    search.report("c", 1, {METRIC: 0.4})
     with killed_at(optuna.Study, "tell"):
-        search.report("b", 2, {METRIC: 0.4})
+        search.report("c", 2, {METRIC: 0.4})
     again = FamilySearch(space, storage, seed=0)
-    assert [one.name for one in again.adopt()] == ["clip-0000"]
-    assert [(one.state, one.epochs) for one in again.snapshot()] == [("RUNNING", 2), ("PRUNED", 2)]
+    assert [one.name for one in again.adopt()] == ["clip-0001"]
+    assert [(one.state, one.epochs) for one in again.snapshot()] == [
+        ("COMPLETE", 3),
+        ("RUNNING", 2),
+        ("PRUNED", 2),
+    ]
 
 
 def test_a_complete_trial_whose_end_was_not_told_has_the_value_of_its_last_epoch(storage):

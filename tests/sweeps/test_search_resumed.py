@@ -12,6 +12,7 @@ from optuna.storages import BaseStorage, InMemoryStorage
 
 from sweeps.records import read_records
 from sweeps.search import FamilySearch
+from sweeps.space import EarlyStopping
 from sweeps.study_file import study_storage
 from tests.sweeps.searches import make_space, run, train
 
@@ -61,6 +62,16 @@ def test_many_interrupted_trials_come_back_in_order(storage: BaseStorage) -> Non
     again = FamilySearch(make_space(), storage, seed=2)
     assert [r.state for r in again.adopt()] == ["RUNNING"] * 5
     assert [again.suggest(f"again-{i}") for i in range(5)] == cut
+
+
+def test_a_trial_that_tune_takes_back_before_it_ran_is_suggested_again(storage: BaseStorage) -> None:
+    """Nothing would ever end it otherwise, and the trials that wait for its end would wait for ever."""
+    search = FamilySearch(make_space(lag=1, rule=EarlyStopping(first_rung=1, factor=2)), storage, seed=2)
+    taken, other = search.suggest("taken"), search.suggest("other")
+    assert (other["family"], search.suggest("more")) == ("clip", None)
+    search.on_trial_complete("taken")
+    assert search.suggest("again") == taken
+    assert search.suggest("more") is None
 
 
 @pytest.mark.parametrize("kept", [0, 1, 2])

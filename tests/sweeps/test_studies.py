@@ -15,7 +15,7 @@ from sweeps.search import FamilySearch
 from sweeps.space import EarlyStopping, SearchSpace
 from sweeps.studies import sampler, training_seed
 from sweeps.study_file import study_storage
-from tests.sweeps.searches import FAMILIES, make_space
+from tests.sweeps.searches import FAMILIES, make_space, run
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -37,6 +37,7 @@ def storage(tmp_path: Path) -> BaseStorage:
             2,
             "started with metric val/R@10, got val/R@5",
         ),
+        (make_space(lag=4), 2, "started with lag 3, got 4; keep space, epochs, lag and seed of the sweep"),
         (make_space().model_copy(update={"mode": "min"}), 2, "started with mode max, got min"),
     ],
 )
@@ -46,6 +47,18 @@ def test_a_storage_of_another_sweep_is_refused(
     FamilySearch(make_space(), storage, seed=2)
     with pytest.raises(ConfigError, match=message):
         FamilySearch(space, storage, seed)
+
+
+def test_studies_of_an_older_version_go_on_with_a_lag_and_keep_it(storage: BaseStorage) -> None:
+    before = run(FamilySearch(make_space(), storage, seed=2), count=22)
+    for name in FAMILIES:
+        study = optuna.load_study(study_name=name, storage=storage)
+        without = {key: value for key, value in study.user_attrs["sweep"].items() if key != "lag"}
+        study.set_user_attr("sweep", without)
+    after = run(FamilySearch(make_space(lag=2), storage, seed=2))
+    assert len(before) + len(after) == 26
+    with pytest.raises(ConfigError, match="started with lag 2, got 3"):
+        FamilySearch(make_space(), storage, seed=2)
 
 
 @pytest.mark.parametrize(("mode", "direction"), [("min", "MINIMIZE"), ("max", "MAXIMIZE")])

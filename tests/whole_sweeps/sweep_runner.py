@@ -98,10 +98,10 @@ class Runner:
     def results(self) -> Path:
         return self.folder / "results"
 
-    def space(self, name, families, trials, epochs, early_stopping=None):
+    def space(self, name, families, trials, epochs, early_stopping=None, lag=3):
         path = self.folder / f"{name}.yaml"
         tree = {"about": name, "experiment": "base.yaml", "metric": "val/R@10", "mode": "max", "trials": trials,
-                "epochs": epochs, "early_stopping": early_stopping, "families": families}  # fmt: skip
+                "epochs": epochs, "early_stopping": early_stopping, "lag": lag, "families": families}  # fmt: skip
         path.write_text(yaml.safe_dump(tree, sort_keys=False))
         return path
 

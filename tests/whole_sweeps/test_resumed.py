@@ -1,4 +1,4 @@
-"""A sweep that goes on after any interruption: nothing lost, nothing rerun, and the same table in the end."""
+"""A sweep that goes on after any interruption: nothing lost, nothing rerun, the same table, one trial at a time or several."""
 
 import json
 import os
@@ -30,9 +30,12 @@ from tests.whole_sweeps.readings import check_nothing_of_test_is_shown, check_se
 from tests.whole_sweeps.sweep_runner import BOTH, rows_of
 
 pytestmark = pytest.mark.slow
-TRIALS, EPOCHS, SEEDS = 8, 6, 2  # 16 trials, above the startup points of a family
+TRIALS, EPOCHS, SEEDS = 12, 6, 2  # the last two of a family are TPE's
 RULE = {"first_rung": 2, "factor": 2}
+LAG = 2  # so that of three trials at once one waits now and then
 FLAGS = ("--max-concurrent", "1", "--seed", "3", "--confirm-configs", "1", "--confirm-seeds", str(SEEDS))
+# A trial with half a processor has one thread, as one with a whole processor has.
+SIDE_BY_SIDE = (*FLAGS, "--max-concurrent", "3", "--cpus-per-trial", "0.5")
 
 # Moments at which a driver is killed. The numbers of calls are those of one process.
 RAY_STARTS = Moment("sweeps.cluster:start_local_ray", "kill")
@@ -49,7 +52,7 @@ EACH_EPOCH = {"STCLIP_TEST_CHECKPOINTS": "1"}
 
 @pytest.fixture(scope="module")
 def space(runner):
-    return runner.space("killed", BOTH, TRIALS, EPOCHS, RULE)
+    return runner.space("killed", BOTH, TRIALS, EPOCHS, RULE, LAG)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +104,8 @@ def test_a_killed_sweep_goes_on_from_its_address_alone(runner, space, unbroken, 
 
 
 def kill_and_compare(runner, space, unbroken, name, moments, make_hooks, scheme=""):
-    """One sweep, killed at each moment in turn and resumed, against the unbroken one. Returns the kills."""
+    """One sweep of trials side by side, killed at each moment in turn and resumed, against the unbroken one, whose trials
+    came one after another. Returns the kills."""
     folder = runner.results / name
     known: dict[int, dict] = {}
     kills = 0
@@ -110,7 +114,7 @@ def kill_and_compare(runner, space, unbroken, name, moments, make_hooks, scheme=
         cache = {"STCLIP_CACHE": str(runner.folder / f"cache-{name}-{kills}")} if scheme else {}
         return make_hooks().environment(*moments, **EACH_EPOCH, **cache)
 
-    process = runner.start(space, name, *FLAGS, "--results", f"{scheme}{runner.results}",
+    process = runner.start(space, name, *SIDE_BY_SIDE, "--results", f"{scheme}{runner.results}",
                            environment=environment(*moments[:1]))  # fmt: skip
     while kills < len(moments) and runner.was_killed(process):
         kills += 1
@@ -304,7 +308,7 @@ def test_flags_that_contradict_sweep_yaml_are_listed(unbroken, space):
 
     assert "--seed 4, there 3" in refused("--seed", "4")
     text = refused("--seed", "4", "--epochs", "9", "--trials", "2")
-    assert "--epochs 9, there 6" in text and "--trials 2, there 8 (it may grow, not shrink)" in text
+    assert "--epochs 9, there 6" in text and "--trials 2, there 12 (it may grow, not shrink)" in text
     assert resume("--confirm-seeds", "7").confirm_seeds == 7  # there 2
     assert "--set optimizer.lr=0.5" in refused("--set", "optimizer.lr=0.5")
     assert "there searched" in refused("--set", "model.temperature=0.1")
