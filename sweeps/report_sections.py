@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stclip.data.groups import GROUPS
-from sweeps.readings_told import level_text, looks_note, looks_of, readings_section
+from sweeps.readings_told import readings_section
 from sweeps.report_blocks import Block, Bullets, Report, Section, Table
+from sweeps.report_comparisons import comparisons, confirmed_configurations
 from sweeps.report_further import compute_section, further_found
 from sweeps.results import ResultsFolder
 from sweeps.rung_places import rungs_before_the_end
 from sweeps.summary import lift
 from sweeps.table import baseline_title, chance_of, family_metrics
-from sweeps.verdict import p_text, signed
 from sweeps.warnings_found import find_warnings
 from sweeps.words import RECALLS, duration, many, number, value_text
 
@@ -35,7 +35,8 @@ def report_of(sweep: Tree, rows: Sequence[Mapping[str, str]], summary: Tree, fol
             Section("Verdict", [str(summary["verdict"])]),
             Section("Warnings", [Bullets(warnings) if warnings else "None."]),
             Section("Families", _families(summary)),
-            Section("Comparisons on the test slides", _comparisons(summary)),
+            Section("Comparisons on the test slides", comparisons(summary)),
+            Section("Confirmed configurations", confirmed_configurations(summary)),
             Section("Readings of the test slides", readings_section(summary)),
             *further_found(summary),
             Section("What was compared", _compared(sweep)),
@@ -93,8 +94,9 @@ def _how_sure(summary: Tree) -> str:
         return "Test results: none; the verdict says why."
     donors = f" of {about['clusters']} donors" if about["donors_known"] else ""
     return (
-        f"Test: the mean over {about['seeds']} trainings of each family's best configuration with fresh seeds (the same for "
-        f"every family) and {about['slides']} slides{donors}; 95 % intervals by a bootstrap over both."
+        f"Test: the weighted mean of each family's best {many(about['configurations'], 'configuration')}, trained again with "
+        f"{many(about['seeds'], 'fresh seed')} (the same for all), on {many(about['slides'], 'slide')}{donors}; 95 % intervals "
+        "contain seeds, slides and the search."
     )
 
 
@@ -116,30 +118,6 @@ def _brackets(found: Tree | None) -> str:
     if found is None or found["low"] is None:
         return ""
     return f" ({found['low']:.3f} to {found['high']:.3f})"
-
-
-def _comparisons(summary: Tree) -> list[Block]:
-    """Every comparison by every recall."""
-    look = looks_of(summary)
-    difference = f"a - b ({level_text(look)})"
-    head = ["a", "b", "metric", difference, "p", "p (Holm)", "could have shown", "seeds x slides"]
-    body = []
-    for one in summary.get("comparisons") or []:
-        for name, found in one["metrics"].items():
-            difference = f"{signed(found['difference'])}{_brackets(found)}"
-            ps = ["-" if found[key] is None else p_text(found[key]) for key in ("p", "p_holm")]
-            size = f"{one['seeds']} x {one['slides']}"
-            if one["clusters"] < one["slides"]:
-                size += f" ({one['clusters']} donors)"
-            body.append([one["a"], one["b"], name, difference, *ps, number(found["detectable"]), size])
-    if not body:
-        return []
-    note = (
-        "Differences are paired by seed and slide. p: sign-flip permutation test; Holm's correction is over the pairs of "
-        f"families, and by itself for each baseline{looks_note(look)}. Could have shown: the smallest true difference found "
-        "with 80 % power."
-    )
-    return [Table(head, body), note]
 
 
 def _compared(sweep: Tree) -> list[Block]:
