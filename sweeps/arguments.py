@@ -66,6 +66,8 @@ def make_parser() -> argparse.ArgumentParser:
         type=_count,
         help="epochs of a whole trial (default: the space's); early stopping moves along",
     )
+    budget.add_argument("--searches", metavar="N", type=_count, help="independent searches of each family, each with all trials; "
+                        "their winners are confirmed (default: the space's, 1)")  # fmt: skip
     budget.add_argument("--confirm-configs", metavar="N", type=_count, help="confirm the best N configurations of each family, "
                         "since which of them a search ends at is chance too (default 5)")  # fmt: skip
     budget.add_argument("--confirm-seeds", metavar="N", type=_whole, help="train each of them again with N fresh seeds and read "

@@ -1,4 +1,4 @@
-"""A space with another budget than its own: `--trials`, `--epochs` and `--margin`."""
+"""A space with another budget than its own: `--trials`, `--epochs`, `--margin` and `--searches`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from sweeps.space import SearchSpace
 
 
 def with_budget(
-    space: SearchSpace, trials: int | None = None, epochs: int | None = None, margin: float | None = None
+    space: SearchSpace,
+    trials: int | None = None,
+    epochs: int | None = None,
+    margin: float | None = None,
+    searches: int | None = None,
 ) -> SearchSpace:
-    """The space with other trials (of each family), epochs (of each trial) or margin. Raises ConfigError.
+    """The space with other trials (of each search), epochs (of each trial), margin or searches. Raises ConfigError.
 
     Its rungs follow the epochs (see `sweeps.rung_places`).
     """
-    given = {"trials": trials, "epochs": epochs, "margin": margin}
+    given = {"trials": trials, "epochs": epochs, "margin": margin, "searches": searches}
     tree = space.model_dump() | {key: value for key, value in given.items() if value is not None}
     other = validate(SearchSpace, tree, f"space {space.name}")
     rule = other.early_stopping

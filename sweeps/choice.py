@@ -55,10 +55,25 @@ def choose(
     return [Chosen(one.record, one.weight / together) for one in best]
 
 
+def winners_of_searches(
+    records: Sequence[TrialRecord], family: str, metric: str, mode: Literal["max", "min"]
+) -> list[Chosen]:
+    """The winner of each of a family's independent searches, the best first, with equal weights."""
+    searches = sorted({record.search for record in records if record.family == family})
+    found = [choose([r for r in records if r.search == one], family, metric, mode, 1) for one in searches]
+    winners = [chosen[0].record for chosen in found if chosen]
+    sign = 1.0 if mode == "min" else -1.0
+    winners.sort(key=lambda record: (sign * record.metrics[metric], record.search))
+    return [Chosen(record, 1 / len(winners)) for record in winners]
+
+
 def find_chosen(plan: SweepPlan, records: Sequence[TrialRecord]) -> dict[str, list[Chosen]]:
     """Family -> its configurations to confirm, in the space's order; families without a complete trial are left out."""
+    metric, mode = plan.space.metric, plan.space.mode
     found = {
-        family: choose(records, family, plan.space.metric, plan.space.mode, plan.confirm_configs)
+        family: choose(records, family, metric, mode, plan.confirm_configs)
+        if plan.space.searches == 1
+        else winners_of_searches(records, family, metric, mode)
         for family in plan.space.families
     }
     return {family: chosen for family, chosen in found.items() if chosen}

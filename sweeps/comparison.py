@@ -115,7 +115,7 @@ def _entry(
         "kind": "families" if kind == "family" else "baseline",
         "covers_search": one.covers_search,
         "configurations": [len(table.values) for table in paired],
-        "searches": 1,
+        "searches": min((len(t.values) for t in paired if t.source == "several searches"), default=1),
         "seeds": one.seeds,
         "slides": one.slides,
         "clusters": one.clusters,

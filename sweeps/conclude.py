@@ -51,7 +51,7 @@ def conclude(job: Sweeping, outcome: Outcome) -> Mapping[str, Any]:
     job.runs.end(outcome.status, outcome.reason)
     found = Found(
         records=outcome.records,
-        budgets=dict.fromkeys(plan.space.families, plan.space.trials),
+        budgets=dict.fromkeys(plan.space.families, plan.space.trials * plan.space.searches),
         sources=sources_of(plan.space),
         chosen=chosen,
         metric=plan.space.metric,
@@ -114,7 +114,8 @@ def _shown_model(
 
 def sources_of(space: SearchSpace) -> dict[str, Source]:
     """Family -> where its configurations come from; without a searched parameter it has only the one that is given."""
-    return {name: "one search" if family.parameters else "given" for name, family in space.families.items()}
+    searched: Source = "one search" if space.searches == 1 else "several searches"
+    return {name: searched if family.parameters else "given" for name, family in space.families.items()}
 
 
 def _donors(sweep: Mapping[str, Any]) -> dict[str, str]:

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, zip_longest
-from typing import Any
 
 from optuna.storages import BaseStorage
 
 from sweeps.choice import Chosen
+from sweeps.lanes import Lane
 from sweeps.parameter import Scalar
 from sweeps.plan import SweepPlan
 from sweeps.records import TrialRecord, confirmation_name
@@ -32,8 +32,8 @@ STUDY_SUFFIX = ".confirm"  # no family's name has a dot in it
 class ConfirmSearch(FamilySearch):
     """Asks for `seeds` trainings of each chosen configuration, one study a configuration; all else is as in the search.
 
-    It hands out and records trials in the same way, so a confirmation survives whatever the search survives. To its base
-    class each configuration is a family of its own, under its name; outside its trials bear the family's name.
+    It hands out and records trials in the same way, so a confirmation survives whatever the search survives. Each
+    configuration is a lane of its own, under its name (`sweeps.lanes`).
     """
 
     reads_test = True
@@ -50,25 +50,10 @@ class ConfirmSearch(FamilySearch):
         # The first of each family, then the second of each: what is cut off is cut off evenly.
         order = [one.record for one in chain.from_iterable(zip_longest(*chosen.values())) if one is not None]
         self._chosen = {record.name: record for record in order}
-        families = {record.name: space.family(record.family) for record in order}
-        update = {"families": families, "trials": seeds, "early_stopping": None}
-        super().__init__(space.model_copy(update=update), storage, seed)
+        super().__init__(space.model_copy(update={"trials": seeds, "early_stopping": None}), storage, seed)
 
-    def snapshot(self) -> list[TrialRecord]:
-        """As in the search, under the families' names."""
-        return self._outside(super().snapshot())
-
-    def ended(self) -> list[TrialRecord]:
-        """As in the search, under the families' names."""
-        return self._outside(super().ended())
-
-    def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        """As in the search, under the family's name."""
-        found = super().suggest(trial_id)
-        return {**found, "family": self._chosen[found["family"]].family} if isinstance(found, dict) else found
-
-    def _outside(self, records: Iterable[TrialRecord]) -> list[TrialRecord]:
-        return [replace(record, family=self._chosen[record.family].family) for record in records]
+    def _lanes_of(self, space: SearchSpace) -> dict[str, Lane]:
+        return {name: Lane(record.family, record.search) for name, record in self._chosen.items()}
 
     def _study_name(self, family: str) -> str:
         return f"{family}{STUDY_SUFFIX}"
@@ -79,7 +64,7 @@ class ConfirmSearch(FamilySearch):
     def _trial_name(self, family: str, number: int) -> str:
         return confirmation_name(family, number)
 
-    def _training_seed(self, number: int) -> int:
+    def _training_seed(self, family: str, number: int) -> int:
         return confirm_seed(self._seed, number)
 
     def _lacks(self, record: TrialRecord) -> str | None:
@@ -142,7 +127,7 @@ class ConfirmReserve:
         pace = sum(paces) / len(paces)
         if self._start is None and _epochs(records) > self._epochs_before:
             self._start = self._clock() - self._began - pace
-        trainings = plan.confirm_seeds * plan.confirm_configs * len(plan.space.families)
+        trainings = plan.confirm_seeds * plan.configurations * len(plan.space.families)
         rounds = math.ceil(trainings / self._at_once)
         # Twice a start: the search's processes end before those of the confirmation come up, on a machine that may be busier.
         starts = 2 * max(START_SECONDS, self._start or 0.0)

@@ -40,7 +40,7 @@ def describe_sweep(plan: SweepPlan, store: SpotStore, command: str) -> dict[str,
 def describe_budget(plan: SweepPlan) -> dict[str, Any]:
     """How much is run, and with what."""
     return {
-        "trials_per_family": plan.space.trials,
+        "trials_per_family": plan.space.trials * plan.space.searches,
         "epochs": plan.space.epochs,
         "confirm_configs": plan.confirm_configs,
         "confirm_seeds": plan.confirm_seeds,

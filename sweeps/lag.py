@@ -47,4 +47,4 @@ def seen_history(trials: Sequence[FrozenTrial], lag: int) -> list[FrozenTrial]:
 def busy_at_most(space: SearchSpace) -> int:
     """How many trials a search keeps running at once, however many there is room for."""
     free = space.early_stopping is None and space.trials <= STARTUP_TRIALS  # no trial waits for another
-    return len(space.families) * (space.trials if free else min(space.lag, space.trials))
+    return len(space.families) * space.searches * (space.trials if free else min(space.lag, space.trials))

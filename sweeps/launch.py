@@ -145,7 +145,8 @@ def _run_phases(job: Sweeping, search: FamilySearch, switch: StopSwitch, ray_now
         ended = switch.reason is None or switch.out_of_time
         return find_chosen(plan, search.snapshot()) if ended and plan.confirm_seeds else {}
 
-    phase = Phase(plan, search, "trials.csv", "", dict.fromkeys(plan.space.families, plan.space.trials))
+    trials = plan.space.trials * plan.space.searches
+    phase = Phase(plan, search, "trials.csv", "", dict.fromkeys(plan.space.families, trials))
     run_phase(job, phase, ray_now, switch, last=lambda: not chosen())
     found, reason = chosen(), switch.reason
     if not found:

@@ -43,7 +43,9 @@ def list_names() -> str:
 
 def _budget(space: SearchSpace) -> str:
     families = len(space.families)
-    return f"{families} {'family' if families == 1 else 'families'} x {space.trials} trials x {space.epochs} epochs"
+    searches = f" x {space.searches} searches" if space.searches > 1 else ""
+    families_text = f"{families} {'family' if families == 1 else 'families'}"
+    return f"{families_text}{searches} x {space.trials} trials x {space.epochs} epochs"
 
 
 def dry_run(plan: SweepPlan) -> str:
@@ -84,7 +86,7 @@ def _to_be_made(config: Experiment) -> bool:
 def describe_plan(plan: SweepPlan, store: SpotStore | None, resources: TrialResources | None) -> str:
     """A resolved sweep in words: families, ranges, counts, data, resources, folder."""
     space = plan.space
-    total = space.trials * len(space.families)
+    total = space.trials * space.searches * len(space.families)
     lines = [
         f"sweep {plan.name}: {total} trials ({_budget(space)})",
         f"chosen by {space.metric} ({space.mode}); {_stopping_words(space)}; seed {plan.seed}",
@@ -148,7 +150,7 @@ def _family_lines(space: SearchSpace, name: str) -> list[str]:
 def _confirm_line(plan: SweepPlan) -> str:
     if not plan.confirm_seeds:
         return "confirmation: off (--confirm-seeds 0), so the test slides are not read"
-    configs = [plan.confirm_configs if family.parameters else 1 for family in plan.space.families.values()]
+    configs = [plan.configurations if family.parameters else 1 for family in plan.space.families.values()]
     trials = many(plan.confirm_seeds * sum(configs), "trial")
     what = confirm_words(max(configs), plan.confirm_seeds)
     return f"confirmation: {what}, {trials} at most, read on the test slides"

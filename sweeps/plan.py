@@ -61,6 +61,11 @@ class SweepPlan:
     resumed: bool = False  # a sweep that goes on in its own folder
 
     @property
+    def configurations(self) -> int:
+        """Of each family, at most, that are confirmed: the best ones of its search, or the winner of each of its searches."""
+        return self.confirm_configs if self.space.searches == 1 else self.space.searches
+
+    @property
     def devices(self) -> int:
         """Of each trial."""
         return self.space.resources.devices
@@ -170,7 +175,7 @@ def tidy_place(text: str) -> str:
 
 def resolve_space(options: argparse.Namespace, name: str) -> tuple[SearchSpace, dict[str, Any]]:
     """A space with the command line's changes, and what its families' experiments start from. Raises ConfigError."""
-    space = with_budget(load_space(name), options.trials, options.epochs, options.margin)
+    space = with_budget(load_space(name), options.trials, options.epochs, options.margin, options.searches)
     space = pin(space, [parse_override(text) for text in options.set])
     if options.logger is not None:
         space = space.model_copy(update={"overrides": _with_loggers(space.overrides, options.logger)})

@@ -52,7 +52,7 @@ def enter_reading(
         when=now,
         run=run,
         trials=_ended(plan, records),
-        budget=plan.space.trials,
+        budget=plan.space.trials * plan.space.searches,
         seeds=plan.confirm_seeds,
         models={
             family: [
@@ -136,7 +136,7 @@ def _older_reading(plan: SweepPlan, storage: BaseStorage, records: Sequence[Tria
             when=first.astimezone(UTC),
             run=None,
             trials=_ended(plan, records),
-            budget=plan.space.trials,
+            budget=plan.space.trials * plan.space.searches,
             seeds=max(map(len, models.values())),
             models=models,
         )

@@ -36,6 +36,7 @@ class TrialRecord:
     error: str | None
     seed: int | None
     test_slides: dict[str, dict[str, float]] = field(default_factory=dict)
+    search: int = 1  # which of several independent searches of the family it is of
     machine: dict[str, Any] = field(default_factory=dict)
 
 

@@ -242,14 +242,17 @@ def _csv_text(records: Sequence[TrialRecord], parameters: Sequence[str]) -> str:
     out = StringIO()
     writer = csv.writer(out, lineterminator="\n")
     header = ["family", "trial", "name", "state", *columns.values(), *metrics]
-    writer.writerow([*header, "epochs", "seconds", "seed", *OF_MACHINE, "error"])
-    for r in sorted(records, key=lambda r: (r.family, r.number)):
+    several = any(r.search > 1 for r in records)
+    search = ["search"] if several else []
+    writer.writerow([*header, "epochs", "seconds", "seed", *search, *OF_MACHINE, "error"])
+    for r in sorted(records, key=lambda r: (r.family, r.search, r.number)):
         config = [_cell(r.params.get(key)) for key in columns]
         values = [_cell(r.metrics.get(name)) for name in metrics]
         tail = [
             r.epochs,
             f"{r.seconds:.3f}",
             r.seed,
+            *([r.search] if several else []),
             *(_cell(r.machine.get(key)) for key in OF_MACHINE.values()),
         ]
         error = " ".join((r.error or "").split())

@@ -73,7 +73,7 @@ def plan_to_resume(options: argparse.Namespace) -> SweepPlan:
         return budget[key] if given is None else given
 
     return SweepPlan(
-        space=with_budget(sweep.space, options.trials),
+        space=with_budget(sweep.space, options.trials, searches=options.searches),
         tree=base,
         name=sweep.tree["name"],
         place=place,
@@ -145,9 +145,10 @@ def widen(plan: SweepPlan) -> None:
     """
     sweep = Sweep.read(plan.results)
     lag = sweep.tree["space"].get("lag")
-    there = (sweep.space.trials, lag, _confirm_configs(sweep), _confirm_seeds(sweep))
-    if (plan.space.trials, plan.space.lag, plan.confirm_configs, plan.confirm_seeds) != there:
-        space = {**sweep.tree["space"], "trials": plan.space.trials, "lag": plan.space.lag}
+    there = (sweep.space.trials, sweep.space.searches, lag, _confirm_configs(sweep), _confirm_seeds(sweep))
+    own = plan.space
+    if (own.trials, own.searches, own.lag, plan.confirm_configs, plan.confirm_seeds) != there:
+        space = {**sweep.tree["space"], "trials": own.trials, "searches": own.searches, "lag": own.lag}
         budget = {**describe_budget(plan), "time_budget_seconds": sweep.tree["budget"]["time_budget_seconds"]}
         plan.results.write_sweep_yaml({**sweep.tree, "space": space, "budget": budget})
 
@@ -162,7 +163,8 @@ def _differences(options: argparse.Namespace, sweep: Sweep, place: str) -> Itera
             yield f"{flag} {given}, there {there}"
     if options.trials is not None and options.trials < sweep.space.trials:
         yield f"--trials {options.trials}, there {sweep.space.trials} (it may grow, not shrink)"
-    growing = {"--confirm-configs": (options.confirm_configs, _confirm_configs(sweep)),
+    growing = {"--searches": (options.searches, sweep.space.searches),
+               "--confirm-configs": (options.confirm_configs, _confirm_configs(sweep)),
                "--confirm-seeds": (options.confirm_seeds, _confirm_seeds(sweep))}  # fmt: skip
     for flag, (given, there) in growing.items():
         if given is not None and given < there:
@@ -177,7 +179,8 @@ def _space_differences(options: argparse.Namespace, sweep: Sweep) -> Iterator[st
     there = {"space": sweep.space.model_dump(mode="json"), "base": sweep.tree["base"]}
     if options.space is not None:
         same = argparse.Namespace(**{**vars(options), "trials": sweep.space.trials, "epochs": sweep.space.epochs,
-                                     "margin": sweep.space.margin, "data": None})  # fmt: skip
+                                     "margin": sweep.space.margin, "searches": sweep.space.searches,
+                                     "data": None})  # fmt: skip
         space, base = resolve_space(same, options.space)
         given = {"space": space.model_dump(mode="json"), "base": base}
         flag = " ".join([f"--space {options.space}", *(f"--set {text}" for text in options.set)])

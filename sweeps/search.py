@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -21,6 +21,7 @@ from ray.tune.search import Searcher
 from sweeps.asking import ask_again, ask_next, end_cut_off
 from sweeps.driver_only import DriverOnly
 from sweeps.lag import known_trials
+from sweeps.lanes import Lane, search_lanes, space_of_lanes
 from sweeps.parameter import Scalar
 from sweeps.records import State, TrialRecord, record_of, trial_name
 from sweeps.space import SearchSpace
@@ -45,6 +46,7 @@ class FamilySearch(DriverOnly, Searcher):
     A family starts with its published settings and points spread over its space (`sweeps.startup`), then
     follows TPE (Bergstra et al. 2011) on its own history, as far as `lag` lets a trial know it (`sweeps.lag`).
     The next trial belongs to the family that has started the fewest, of those whose next trial knows enough.
+    Each of several independent searches of a family (`sweeps.lanes`) is a family in all of this.
     However many trials run at once, whichever ends first, wherever the driver was killed: each trial is the same.
 
     Parameters
@@ -61,7 +63,8 @@ class FamilySearch(DriverOnly, Searcher):
     def __init__(self, space: SearchSpace, storage: BaseStorage, seed: int) -> None:
         # No metric for Tune: it raises in the driver, and so ends the sweep, when a trial's result lacks it.
         super().__init__()
-        self._space = space
+        self._lanes = self._lanes_of(space)
+        self._space = space = space_of_lanes(space, self._lanes)
         self._seed = seed
         self._studies = {
             family: open_study(space, family, self._study_name(family), storage, seed)
@@ -81,6 +84,9 @@ class FamilySearch(DriverOnly, Searcher):
 
     reads_test = False
 
+    def _lanes_of(self, space: SearchSpace) -> dict[str, Lane]:
+        return search_lanes(space)
+
     def _study_name(self, family: str) -> str:
         return family
 
@@ -91,8 +97,8 @@ class FamilySearch(DriverOnly, Searcher):
     def _trial_name(self, family: str, number: int) -> str:
         return trial_name(family, number)
 
-    def _training_seed(self, number: int) -> int:
-        return training_seed(self._seed, number)
+    def _training_seed(self, family: str, number: int) -> int:
+        return training_seed(self._seed, number, self._lanes[family].search)
 
     def _lacks(self, record: TrialRecord) -> str | None:
         """What a trial that has ended without an error still lacks to be COMPLETE; None for nothing."""
@@ -104,11 +110,15 @@ class FamilySearch(DriverOnly, Searcher):
 
     def snapshot(self) -> list[TrialRecord]:
         """Every started trial as of now, without touching the storage; safe from another thread."""
-        return list(self._records.values())  # `_records` is replaced as a whole, never changed
+        return self._outside(self._records.values())  # `_records` is replaced as a whole, never changed
 
     def ended(self) -> list[TrialRecord]:
         """The trials that ended in this run, in the order of their ends."""
-        return list(self._ended)
+        return self._outside(self._ended)
+
+    def _outside(self, records: Iterable[TrialRecord]) -> list[TrialRecord]:
+        """Records as others know them: inside, `family` is the name of a lane (`sweeps.lanes`)."""
+        return [replace(record, **vars(self._lanes[record.family])) for record in records]
 
     def adopt(self) -> list[TrialRecord]:
         """Queue the trials that an interrupted sweep left RUNNING, to be suggested first. Call it once.
@@ -129,7 +139,7 @@ class FamilySearch(DriverOnly, Searcher):
                 state, value = end
                 self._studies[record.family].tell(trial, value, state)
                 self._record(record.family, trial, state=state)
-        return [self._records[family, trial.number] for family, trial in self._interrupted]
+        return self._outside(self._records[family, trial.number] for family, trial in self._interrupted)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """The next trial: `family`, `number`, `name`, `params` (dotted key -> value), `seed`, and
@@ -153,7 +163,7 @@ class FamilySearch(DriverOnly, Searcher):
         self._live[trial_id] = _Live(family, trial, seconds_before=known.seconds if known else 0.0)
         record = self._record(family, trial)
         return {
-            "family": family,
+            "family": self._lanes[family].family,
             "number": record.number,
             "name": record.name,
             "params": dict(record.params),
@@ -273,7 +283,7 @@ class FamilySearch(DriverOnly, Searcher):
     def _named(self, family: str, trial: optuna.Trial) -> optuna.Trial:
         if "seed" not in trial.user_attrs:
             trial.set_user_attr("name", self._trial_name(family, trial.number))
-            trial.set_user_attr("seed", self._training_seed(trial.number))
+            trial.set_user_attr("seed", self._training_seed(family, trial.number))
         return trial
 
     def _end(self, trial_id: str, state: TrialState, value: float | None) -> None:

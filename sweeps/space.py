@@ -107,6 +107,9 @@ class SearchSpace(StrictModel):
     metric: str
     mode: Literal["max", "min"]
     trials: Count
+    searches: Annotated[int, Field(ge=1, le=100)] = (
+        1  # of each family, independent; `trials` is for each of them
+    )
     epochs: Count
     margin: Annotated[float, Field(gt=0, lt=1)] = (
         0.01  # of recall; families that differ by less are equivalent

@@ -60,6 +60,6 @@ def sampler(seed: int, family: str, number: int) -> TPESampler:
     return TPESampler(seed=derived_seed(seed, "tpe", family, number), n_startup_trials=0, constant_liar=True)
 
 
-def training_seed(seed: int, number: int) -> int:
-    """The seed of a trial's training, in [0, 2³¹). By number only, which pairs the families' trials."""
-    return derived_seed(seed, "train", number)
+def training_seed(seed: int, number: int, search: int = 1) -> int:
+    """The seed of a trial's training, in [0, 2³¹). By number and search only, which pairs the families' trials."""
+    return derived_seed(seed, "train", number) if search == 1 else derived_seed(seed, "train", number, search)

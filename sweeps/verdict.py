@@ -103,7 +103,7 @@ def _more(comparison: Tree, name: str, margin: float) -> str:
         return f"{because}; a decision at this margin is out of reach, a wider --margin is not."
     unit = "slide" if comparison["clusters"] == comparison["slides"] else "donor"
     wanted = [
-        many(effort.searches, "search of each family", "searches of each family")
+        many(effort.searches, "independent search of each family", "independent searches of each family")
         if effort.searches > now.searches
         else "",
         many(effort.seeds, "seed") if effort.seeds > now.seeds else "",

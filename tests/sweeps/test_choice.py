@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sweeps.choice import choose, find_chosen
+from sweeps.choice import choose, find_chosen, winners_of_searches
 from sweeps.family_stats import winner_weights
 from tests.sweeps.made_up import record
 
@@ -65,3 +65,33 @@ def test_a_family_without_a_complete_trial_has_none(plan_of):
 def test_families_are_in_the_spaces_order(plan_of):
     records = [*searched(0.3, family="clip"), *searched(0.4)]
     assert list(find_chosen(plan_of(), records)) == ["spatial", "clip"]
+
+
+# -- several searches of a family
+
+
+def of_search(search, *values, states=()):
+    return [
+        replace(record, search=search, name=f"spatial.{search}-{record.number:04d}")
+        for record in searched(*values, states=states)
+    ]
+
+
+def test_the_winner_of_each_search_has_the_same_weight_and_the_best_comes_first():
+    records = [*of_search(1, 0.3, 0.2), *of_search(2, 0.1, 0.5), *of_search(3, 0.4)]
+    chosen = winners_of_searches(records, "spatial", METRIC, "max")
+    assert [(one.record.search, one.record.number) for one in chosen] == [(2, 1), (3, 0), (1, 0)]
+    assert [one.weight for one in chosen] == pytest.approx([1 / 3] * 3)
+    assert [one.record.search for one in winners_of_searches(records, "spatial", METRIC, "min")] == [2, 1, 3]
+
+
+def test_a_search_without_a_complete_trial_has_no_winner():
+    records = [*of_search(1, 0.3), *of_search(2, 0.9, states={0: "PRUNED"})]
+    chosen = winners_of_searches(records, "spatial", METRIC, "max")
+    assert [(one.record.search, one.weight) for one in chosen] == [(1, 1.0)]
+
+
+def test_several_searches_are_confirmed_by_their_winners_alone(plan_of):
+    records = [*of_search(1, 0.3, 0.2), *of_search(2, 0.1, 0.5)]
+    found = find_chosen(plan_of("--searches", "2"), records)
+    assert [one.record.name for one in found["spatial"]] == ["spatial.2-0001", "spatial.1-0000"]

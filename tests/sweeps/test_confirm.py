@@ -222,7 +222,7 @@ def test_trainings_that_have_not_begun_or_not_ended_are_to_go():
 class Plan:
     def __init__(self, time_budget, confirm_seeds=5, confirm_configs=1):
         self.space, self.time_budget = SPACE, time_budget
-        self.confirm_seeds, self.confirm_configs = confirm_seeds, confirm_configs
+        self.confirm_seeds, self.configurations = confirm_seeds, confirm_configs
 
 
 def reserve(plan, records, at_once=2):

@@ -238,6 +238,9 @@ def test_a_larger_budget_is_written_down(begun):
     }
     widen(resumed(begun.folder, "--confirm-seeds", "3"))
     assert read_sealed(begun.results.sweep_yaml)["budget"]["confirm_seeds"] == 3
+    widen(resumed(begun.folder, "--searches", "2"))
+    assert read_sealed(begun.results.sweep_yaml)["space"]["searches"] == 2
+    assert refused(begun, "--searches", "1") == "--searches 1, there 2 (it may grow, not shrink)"
     widen(resumed(begun.folder, "--confirm-configs", "6"))
     assert read_sealed(begun.results.sweep_yaml)["budget"]["confirm_configs"] == 6
     assert resumed(begun.folder).space.trials == 9

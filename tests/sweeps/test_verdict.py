@@ -150,8 +150,8 @@ ADDS_NOTHING = "The search adds nothing to the variance"
 @pytest.mark.parametrize(
     ("interval", "variance", "more"),
     [
-        ((-0.01, 0.03), parts(search=0.01), "The search is 100% of the variance; to decide it would take about 4 searches of "
-         "each family."),
+        ((-0.01, 0.03), parts(search=0.01), "The search is 100% of the variance; to decide it would take about 4 independent "
+         "searches of each family."),
         ((-0.01, 0.03), parts(slide=0.02), f"{ADDS_NOTHING}; to decide it would take about 42 slides in test."),
         ((-0.01, 0.03), parts(seed=0.01), f"{ADDS_NOTHING}; to decide it would take about 12 seeds."),
         ((-0.004, 0.015), parts(seed=0.001), "the interval is as narrow as the margin, and the difference is close to it."),
