@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 LEVEL = 0.05
-MOST = 10_000  # of anything; what would take more is out of reach
+MOST = 500  # of anything; what would take more is out of reach
 
 Outcome = Literal["better", "worse", "equivalent", "undecided"]
 
