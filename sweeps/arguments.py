@@ -20,7 +20,7 @@ and whatever interrupts the sweep, --resume goes on from there.
 EXAMPLES = """\
 examples:
   python sweeps/run.py --space spatial
-      The default: SpatialLoss against ClipLoss on built-in data, made on first use. About two minutes on two cores.
+      The default: SpatialLoss against ClipLoss on built-in data, made on first use. About three minutes on two cores.
 
   python sweeps/run.py --space wide --data hest_v1_human_medium --trials 40 --time-budget 8h --gpus-per-trial 0.25
       A longer search on your own shards (see data/README.md), four trials to a GPU, stopped after eight hours.

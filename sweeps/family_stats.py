@@ -85,17 +85,26 @@ def winner_weights(ranks: np.ndarray, trials: int) -> np.ndarray:
     Args:
         ranks: int [M], the places of these trials among all, 0 for the best.
         trials: how many there are.
+
+    Returns:
+        float [M].
+
+    Raises:
+        ValueError: no rank, or one that is not in 0..trials - 1.
     """
     ranks = np.asarray(ranks, dtype=np.float64)
     if not ranks.size or ranks.min() < 0 or ranks.max() >= trials:
         raise ValueError(f"ranks must lie in 0..{trials - 1} (of {trials} trials), got {ranks.tolist()}")
     weights = (1 - ranks / trials) ** trials - (1 - (ranks + 1) / trials) ** trials
-    # Of hundreds of trials, a rank far down may have no weight in floating point.
     return np.asarray(weights / weights.sum())
 
 
 def search_part(table: FamilyTable, clusters: np.ndarray) -> Part | None:
-    """The search's share in the variance of a family's value; None when one configuration cannot tell it."""
+    """The search's share in the variance of a family's value; None when one configuration cannot tell it.
+
+    Args:
+        table: the family. clusters: int [L], equal numbers for slides of one donor.
+    """
     m = len(table.values)
     if table.source == "given":
         return Part(0.0, np.inf)

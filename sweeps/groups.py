@@ -2,9 +2,8 @@
 
     {<technology or organ>: [{group, slides, spots, families: {<family>: {R@1: ..., chance_R@1: ...}}, baselines: {...}}]}
 
-Means over seeds, slides and (weighted) configurations, without intervals: a group has few slides, often of one donor, and
-so the numbers describe these
-slides and say nothing about other ones of their kind.
+Means over seeds, slides and (weighted) configurations, without intervals: a group has few slides, often of one donor. The
+numbers describe these slides and say nothing about other ones of their kind.
 """
 
 from __future__ import annotations

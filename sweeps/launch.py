@@ -159,7 +159,7 @@ def _run_phases(job: Sweeping, search: FamilySearch, switch: StopSwitch, ray_now
     if job.mirror is not None:
         job.mirror.push()  # a reading that is not on record at the address must not begin
     most = max(len(configurations) for configurations in found.values())
-    heading = f"confirming: {confirm_words(most, plan.confirm_seeds)}"
+    heading = f"confirming: {confirm_words(most, plan.space.searches, plan.confirm_seeds)}"
     again = Phase(confirm_plan(plan, found), confirm, "confirm.csv", heading, confirm_budgets(plan, found))
     run_phase(job, again, ray_now, switch, last=lambda: True)
     return Outcome(search.snapshot(), confirm.snapshot(), reason or switch.reason, switch.broken)

@@ -152,7 +152,7 @@ def _confirm_line(plan: SweepPlan) -> str:
         return "confirmation: off (--confirm-seeds 0), so the test slides are not read"
     configs = [plan.configurations if family.parameters else 1 for family in plan.space.families.values()]
     trials = many(plan.confirm_seeds * sum(configs), "trial")
-    what = confirm_words(max(configs), plan.confirm_seeds)
+    what = confirm_words(max(configs), plan.space.searches, plan.confirm_seeds)
     return f"confirmation: {what}, {trials} at most, read on the test slides"
 
 

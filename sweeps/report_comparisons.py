@@ -35,9 +35,9 @@ def confirmed_configurations(summary: Tree) -> list[Block]:
     if not rows:
         return []
     note = (
-        "The best configurations of each family by val, trained again with fresh seeds; val and test are means over these seeds. "
-        "Weight: how often the configuration would be the best when the family's trials were drawn again. A family's value is "
-        "the weighted mean of its configurations."
+        "The best configurations of each family by val, or the winners of its searches, trained again with fresh seeds; val and "
+        "test are means over these seeds. Weight: how often the configuration would be the best when the family's trials were "
+        "drawn again; equal for the winners of several searches. A family's value is the weighted mean of its configurations."
     )
     return [Table(head, rows), note]
 

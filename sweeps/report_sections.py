@@ -94,9 +94,9 @@ def _how_sure(summary: Tree) -> str:
         return "Test results: none; the verdict says why."
     donors = f" of {about['clusters']} donors" if about["donors_known"] else ""
     return (
-        f"Test: the weighted mean of each family's best {many(about['configurations'], 'configuration')}, trained again with "
-        f"{many(about['seeds'], 'fresh seed')} (the same for all), on {many(about['slides'], 'slide')}{donors}; 95 % intervals "
-        "contain seeds, slides and the search."
+        "Test: the weighted mean of each family's confirmed configurations, trained again with "
+        f"{many(about['seeds'], 'fresh seed')} (the same for all), on {many(about['slides'], 'slide')}{donors}. The 95 % "
+        "intervals contain seeds and slides, and the search where several configurations were confirmed."
     )
 
 

@@ -48,11 +48,6 @@ def recall_of(summary: Tree) -> str:
     return name if name in RECALLS else "R@10"
 
 
-def is_shown(metric: Tree) -> bool:
-    """Whether a comparison's metric shows a difference between families (`sweeps.outcome`)."""
-    return metric["outcome"] in ("better", "worse")
-
-
 def difference_sentence(comparison: Tree, name: str, margin: float) -> str:
     """One pair of families: which is better, that they are equivalent, or that nothing is decided and what it would take."""
     found = comparison["metrics"][name]
@@ -63,10 +58,10 @@ def difference_sentence(comparison: Tree, name: str, margin: float) -> str:
         )
     if not comparison["covers_search"]:
         return (
-            f"No claim about {a} and {b} as families: of one at least a single configuration was confirmed, and another search "
-            f"would end at another one (--confirm-configs). Of these configurations: {_numbers(comparison, name, 1)}."
+            f"No claim about {a} and {b} as families: one of them had a single configuration confirmed, and another search would "
+            f"end at another one; use --confirm-configs 2 or more. Of these configurations: {_numbers(comparison, name, 1)}."
         )
-    if is_shown(found):
+    if found["outcome"] in ("better", "worse"):
         first, second, sign = (a, b, 1) if found["outcome"] == "better" else (b, a, -1)
         lead = _lead(sorted((sign * found["low"], sign * found["high"])), margin)
         return f"{first} retrieves better than {second} on the test slides, {lead}: {_numbers(comparison, name, sign)}."

@@ -50,7 +50,8 @@ def last_line(error: str) -> str:
     return lines[-1] if lines else "no reason recorded"
 
 
-def confirm_words(configurations: int, seeds: int) -> str:
-    """`the best 5 configurations of each family again with 3 fresh seeds`."""
+def confirm_words(configurations: int, searches: int, seeds: int) -> str:
+    """`the best 5 configurations of each family again with 3 fresh seeds`; of several searches, their winners."""
     best = "best configuration" if configurations == 1 else f"best {configurations} configurations"
-    return f"the {best} of each family again with {many(seeds, 'fresh seed')}"
+    what = f"{best} of each family" if searches == 1 else f"winners of {searches} searches of each family"
+    return f"the {what} again with {many(seeds, 'fresh seed')}"

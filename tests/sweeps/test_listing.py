@@ -43,6 +43,11 @@ def test_a_dry_run_counts_everything_and_writes_nothing(plan_of, tmp_path, share
     assert "confirmation: off" in dry_run(plan_of("--confirm-seeds", "0"))
     one = dry_run(plan_of("--confirm-seeds", "1", "--confirm-configs", "1"))
     assert "the best configuration of each family again with 1 fresh seed, 2 trials at most" in one
+    several = dry_run(plan_of("--confirm-seeds", "2", "--searches", "3"))
+    assert (
+        "confirmation: the winners of 3 searches of each family again with 2 fresh seeds, 12 trials at most"
+        in several
+    )
 
 
 def test_a_dry_run_says_the_lag_and_warns_where_it_leaves_slots_idle(plan_of, tmp_path, monkeypatch):

@@ -63,7 +63,9 @@ def test_the_report_has_every_section_and_number(tmp_path):
     assert f"| soft | 4 | 0 | 0 | 5 | 0.300 | 0.290 | {cells(soft, (0.0925, 0.185, 0.37))} | 3.7x |" in table
     assert f"| CCA baseline |  |  |  |  | 0.300 | - | {cells(cca, (0.1025, 0.205, 0.41))} | 4.1x |" in table
     assert "| chance |  |  |  |  | 0.100 | - | 0.010 | 0.050 | 0.100 | - |" in table
-    assert "best 1 configuration, trained again with 2 fresh seeds (the same for all), on 2 slides;" in table
+    assert (
+        "confirmed configurations, trained again with 2 fresh seeds (the same for all), on 2 slides." in table
+    )
     pairs = section(text, "Comparisons on the test slides")
     assert pairs.count("| soft | clip | R@") == 3 and pairs.count("| cca | R@") == 6
     found = summary["comparisons"][0]["metrics"]["R@10"]

@@ -175,9 +175,9 @@ def test_what_cannot_have_an_interval_is_no_claim():
 def test_single_configurations_are_no_families():
     text = sentence(covers_search=False, configurations=[1, 5])
     assert text.startswith(
-        "No claim about spatial and clip as families: of one at least a single configuration"
+        "No claim about spatial and clip as families: one of them had a single configuration"
     )
-    assert "(--confirm-configs)" in text and "better" not in text
+    assert "use --confirm-configs 2 or more" in text and "better" not in text
     assert "R@10 +0.031 [0.012, 0.049], p = 0.004, 1 and 5 configurations x 3 seeds x 10 slides." in text
 
 
