@@ -131,6 +131,11 @@ def _lag_lines(space: SearchSpace, resources: TrialResources | None) -> list[str
             f"warning: {resources.max_concurrent} trials at once are more than the {most} that families x lag can keep "
             f"busy; use --max-concurrent {most}, or set a larger `lag` in the space"
         )
+    elif resources is not None and resources.max_concurrent == most and space.lag > 1:
+        lines.append(
+            f"note: with {most} trials at once some slots wait for earlier trials to end, about a fifth of the time; "
+            f"`lag: {space.lag + 1}` in the space keeps them busy, for a search that learns a little later"
+        )
     return lines
 
 

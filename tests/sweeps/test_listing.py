@@ -54,10 +54,14 @@ def test_a_dry_run_says_the_lag_and_warns_where_it_leaves_slots_idle(plan_of, tm
     monkeypatch.setattr(listing, "local_resources", lambda: (Node(16.0, 0.0),))
     rule = {"early_stopping": {"first_rung": 1, "factor": 2}, "lag": 2}
     monkeypatch.setattr(tiny_plan, "SPACE", {**SPACE, **rule})
-    text = dry_run(plan_of("--max-concurrent", "4"))
+    text = dry_run(plan_of("--max-concurrent", "3"))
     assert "lag 2: a trial knows the trials of its family that began at least 2 before it" in text
     assert "up to 4 are kept busy" in text
-    assert "warning" not in text
+    assert "warning" not in text and "note" not in text
+    (note,) = [
+        line for line in dry_run(plan_of("--max-concurrent", "4")).splitlines() if line.startswith("note")
+    ]
+    assert note.startswith("note: with 4 trials at once some slots wait") and "`lag: 3` in the space" in note
     (warning,) = [line for line in dry_run(plan_of()).splitlines() if line.startswith("warning")]
     assert warning == (
         "warning: 16 trials at once are more than the 4 that families x lag can keep busy; use --max-concurrent 4, or "
