@@ -45,13 +45,14 @@ from scipy import stats as distributions
 
 from benchmarks.simulated_search import bowl, hills, random_search, tpe_search
 from stclip.one_line_parser import OneLineParser
-from sweeps.family_stats import FamilyTable, compare_families, winner_weights
+from sweeps.family_stats import FamilyTable, compare_families, family_estimate, winner_weights
 from sweeps.plan import CONFIRM_CONFIGS, CONFIRM_SEEDS
 
 LANDSCAPES = {"hills": hills, "bowl": bowl}
 SEARCHES = {"random": random_search, "tpe": tpe_search}
 SPREADS = (0.0, 0.004, 0.008, 0.015, 0.03)
 SLIDES = (1, 5, 10, 40)
+UNEQUAL = ((0.03, 0.004), (0.015, 0.0), (0.008, 0.03))  # spreads of the first and the second family
 SIZE = 3.0  # of the planted difference, in true standard errors
 
 
@@ -90,6 +91,11 @@ class Cell:
     landscape: str
     search: str
     spread: float
+    other: float | None = None  # the second family's spread; None for the same
+
+    @property
+    def spreads(self) -> tuple[float, float]:
+        return self.spread, self.spread if self.other is None else self.other
 
 
 @dataclass(frozen=True)
@@ -101,6 +107,7 @@ class Rates:
     donors: bool
     false: float
     winners: float
+    own: float
     found: float
     half: float
     error: float
@@ -112,14 +119,14 @@ def searched(
     """True quality and val value [2, trials] of one sweep's two families."""
     landscape = LANDSCAPES[cell.landscape](rng)
     noise = truth.val_noise(design.val_slides)
-    both = [SEARCHES[cell.search](landscape, cell.spread, noise, design.trials, rng) for _ in range(2)]
+    both = [SEARCHES[cell.search](landscape, spread, noise, design.trials, rng) for spread in cell.spreads]
     return np.stack([quality for quality, _ in both]), np.stack([value for _, value in both])
 
 
 def confirmed(
     quality: np.ndarray, design: Design, truth: Truth, clusters: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Test tables [2, M, S, L] of configurations of this quality [2, M], and the family's own effect [2, L] on each slide."""
+    """Test tables [2, M, S, L] of configurations of this quality [2, M], and what is true of each family [2, L] on each slide."""
     (_, m), s, slides = quality.shape, design.seeds, len(clusters)
     donors = rng.normal(0, 1, (2, clusters.max() + 1))[:, clusters]
     several = len(set(clusters.tolist())) < slides
@@ -128,9 +135,8 @@ def confirmed(
         if not several
         else (donors + rng.normal(0, 1, (2, slides))) / np.sqrt(2)
     )
-    own = truth.family_slide * own
-    shared = rng.normal(0, truth.slide, slides) + rng.normal(0, truth.shared_rest, (s, slides))
-    values = truth.level + quality[:, :, None, None] + shared + own[:, None, None]
+    own = truth.level + rng.normal(0, truth.slide, slides) + truth.family_slide * own
+    values = quality[:, :, None, None] + own[:, None, None] + rng.normal(0, truth.shared_rest, (s, slides))
     values = values + rng.normal(0, truth.configuration_slide, (2, m, 1, slides))
     values = values + rng.normal(0, truth.seed, (2, m, s, 1)) + rng.normal(0, truth.rest, (2, m, s, slides))
     return values, own
@@ -140,8 +146,9 @@ def run_cell(
     cell: Cell, design: Design, truth: Truth, sweeps: int, seed: int, sizes: Sequence[int] = SLIDES
 ) -> list[Rates]:
     """Each number of slides of `sizes`, without and with donors, on the same searches."""
+    spreads = cell.spreads[: 1 if cell.other is None else 2]
     rng = np.random.default_rng(
-        [seed, *cell.landscape.encode(), *cell.search.encode(), round(cell.spread * 1e4)]
+        [seed, *cell.landscape.encode(), *cell.search.encode(), *(round(1e4 * spread) for spread in spreads)]
     )
     weights = winner_weights(np.arange(design.configurations), design.trials)
     best = []
@@ -167,10 +174,14 @@ def _rates(
     rng: np.random.Generator,
 ) -> Rates:
     slides = len(clusters)
-    differences, halves, winners = np.zeros(len(best)), np.zeros(len(best)), 0
+    differences, halves, winners, outside = np.zeros(len(best)), np.zeros(len(best)), 0, 0
+    expected = np.mean([quality[:, 0] for quality in best], 0)  # of the winners
+    if cell.other is None:
+        expected[:] = expected.mean()
     for number, quality in enumerate(best):
         tables, own = confirmed(quality, design, truth, clusters, rng)
-        true = float((own[0] - own[1]).mean()) if slides == 1 else 0.0
+        level = own[:, 0] if slides == 1 else np.full(2, truth.level)
+        true = float((level + expected) @ [1, -1])
         a, b = (FamilyTable(values, weights, "one search") for values in tables)
         one = compare_families(a, b, clusters).difference
         assert one.low is not None and one.high is not None
@@ -179,6 +190,9 @@ def _rates(
         alone = compare_families(first, second, clusters).difference
         assert alone.low is not None and alone.high is not None
         winners += not alone.low <= true <= alone.high
+        family = family_estimate(a, clusters)
+        assert family.low is not None and family.high is not None
+        outside += not family.low <= level[0] + expected[0] <= family.high
     error = float(differences.std())
     return Rates(
         cell=cell,
@@ -186,6 +200,7 @@ def _rates(
         donors=len(set(clusters.tolist())) < slides,
         false=float((np.abs(differences) > halves).mean()),
         winners=winners / len(best),
+        own=outside / len(best),
         found=float((differences + SIZE * error > halves).mean()),
         half=float(halves.mean()),
         error=error,
@@ -203,7 +218,7 @@ def largest_allowed(sweeps: int) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the table; exit status 1 when a cell has more false winners than chance allows."""
+    """Print the table; exit status 1 when a cell has more values outside than chance allows."""
     parser = OneLineParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sweeps", type=int, default=1000)
     parser.add_argument("--configurations", type=int, default=Design.configurations)
@@ -220,9 +235,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for landscape, search, spread in product(LANDSCAPES, kinds, SPREADS)
         if spread or (landscape, search) == ("hills", kinds[0])  # without a spread all searches are alike
     ]
+    cells += [
+        Cell(landscape, search, *spreads)
+        for landscape, search, spreads in product(LANDSCAPES, kinds, UNEQUAL)
+    ]
     print(f"{options.sweeps} sweeps a cell, {design.trials} trials a family, {design.configurations} configurations x "
           f"{design.seeds} seeds; a true 5 % shows up to {largest_allowed(options.sweeps):.1%}")  # fmt: skip
-    print("landscape search spread  slides         false winners  found   half     se")
+    print("landscape search spread       slides           false winners     own   found    half     se")
     worst = 0.0
     with ProcessPoolExecutor(options.processes) as pool:
         for rates in pool.map(
@@ -239,10 +258,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _line(one: Rates) -> str:
     slides = f"{one.slides}{f' of {one.slides // 2 + one.slides % 2} donors' if one.donors else ''}"
-    return (
-        f"{one.cell.landscape:<9} {one.cell.search:<6} {one.cell.spread:<6.3f} {slides:<15}"
-        f"{100 * one.false:6.1f}  {100 * one.winners:6.1f}  {100 * one.found:5.1f}  {100 * one.half:5.2f}  {100 * one.error:5.2f}"
-    )
+    spread = "/".join(f"{spread:.3f}" for spread in dict.fromkeys(one.cell.spreads))
+    shares = "  ".join(f"{100 * share:6.1f}" for share in (one.false, one.winners, one.own, one.found))
+    sizes = f"{100 * one.half:5.2f}  {100 * one.error:5.2f}"
+    return f"{one.cell.landscape:<9} {one.cell.search:<6} {spread:<12} {slides:<16}{shares}   {sizes}"
 
 
 if __name__ == "__main__":

@@ -37,6 +37,14 @@ def test_without_a_spread_the_winners_alone_are_right_too_and_a_difference_is_fo
     assert of_donors.donors and of_donors.half > found.half  # donors are fewer than slides
 
 
+def test_families_of_unequal_spread_differ_and_the_intervals_hold_what_is_true():
+    cell = Cell("hills", "random", 0.03, 0.004)
+    for found in run_cell(cell, DESIGN, TRUTH, 120, seed=0, sizes=(1, 10)):
+        assert found.false <= 0.09 and found.own <= 0.1
+        assert 0 < found.error < found.half
+    assert cell.spreads == (0.03, 0.004) and Cell("hills", "random", 0.03).spreads == (0.03, 0.03)
+
+
 def test_a_simulated_table_has_the_spreads_it_is_made_of():
     rng = np.random.default_rng(0)
     clusters = np.arange(10) // 2
@@ -47,7 +55,10 @@ def test_a_simulated_table_has_the_spreads_it_is_made_of():
     first = tables[:, 0, 0] - tables[:, 1, 0]  # what is shared by seeds and slides falls out
     expected = 2 * (TRUTH.family_slide**2 + TRUTH.configuration_slide**2 + TRUTH.seed**2 + TRUTH.rest**2)
     assert first.var() == pytest.approx(expected, rel=0.05)
-    effects = np.stack(own)[:, 0]
+    assert np.stack(own).mean() == pytest.approx(TRUTH.level, abs=0.01)
+    effects = (np.stack(own)[:, 0] - np.stack(own)[:, 1]) / np.sqrt(
+        2
+    )  # what the slide gives to both falls out
     assert effects.std() == pytest.approx(TRUTH.family_slide, rel=0.05)
     assert np.corrcoef(effects[:, 0], effects[:, 1])[0, 1] == pytest.approx(0.5, abs=0.12)  # of one donor
     assert abs(np.corrcoef(effects[:, 1], effects[:, 2])[0, 1]) < 0.15
@@ -77,5 +88,6 @@ def test_the_table_is_printed_and_too_many_false_winners_are_a_failure(capsys):
     assert main(["--sweeps", "3", "--search", "random", "--processes", "1"]) == 0
     out = capsys.readouterr().out
     assert "3 sweeps a cell, 24 trials a family, 5 configurations x 3 seeds" in out
-    assert "hills     random 0.015  10 of 5 donors" in out and "most false winners:" in out
+    assert "hills     random 0.015        10 of 5 donors" in out and "bowl      random 0.030/0.004" in out
+    assert "most false winners:" in out
     assert largest_allowed(1000) == pytest.approx(0.064) and largest_allowed(3) >= 1 / 3
