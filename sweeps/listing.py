@@ -14,8 +14,11 @@ from sweeps.cluster import TrialResources, local_resources
 from sweeps.describe import donors_by_split
 from sweeps.devices import check_spots
 from sweeps.lag import busy_at_most
+from sweeps.looks import looks_factor
 from sweeps.plan import SweepPlan
+from sweeps.readings import read_readings
 from sweeps.ready import check_ready
+from sweeps.results import ResultsFolder
 from sweeps.resume import check_same_data
 from sweeps.rung_places import rungs_before_the_end
 from sweeps.space import SPACES, SearchSpace, load_space
@@ -96,7 +99,12 @@ def describe_plan(plan: SweepPlan, store: SpotStore | None, resources: TrialReso
     lines += _lag_lines(space, resources)
     for family in space.families:
         lines += _family_lines(space, family)
-    lines += [_confirm_line(plan), _data_line(plan, store), f"results: {plan.place}"]
+    lines += [
+        _confirm_line(plan),
+        *_reading_lines(plan),
+        _data_line(plan, store),
+        f"results: {plan.place}",
+    ]
     return "\n".join(lines)
 
 
@@ -159,6 +167,18 @@ def _confirm_line(plan: SweepPlan) -> str:
     trials = many(plan.confirm_seeds * sum(configs), "trial")
     what = confirm_words(max(configs), plan.space.searches, plan.confirm_seeds)
     return f"confirmation: {what}, {trials} at most, read on the test slides"
+
+
+def _reading_lines(plan: SweepPlan) -> list[str]:
+    """What a further look at the test slides costs, for a sweep that has read them."""
+    readings = read_readings(ResultsFolder(plan.folder).test_reads_json) if plan.resumed else []
+    if not readings or not plan.confirm_seeds:
+        return []
+    times, nth = many(len(readings), "time"), len(readings) + 1
+    return [
+        f"test slides: read {times} so far; with other trials, winners or seeds they are read again, and the p-values "
+        f"of reading {nth} are multiplied by {looks_factor(nth):g}"
+    ]
 
 
 def _data_line(plan: SweepPlan, store: SpotStore | None) -> str:

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 import yaml
@@ -15,6 +16,7 @@ from sweeps import listing
 from sweeps.cluster import Node
 from sweeps.describe import describe_data
 from sweeps.listing import describe_plan, dry_run, list_names
+from sweeps.readings import Reading, write_readings
 from sweeps.ready import make_ready
 from sweeps.run import main
 from sweeps.space import SPACES, EarlyStopping
@@ -67,6 +69,18 @@ def test_a_dry_run_says_the_lag_and_warns_where_it_leaves_slots_idle(plan_of, tm
         "warning: 16 trials at once are more than the 4 that families x lag can keep busy; use --max-concurrent 4, or "
         "set a larger `lag` in the space"
     )
+
+
+def test_a_dry_run_of_a_sweep_that_has_read_the_test_slides_says_what_reading_again_costs(plan_of, tmp_path):
+    plan = replace(plan_of(), resumed=True)
+    assert "test slides: read" not in describe_plan(plan, None, None)
+    one = Reading(number=1, when=datetime(2026, 1, 2, tzinfo=UTC), run=1, trials={"clip": 4}, budget=4, seeds=1,
+                  models={"clip": ["clip-0000-confirm-0"]})  # fmt: skip
+    plan.folder.mkdir(parents=True)
+    write_readings(plan.folder / "test_reads.json", [one, one.model_copy(update={"number": 2})])
+    text = describe_plan(plan, None, None)
+    assert "test slides: read 2 times so far; " in text and "of reading 3 are multiplied by 20" in text
+    assert "test slides: read" not in describe_plan(replace(plan, confirm_seeds=0), None, None)
 
 
 def test_donors_are_described_and_checked_before_anything_runs(plan_of, tmp_path, shared_tiny_dataset):
