@@ -6,6 +6,7 @@ raised here is an OSError whose text says what is there instead, so that a calle
 
 from __future__ import annotations
 
+import gzip
 import os
 import stat
 from pathlib import Path
@@ -76,6 +77,16 @@ def read_regular(path: Path, most: int = TEXT) -> bytes:
 def read_text(path: Path, most: int = TEXT, encoding: str = "utf-8") -> str:
     """The same as text, its line ends as they are. Raises OSError, and UnicodeDecodeError for what is no text."""
     return read_regular(path, most).decode(encoding)
+
+
+def read_unpacked(packed: BinaryIO, most: int = TEXT) -> bytes:
+    """What a gzip file holds, unpacked. Raises OSError above `most` bytes: a small file can hold a very large one; and
+    OSError or EOFError for what is no gzip."""
+    with gzip.open(packed) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise _too_large(most)
+    return content
 
 
 def _check(facts: os.stat_result, most: int | None) -> None:
