@@ -7,13 +7,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from stclip.config import PROJECT_ROOT, Experiment
 from stclip.errors import ConfigError, shorten, unknown_name
 from stclip.paths import is_file
-from stclip.strict_yaml import DEEPEST, parse_yaml, read_yaml
+from stclip.strict_yaml import DEEPEST, dump_tree, parse_yaml, read_yaml
 
 _QUOTED = 80  # characters of a value in a message
 
@@ -208,4 +207,4 @@ def override(tree: dict[str, Any], path: Sequence[str], value: Any) -> dict[str,
 
 def dump_yaml(model: BaseModel) -> str:
     """The resolved configuration as YAML that `validate` reads back to an equal one."""
-    return yaml.safe_dump(model.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return dump_tree(model.model_dump(mode="json"))

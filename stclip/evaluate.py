@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from stclip.config import Experiment
 from stclip.errors import InputError
+from stclip.regular_files import check_regular
 
 if TYPE_CHECKING:
     from stclip.data.datamodule import SpotDataModule
@@ -27,6 +28,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     import torch
 
     try:
+        check_regular(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise InputError(f"{path}: no such checkpoint") from None

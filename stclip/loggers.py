@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from stclip.errors import ConfigError
+from stclip.paths import sqlite_url
 from stclip.registry import LOGGERS, lookup
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def mlflow_logger(out_dir: Path, name: str) -> Logger:
     out_dir.mkdir(parents=True, exist_ok=True)
     given = os.environ.get("MLFLOW_TRACKING_URI")
     # A database, because MLflow 3.13 and later refuse to track into a plain folder.
-    uri = given or f"sqlite:///{out_dir.resolve() / 'mlflow.db'}"
+    uri = given or sqlite_url(out_dir.resolve() / "mlflow.db")
     artifacts = None if given else (out_dir / "mlruns").resolve().as_uri()
     return MLFlowLogger(experiment_name=PROJECT, run_name=name, tracking_uri=uri, artifact_location=artifacts)
 

@@ -6,6 +6,9 @@ import csv
 from io import StringIO
 from pathlib import Path
 
+from stclip.guarded_folder import write_below
+from stclip.regular_files import read_regular
+
 
 def keep_epochs(path: Path, epochs: int) -> None:
     """Leave only the rows of the first `epochs` epochs in a run's metrics.csv, if there is one.
@@ -13,7 +16,7 @@ def keep_epochs(path: Path, epochs: int) -> None:
     A row that a kill cut short, and a file without a readable header, are dropped as well.
     """
     try:
-        lines = list(csv.reader(StringIO(path.read_text(encoding="utf-8", errors="replace"))))
+        lines = list(csv.reader(StringIO(read_regular(path).decode(errors="replace"))))
     except FileNotFoundError:
         return
     header = lines[0] if lines else []
@@ -22,10 +25,9 @@ def keep_epochs(path: Path, epochs: int) -> None:
         return
     column = header.index("epoch")
     kept = [line for line in lines[1:] if len(line) == len(header) and _is_below(line[column], epochs)]
-    draft = path.with_name(f".{path.name}.draft")
-    with draft.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([header, *kept])
-    draft.replace(path)
+    text = StringIO(newline="")
+    csv.writer(text).writerows([header, *kept])
+    write_below(path.parent, path.name, text.getvalue())
 
 
 def _is_below(text: str, epochs: int) -> bool:

@@ -40,6 +40,13 @@ def check_can_be_made(folder: Path) -> None:
         pass
 
 
+def sqlite_url(path: Path) -> str:
+    """An SQLite file as SQLAlchemy wants it named: in a URL, `?`, `%41` and `#` would lead elsewhere."""
+    from sqlalchemy import URL
+
+    return URL.create("sqlite", database=str(path.absolute())).render_as_string()
+
+
 def cache_dir() -> Path:
     """Where copies and stores go that have no place beside the data: `$STCLIP_CACHE`, else `~/.cache/stclip`."""
     return user_path(os.environ.get("STCLIP_CACHE") or "~/.cache/stclip").absolute()

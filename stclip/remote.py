@@ -110,6 +110,10 @@ class Remote:
         if self.exists(name):
             self.fs.rm(self._place(name), recursive=True)
 
+    def local_folder(self) -> Path | None:
+        """Where it is on this machine, for `file://`; None for what is elsewhere."""
+        return Path(self.path) if "file" in _protocols(self.fs) else None
+
     def _place(self, below: str) -> str:
         return f"{self.path}/{below}" if below else self.path
 

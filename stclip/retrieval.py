@@ -51,7 +51,8 @@ class RecallAtK(Metric):
         own = logits.gather(1, target[:, None])
         ahead = (~(logits <= own)).sum(1)  # NaN counts as ahead
         tied = (logits == own).sum(1).clamp(min=1)
-        self.hits += ((self.k - ahead) / tied).clamp(0, 1).sum()
+        k = min(self.k, logits.shape[1])  # else a row of NaN, in which all are ahead, would be a hit
+        self.hits += ((k - ahead) / tied).clamp(0, 1).sum()
         self.rows += len(logits)
 
     def compute(self) -> Tensor:

@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from stclip.errors import ConfigError, shorten
+from stclip.regular_files import TooLargeError, read_text
 
-_LARGEST_FILE = 256 * 2**10  # bytes; this project's largest has 4 KB, and YAML is read at 100 KB a second
-_MOST_VALUES = 20_000  # of a YAML text, aliases counted as often as they stand
 DEEPEST = 20  # sections within sections
 _LONGEST_NUMBER = 4096  # bits; Python refuses to write out more than 4,300 digits, in any message
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML that refuses a key given twice (plain YAML keeps the last one silently), and `<<`.
+@dataclass(frozen=True)
+class Limits:
+    """`size` of a file in bytes, and `values` in a text, aliases counted as often as they stand."""
 
-    Depth is limited while it is read: PyYAML takes quadratic time, and Python's whole stack, for thousands of brackets.
-    """
+    size: int
+    values: int
+    written: bool = False  # by this program, by the thousand; then libyaml reads it, ten times as fast
 
-    _depth = 0
 
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        self._depth += 1
-        if self._depth > DEEPEST + 1:
-            raise RecursionError
-        try:
-            return super().compose_node(parent, index)
-        finally:
-            self._depth -= 1
+# This project's largest has 4 KB, and YAML is read at 100 KB a second.
+CONFIGURATION = Limits(256 * 2**10, 20_000)
+# Of a results folder: a choice or a slide takes some 30 bytes.
+RESULTS = Limits(16 * 2**20, 500_000, written=True)
+
+
+class _Strict(yaml.constructor.SafeConstructor):
+    """Refuses a key given twice (plain YAML keeps the last one silently), and `<<`."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
@@ -70,26 +72,77 @@ class _Loader(yaml.SafeLoader):
         return value
 
 
-_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+class _Loader(_Strict, yaml.SafeLoader):
+    """Safe YAML. Depth is limited while it is read: PyYAML takes quadratic time, and Python's whole stack, for thousands of
+    brackets."""
+
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self._depth += 1
+        if self._depth > DEEPEST + 1:
+            raise RecursionError
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._depth -= 1
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file. Raises ConfigError for a missing file, broken YAML or a top level that is not a mapping."""
+class _FastLoader(_Strict, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """The same by libyaml, where PyYAML has it. It crashes on thousands of brackets: see `_check_depth`."""
+
+
+# YAML 1.1 takes `1e-4`, without a point, for text; YAML 1.2, and whoever writes it, for a number.
+_EXPONENT = re.compile(r"[-+]?(?:[0-9][0-9_]*\.?|\.[0-9])[0-9_]*[eE][-+]?[0-9]+")
+_FLOAT = "tag:yaml.org,2002:float"
+
+
+class _Dumper(yaml.SafeDumper):
+    """Puts text into quotes that `_Loader` would take for a number."""
+
+
+for _class in (_Loader, _FastLoader, _Dumper):
+    _class.add_implicit_resolver(_FLOAT, re.compile(f"^(?:{_EXPONENT.pattern})$"), list("-+0123456789."))
+for _class in (_Loader, _FastLoader):
+    _class.add_constructor("tag:yaml.org,2002:int", lambda loader, node: loader.construct_yaml_int(node))
+
+
+def _load(text: str, limits: Limits) -> Any:
+    if not limits.written:
+        return yaml.load(text, Loader=_Loader)
+    _check_depth(text)
+    return yaml.load(text, Loader=_FastLoader)
+
+
+def _check_depth(text: str) -> None:
+    depth = 0
+    for event in yaml.parse(text, Loader=_FastLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise RecursionError
+
+
+def dump_tree(tree: Any) -> str:
+    """Plain values as YAML that `parse_yaml` reads back to equal ones."""
+    return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+def read_yaml(path: Path, limits: Limits = CONFIGURATION) -> dict[str, Any]:
+    """The mapping in a YAML file. Raises ConfigError for a missing file, one that is no regular file or too large, broken YAML
+    or a top level that is not a mapping."""
     try:
-        with path.open("rb") as file:
-            content = file.read(_LARGEST_FILE + 1)
-        text = content.decode("utf-8-sig")
+        text = read_text(path, limits.size, "utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
+    except TooLargeError:
+        raise ConfigError(
+            f"{path}: larger than {limits.size // 2**10} KB, so not a configuration; give another file"
+        ) from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: cannot be read as text ({error}); save it as UTF-8") from None
-    if len(content) > _LARGEST_FILE:
-        raise ConfigError(
-            f"{path}: larger than {_LARGEST_FILE // 2**10} KB, so not a configuration; give another file"
-        )
-    tree = parse_yaml(text, str(path))
+    tree = parse_yaml(text, str(path), limits)
     if tree is None:
         tree = {}
     if not isinstance(tree, dict):
@@ -97,10 +150,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return tree
 
 
-def parse_yaml(text: str, source: str) -> Any:
+def parse_yaml(text: str, source: str, limits: Limits = CONFIGURATION) -> Any:
     """The value of a YAML text. Raises ConfigError with the line of the fault."""
     try:
-        tree = yaml.load(text, Loader=_Loader)
+        tree = _load(text, limits)
     except RecursionError:
         raise _too_deep(source) from None
     # All but the first come from PyYAML's constructors of a whole, for a tag that does not fit it (`!!set [a]`).
@@ -109,18 +162,21 @@ def parse_yaml(text: str, source: str) -> Any:
         where = f" line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error) or type(error).__name__
         raise ConfigError(f"{source}:{where} not valid YAML: {shorten(str(problem), 200)}") from None
-    _check_size(tree, source)
+    check_size(tree, source, limits)
     return tree
 
 
-def _check_size(tree: Any, source: str) -> None:
-    """A few aliases (`*name`) of aliases make a tree of billions of values, or one that contains itself."""
+def check_size(tree: Any, source: str, limits: Limits) -> None:
+    """Raise ConfigError for a tree of more values or levels.
+
+    A few aliases (`*name`) of aliases make a tree of billions of values, or one that contains itself.
+    """
     layer, count = [tree], 0
     for _ in range(DEEPEST + 1):
         count += len(layer)
-        if count > _MOST_VALUES:
+        if count > limits.values:
             raise ConfigError(
-                f"{source}: holds more than {_MOST_VALUES} values, aliases (*name) written out; make it smaller"
+                f"{source}: holds more than {limits.values} values, aliases (*name) written out; make it smaller"
             )
         layer = [inner for value in layer for inner in _inside(value)]
         if not layer:

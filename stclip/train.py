@@ -16,6 +16,7 @@ from stclip.config import PROJECT_ROOT, Experiment
 from stclip.configio import dump_yaml, load_experiment
 from stclip.errors import ConfigError, InputError
 from stclip.evaluate import by_slide, read_checkpoint
+from stclip.guarded_folder import check_no_links, write_below
 from stclip.metrics_csv import keep_epochs
 from stclip.paths import check_can_be_made, is_file, user_path
 
@@ -105,6 +106,7 @@ def fit(
     Raises:
         DataError: the data set cannot be used.
         FloatingPointError: the loss became NaN or infinite.
+        LinkError: `out_dir` holds a link (see `stclip.guarded_folder`).
     """
     import torch
 
@@ -126,7 +128,8 @@ def fit(
     # A process group that is there knows the rank; before Lightning makes one, its environment does.
     if out_dir is not None and rank() == 0 and getattr(rank_zero_only, "rank", 0) == 0:
         out_dir.mkdir(parents=True, exist_ok=True)
-        (out_dir / CONFIG).write_text(dump_yaml(config), encoding="utf-8")
+        check_no_links(out_dir)  # the loggers' own writers follow them
+        write_below(out_dir, CONFIG, dump_yaml(config))
         # The logger appends to what is there.
         keep_epochs(out_dir / "metrics.csv", _epochs_of(resume_from) if resume_from else 0)
     with clock.stage("model"):
@@ -175,9 +178,7 @@ def fit(
         checkpoint = out_dir / CHECKPOINT
         trainer.save_checkpoint(checkpoint)
         if trainer.is_global_zero:
-            (out_dir / METRICS).write_text(
-                json.dumps(metrics, indent=2, sort_keys=True) + "\n", encoding="utf-8"
-            )
+            write_below(out_dir, METRICS, json.dumps(metrics, indent=2, sort_keys=True) + "\n")
     return FitResult(metrics, clock.seconds, checkpoint, slides)
 
 

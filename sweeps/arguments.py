@@ -36,6 +36,8 @@ counts them), 1 some family has none or a fault stopped the sweep, 2 bad input (
 second Ctrl-C.
 """
 
+_SMALLEST_SHARE = 0.0001  # of a processor or GPU
+
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser; abbreviations of flags are refused, so that a new flag never changes an old command."""
@@ -197,6 +199,10 @@ def _fraction(text: str) -> float:
         value = math.nan
     if not 0 <= value < 1e6:
         raise argparse.ArgumentTypeError(f"must be a number from 0 up, got '{text}'")
+    if 0 < value < _SMALLEST_SHARE:
+        raise argparse.ArgumentTypeError(
+            f"must be {_SMALLEST_SHARE} or more, the smallest share that Ray counts, got '{text}'"
+        )
     if value > 1 and value != int(value):
         raise argparse.ArgumentTypeError(f"above 1 it must be a whole number, got '{text}'")
     return value

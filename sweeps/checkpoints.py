@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from stclip.config import Experiment
 from stclip.evaluate import read_checkpoint
+from stclip.regular_files import open_regular
 from stclip.remote import is_address, open_address
 from stclip.train import CHECKPOINT
 
@@ -65,7 +65,7 @@ def is_whole(checkpoint: Path) -> bool:
     A worker that is killed while it copies a checkpoint leaves a shorter file under the final name.
     """
     try:
-        with zipfile.ZipFile(checkpoint) as archive:
+        with open_regular(checkpoint) as file, zipfile.ZipFile(file) as archive:
             return archive.testzip() is None
     except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
         return False
@@ -86,10 +86,3 @@ def _holds(said: Any, there: Any, path: tuple[str, ...]) -> bool:
     if isinstance(said, Mapping) and isinstance(there, Mapping):
         return all(key in there and _holds(value, there[key], (*path, key)) for key, value in said.items())
     return bool(said == there)
-
-
-def copy_whole(checkpoint: Path, target: Path) -> None:
-    """Put a copy in place of `target` in one step."""
-    draft = target.with_name(f".{target.name}.draft")
-    shutil.copyfile(checkpoint, draft)
-    draft.replace(target)

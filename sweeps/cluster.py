@@ -243,7 +243,7 @@ def share_resources(
 
 def _share_of_gpus(nodes: Sequence[Node], trials: int) -> float:
     gpus = sum(n.gpus for n in nodes)
-    return 0.0 if gpus == 0 else 1.0 if gpus >= trials else int(100 * gpus / trials) / 100
+    return 0.0 if gpus == 0 else 1.0 if gpus >= trials else max(0.01, int(100 * gpus / trials) / 100)
 
 
 def _by_gpu(node: Node, per_trial: float) -> int:

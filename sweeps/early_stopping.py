@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from numbers import Real
 from pathlib import Path
@@ -13,7 +14,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from sweeps.driver_only import DriverOnly
 from sweeps.failures import process_death
 from sweeps.search import FamilySearch
-from sweeps.trial import EPOCH, FAILURE, MACHINE, NO_SPACE, TESTED
+from sweeps.trial import EPOCH, FAILURE, MACHINE, NO_SPACE, SECONDS, TESTED
 
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
@@ -46,6 +47,7 @@ class FamilyEarlyStopping(DriverOnly, FIFOScheduler):
         super().__init__()
         self._search = search
         self._on_no_space = on_no_space
+        self._seconds: defaultdict[str, float] = defaultdict(float)  # of each trial, in this run
 
     def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
         """Take nothing: the search knows metric and mode from its space."""
@@ -67,8 +69,11 @@ class FamilyEarlyStopping(DriverOnly, FIFOScheduler):
             self._search.tested(trial.trial_id, str(result[TESTED]))
             return TrialScheduler.CONTINUE
         epoch = int(result.get(EPOCH, result.get("training_iteration", 0)))
-        seconds = float(result.get("time_total_s", 0.0))
-        stop = self._search.report(trial.trial_id, epoch, logged_metrics(result), seconds)
+        # Tune's own `time_total_s` follows the machine's clock, which may be set back or forth meanwhile.
+        self._seconds[trial.trial_id] += float(result.get(SECONDS, 0.0))
+        stop = self._search.report(
+            trial.trial_id, epoch, logged_metrics(result), self._seconds[trial.trial_id]
+        )
         return TrialScheduler.STOP if stop else TrialScheduler.CONTINUE
 
     def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:

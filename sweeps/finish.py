@@ -12,8 +12,9 @@ from stclip.config import Experiment
 from stclip.configio import dump_yaml
 from stclip.data.store import SpotStore
 from stclip.errors import InputError
+from stclip.guarded_folder import copy_below, write_below
 from stclip.train import CHECKPOINT, CONFIG
-from sweeps.checkpoints import copy_whole, is_checkpoint_of, is_whole, newest_checkpoint
+from sweeps.checkpoints import is_checkpoint_of, is_whole, newest_checkpoint
 from sweeps.choice import Chosen
 from sweeps.plan import SweepPlan
 from sweeps.records import TrialRecord, configuration_of, mean_metrics
@@ -56,9 +57,9 @@ def _keep_winner(folder: ResultsFolder, family: str, ray_dir: str, config: Exper
     with tempfile.TemporaryDirectory(prefix="stclip-") as into:
         found = newest_checkpoint(ray_dir, config, Path(into))
         if found is not None:
-            best.mkdir(parents=True, exist_ok=True)
-            copy_whole(found, kept)
-            (best / CONFIG).write_text(dump_yaml(config), encoding="utf-8")
+            below = best.relative_to(folder.path).as_posix()
+            copy_below(found, folder.path, f"{below}/{CHECKPOINT}")
+            write_below(folder.path, f"{below}/{CONFIG}", dump_yaml(config))
             return
     if is_whole(kept) and is_checkpoint_of(kept, config):
         return

@@ -14,6 +14,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 from stclip.errors import InputError
+from stclip.guarded_folder import check_no_links
 from sweeps.run_log import BEAT_SECONDS, RunLog
 
 LOCK = "driver.lock"
@@ -28,15 +29,23 @@ def sole_driver(folder: Path, runs: RunLog, place: str) -> Iterator[None]:
     life in `runs`. So is every other driver where results are at an address: `folder` is then this driver's own, and not
     the `place` of the results.
 
-    Raises InputError when somebody else works on the sweep.
+    The folder may be somebody else's: before anything is written, the lock included, it is looked at for links.
+
+    Raises InputError: somebody else works on the sweep, the folder holds a link, or it cannot be written.
     """
     lock = FileLock(folder / LOCK, timeout=0)
     try:
+        check_no_links(folder)
         lock.acquire()
     except Timeout:
         raise _taken(place, runs) from None
     except NotImplementedError:  # the file system has no locks: the sign of life has to do
         pass
+    except OSError as error:
+        raise InputError(
+            f"results {place}: cannot be written ({LOCK}: {error.strerror or error}); give yourself the right to write there, "
+            "or copy the folder to a place of yours and --resume it there"
+        ) from None
     try:
         _check_other_machines(place, runs, place != str(folder))
         yield

@@ -21,6 +21,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from stclip.errors import InputError
+from stclip.guarded_folder import check_no_links
 from stclip.remote import open_address
 from sweeps.results import ResultsFolder
 from sweeps.run_log import BEAT_SECONDS
@@ -98,6 +99,8 @@ class Mirror:
         A copy of study.db that was cut off is not there: the file appears whole or not at all.
         """
         with self._asking():
+            if local := self._remote.local_folder():
+                check_no_links(local)  # the trials' nodes write there
             there = {name for name in self._remote.tree() if not name.startswith(_ELSEWHERE)}
             if "sweep.yaml" not in there:
                 raise InputError(f"{self.address}: not a sweep's results: it has no sweep.yaml")

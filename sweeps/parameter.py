@@ -43,7 +43,7 @@ class Parameter(StrictModel):
                 f"type choice needs at least two values, got {list(values)}; "
                 "a fixed value belongs in `overrides`"
             )
-        if any(_same(a, b) for i, a in enumerate(values) for b in values[:i]):
+        if len({_meaning(value) for value in values}) < len(values):
             raise ValueError(f"values must differ, got {list(values)}")
 
     def _check_range(self) -> None:
@@ -117,6 +117,16 @@ def _between(low: float, high: float, log: bool, share: float) -> float:
     if log:
         return math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
     return low + share * (high - low)
+
+
+def _meaning(value: Scalar) -> tuple[str, Scalar]:
+    """Equal for values that make one configuration: 1 and 1.0, 0.0001 and its text."""
+    if isinstance(value, bool) or value is None:
+        return "constant", value
+    try:
+        return "number", float(value)
+    except (ValueError, OverflowError):
+        return "text", value
 
 
 def _same(a: Scalar, b: Scalar) -> bool:

@@ -129,11 +129,11 @@ class SweepPlan:
 def make_plan(options: argparse.Namespace) -> SweepPlan:
     """Resolve a parsed command line (see `sweeps.arguments`). Raises ConfigError; touches neither data nor Ray."""
     space, tree = resolve_space(options, options.space)
-    name = options.name or f"{space.name}-{datetime.now():%Y%m%d-%H%M%S}"
+    name = f"{space.name}-{datetime.now():%Y%m%d-%H%M%S}" if options.name is None else options.name
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", name):
-        whose = "--name" if options.name else f"space {space.name}: choose a --name, which"
+        whose = "--name" if options.name is not None else f"space {space.name}: choose a --name, which"
         raise ConfigError(f"{whose} is up to 100 letters, digits, '.', '-' and '_', got '{name}'")
-    place, folder = results_place(options.results or str(PROJECT_ROOT / "results"), name)
+    place, folder = results_place(_given(options.results, str(PROJECT_ROOT / "results")), name)
     plan = SweepPlan(
         space=space,
         tree=tree,

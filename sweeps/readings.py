@@ -38,7 +38,8 @@ from pydantic import (
 )
 
 from stclip.errors import InputError
-from sweeps.results import write_atomic
+from stclip.guarded_folder import write_below
+from stclip.regular_files import read_text
 
 
 class Reading(BaseModel):
@@ -113,7 +114,7 @@ def from_trees(trees: Sequence[Mapping[str, Any]], source: str, way_out: str) ->
 def read_readings(path: Path) -> list[Reading]:
     """The readings of test_reads.json; none when there is no such file. Raises InputError for a damaged one."""
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = read_text(path)
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError) as error:
@@ -123,7 +124,7 @@ def read_readings(path: Path) -> list[Reading]:
 
 def write_readings(path: Path, readings: Sequence[Reading]) -> None:
     """Replace test_reads.json."""
-    write_atomic(path, json.dumps(as_trees(readings), indent=2) + "\n")
+    write_below(path.parent, path.name, json.dumps(as_trees(readings), indent=2) + "\n")
 
 
 def _parsed(text: str, source: str, way_out: str) -> list[Reading]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stclip.errors import InputError
+from stclip.guarded_folder import check_no_links
 from stclip.one_line_parser import OneLineParser
 from stclip.remote import is_address
 from sweeps.mirror import Mirror
@@ -31,7 +32,8 @@ def write_report(folder: ResultsFolder) -> Path:
 
 
 def _written(folder: ResultsFolder) -> Path:
-    """`write_report` for files that somebody may have edited. Raises InputError for those too."""
+    """`write_report` for a folder of somebody else. Raises InputError for files that were edited, and for links."""
+    check_no_links(folder.path)
     try:
         return write_report(folder)
     except InputError:

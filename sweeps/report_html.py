@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stclip.errors import printable
+from stclip.regular_files import read_text
 from sweeps.figures import Shown, best_of_n_figure, map_figure, slides_figure
 from sweeps.report_blocks import Block, Bullets, Report, Table
-from sweeps.results import ResultsFolder
+from sweeps.results import LARGEST, ResultsFolder
 from sweeps.slide_table import read_slide_rows
 from sweeps.study_figures import open_studies, study_figures
 from sweeps.verdict_figure import verdict_figure
@@ -90,8 +91,8 @@ def _drawn(shown: Shown | str) -> dict[str, Any]:
 def _retrieval(folder: ResultsFolder) -> dict[str, Any]:
     """retrieval.json; empty without one that can be read."""
     try:
-        found = json.loads(folder.retrieval_json.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = json.loads(read_text(folder.retrieval_json, LARGEST))
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -35,11 +35,16 @@ from typing import Any
 from pydantic import BaseModel
 
 from stclip.errors import InputError
+from stclip.guarded_folder import write_below
 from stclip.paths import check_can_be_made
+from stclip.regular_files import read_text
 from sweeps.records import TrialRecord
 from sweeps.sweep_file import read_unsealed, sealed_text
 
 RAY = "ray"
+LARGEST = (
+    512 * 2**20
+)  # bytes; of a table or a JSON file of the results, which ten thousand trials do not reach
 # Columns of trials.csv, and what they are called in a trial's `machine` (see `sweeps.machine`).
 OF_MACHINE = {"host": "host", "peak_memory_mb": "peak_memory_mb", "peak_device_memory_mb": "peak_device_memory_mb",
               "trained_parameters": "parameters"}  # fmt: skip
@@ -47,7 +52,7 @@ OF_MACHINE = {"host": "host", "peak_memory_mb": "peak_memory_mb", "peak_device_m
 
 @dataclass(frozen=True)
 class ResultsFolder:
-    """The paths of one sweep's results, and the only code that writes its files."""
+    """The paths of one sweep's results, and what is written into its files (by `stclip.guarded_folder`)."""
 
     path: Path
 
@@ -174,7 +179,7 @@ class ResultsFolder:
 
     def write_sweep_yaml(self, sweep: Mapping[str, Any]) -> None:
         """Replace sweep.yaml (see `create`)."""
-        write_atomic(self.sweep_yaml, sealed_text(plain(sweep)))
+        write_below(self.path, self.sweep_yaml.name, sealed_text(plain(sweep)))
 
     def write_trials_csv(
         self, records: Sequence[TrialRecord], parameters: Sequence[str] = (), table: str = "trials.csv"
@@ -184,20 +189,22 @@ class ResultsFolder:
         Columns: family, trial, name, state, `config_<parameter>`, every metric by its logged name, epochs,
         seconds, seed, those of `OF_MACHINE`, error. `parameters` are dotted keys to give a column even before a trial has them.
         """
-        write_atomic(self.path / table, _csv_text(records, parameters))
+        write_below(self.path, table, _csv_text(records, parameters))
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Replace summary.json (made by `sweeps.summary.build_summary`)."""
-        write_atomic(self.summary_json, json.dumps(plain(summary), indent=2, allow_nan=False) + "\n")
+        write_below(
+            self.path, self.summary_json.name, json.dumps(plain(summary), indent=2, allow_nan=False) + "\n"
+        )
 
     def write_retrieval(self, found: Mapping[str, Any]) -> None:
         """Replace retrieval.json (made by `sweeps.examples.retrieval_of`); empty where the test slides were not read."""
-        write_atomic(self.retrieval_json, json.dumps(plain(found), allow_nan=False) + "\n")
+        write_below(self.path, self.retrieval_json.name, json.dumps(plain(found), allow_nan=False) + "\n")
 
     def write_report(self, markdown: str, page: str) -> None:
         """Replace report.md and report.html."""
-        write_atomic(self.report_md, markdown)
-        write_atomic(self.report_html, page)
+        write_below(self.path, self.report_md.name, markdown)
+        write_below(self.path, self.report_html.name, page)
 
     def read_sweep(self) -> dict[str, Any]:
         """What sweep.yaml holds, for a report. Raises InputError when the folder holds no sweep."""
@@ -206,21 +213,25 @@ class ResultsFolder:
     def read_summary(self) -> dict[str, Any]:
         """What summary.json holds. Raises InputError when it is missing or not JSON."""
         try:
-            summary = json.loads(self.summary_json.read_text(encoding="utf-8"))
+            summary = json.loads(read_text(self.summary_json, LARGEST))
         except FileNotFoundError:
             raise InputError(f"{self.path}: no summary.json: the sweep has not got that far") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"{self.summary_json}: cannot be read: {error}") from None
         if not isinstance(summary, dict):
             raise InputError(f"{self.summary_json}: must be a mapping, got {type(summary).__name__}")
         return summary
 
     def read_trials(self) -> list[dict[str, str]]:
-        """The rows of trials.csv as text; none when there is no such file."""
-        if not self.trials_csv.is_file():
+        """The rows of trials.csv as text; none when there is no such file. Raises InputError for one that is no table."""
+        try:
+            return list(csv.DictReader(StringIO(read_text(self.trials_csv, LARGEST), newline="")))
+        except FileNotFoundError:
             return []
-        with self.trials_csv.open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
+        except (OSError, ValueError, csv.Error) as error:
+            raise InputError(
+                f"{self.trials_csv}: cannot be read as a table ({error}); delete it, and --resume writes it again from study.db"
+            ) from None
 
 
 def config_columns(parameters: Iterable[str]) -> dict[str, str]:
@@ -283,16 +294,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     return str(value)
-
-
-def write_atomic(path: Path, text: str) -> None:
-    """Replace a file whole: a reader sees the old text or the new, also after a crash half-way."""
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        with draft.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -21,7 +21,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from sweeps.results import write_atomic
+from stclip.guarded_folder import overwrite_below, write_below
+from stclip.regular_files import read_text
 
 BEAT_SECONDS = 5.0  # how often a running driver says that it is alive
 
@@ -52,7 +53,6 @@ class RunLog:
     def start(self, command: str, address: str | None, versions: Mapping[str, str]) -> int:
         """Add a run; returns its number, from 1."""
         number = 1 + max((entry["run"] for entry in self.entries()), default=0)
-        self._folder.mkdir(exist_ok=True)
         self._path = self._folder / f"{number:04d}.json"
         now = _now()
         self._entry = {
@@ -98,7 +98,7 @@ class RunLog:
         try:
             self._write()
         except OSError:
-            _overwrite(self._path, self._text())  # a full disk has no room for a second file
+            overwrite_below(*self._place(), self._text())  # a full disk has no room for a second file
 
     def withdraw(self) -> None:
         """Take this run out of the log again: it was refused before it did anything."""
@@ -129,16 +129,15 @@ class RunLog:
             if self._path is None:  # withdrawn
                 return
             self._entry |= {"last_seen": _now(), "seconds": round(time.monotonic() - self._clock, 1)}
-            write_atomic(self._path, self._text())
+            write_below(*self._place(), self._text())
+
+    def _place(self) -> tuple[Path, str]:
+        """The results folder, and this run's file below it."""
+        assert self._path is not None
+        return self._folder.parent, f"{self._folder.name}/{self._path.name}"
 
     def _text(self) -> str:
         return json.dumps(self._entry, indent=2) + "\n"
-
-
-def _overwrite(path: Path, text: str) -> None:
-    with path.open("r+", encoding="utf-8") as file:
-        file.write(text)
-        file.truncate()
 
 
 def _how(entry: Mapping[str, Any]) -> str:
@@ -151,7 +150,7 @@ def _read(path: Path) -> dict[str, Any]:
     unknown: dict[str, Any] = {"started": "unknown", "last_seen": "unknown", "status": "unknown", "reason": None, "seconds": 0.0,
                "pid": None, "host": None, "command": None, "address": None, "versions": {}}  # fmt: skip
     try:
-        entry = json.loads(path.read_text(encoding="utf-8"))
+        entry = json.loads(read_text(path))
     except (OSError, ValueError, RecursionError):
         entry = None
     known = entry if isinstance(entry, dict) else {"reason": f"not known: {path.name} is damaged"}

@@ -24,7 +24,9 @@ from typing import Literal, cast
 import numpy as np
 
 from stclip.errors import InputError
-from sweeps.results import write_atomic
+from stclip.guarded_folder import write_below
+from stclip.regular_files import read_text
+from sweeps.results import LARGEST
 from sweeps.words import RECALLS
 
 Kind = Literal["family", "baseline"]
@@ -104,16 +106,16 @@ def write_slide_rows(path: Path, rows: Iterable[SlideRow]) -> None:
         facts += [row.replicate, seed, row.slide, row.donor, row.spots]
         rings = (row.metrics.get(metric, "") for metric in RINGS)
         writer.writerow([*facts, *(row.metrics[metric] for metric in METRICS), *rings])
-    write_atomic(path, out.getvalue())
+    write_below(path.parent, path.name, out.getvalue())
 
 
 def read_slide_rows(path: Path) -> list[SlideRow]:
     """The rows of a table; none when there is no such file. Raises InputError for a file that is no such table."""
-    if not path.is_file():
-        return []
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [_row(cells) for cells in csv.DictReader(file)]
+        table = StringIO(read_text(path, LARGEST), newline="")
+        return [_row(cells) for cells in csv.DictReader(table)]
+    except FileNotFoundError:
+        return []
     except (KeyError, TypeError, ValueError, OSError, csv.Error) as error:
         raise InputError(
             f"{path}: is not as a sweep writes it ({type(error).__name__}: {error}); write it again with --resume"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweeps.figures import COLOURS, GREY, Shown, safe
+from sweeps.study_file import refuse_foreign_journal, study_url
 from sweeps.words import many
 
 if TYPE_CHECKING:
@@ -29,12 +30,13 @@ _TAGS = re.compile(r"<(?!/?(?:br|b|i|extra)>)")  # those that plotly and Optuna 
 def open_studies(path: Path, families: Sequence[str]) -> dict[str, Study]:
     """Family -> its study in an SQLite file, which is only read. Those that are not there are left out.
 
-    Raises OptunaError or SQLAlchemyError for a file that holds no studies.
+    Raises OptunaError or SQLAlchemyError for a file that holds no studies, InputError for a journal that is not its own.
     """
     import optuna
     from optuna.storages import RDBStorage
 
-    storage = RDBStorage(f"sqlite:///{path}", skip_compatibility_check=True, skip_table_creation=True)
+    refuse_foreign_journal(path)
+    storage = RDBStorage(study_url(path), skip_compatibility_check=True, skip_table_creation=True)
     known = {one.study_name for one in optuna.get_all_study_summaries(storage, include_best_trial=False)}
     return {name: optuna.load_study(study_name=name, storage=storage) for name in families if name in known}
 

@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from stclip.errors import InputError
+from stclip.paths import sqlite_url
+from stclip.regular_files import open_regular
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
+
+_JOURNAL_MARK = bytes.fromhex(
+    "d9d505f920a163d7"
+)  # at the start of a journal, and at the end of one that names a further file
 
 
 def study_storage(path: Path) -> BaseStorage:
@@ -22,11 +28,39 @@ def study_storage(path: Path) -> BaseStorage:
 
     # A reader (optuna-dashboard) may hold the file for a moment: wait for it, do not fail.
     engine = {"connect_args": {"timeout": 60}}
-    return get_storage(RDBStorage(f"sqlite:///{path}", engine_kwargs=engine))
+    return get_storage(RDBStorage(study_url(path), engine_kwargs=engine))
+
+
+def study_url(path: Path) -> str:
+    """The file as Optuna wants it named: it puts its own version where braces stand."""
+    return sqlite_url(path).replace("{", "{{").replace("}", "}}")
+
+
+def refuse_foreign_journal(path: Path) -> None:
+    """Raise InputError for a journal beside the file that names a further file.
+
+    SQLite goes back to the last whole state by what a journal says, and deletes the file that is named at its end. Only a
+    transaction over several databases writes a name there, which a sweep never has: somebody else wrote this one.
+    """
+    journal = path.with_name(f"{path.name}-journal")
+    try:
+        with open_regular(journal) as file:
+            file.seek(max(0, journal.stat().st_size - len(_JOURNAL_MARK)))
+            end = file.read()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InputError(f"{journal}: cannot be read ({error}); delete it") from None
+    if end == _JOURNAL_MARK:
+        raise InputError(
+            f"{journal}: names a further file, which SQLite would delete; no sweep wrote it: delete {journal.name}, and take "
+            "results only from people you trust"
+        )
 
 
 def check_study_file(path: Path) -> None:
     """Raise InputError when the file is there but is not a whole SQLite database. Rolls back what a kill cut off."""
+    refuse_foreign_journal(path)
     if not path.is_file():
         return
     try:

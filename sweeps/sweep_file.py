@@ -7,18 +7,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from stclip.errors import InputError
-from stclip.strict_yaml import parse_yaml, read_yaml
+from stclip.errors import ConfigError, InputError
+from stclip.regular_files import read_text
+from stclip.strict_yaml import RESULTS, check_size, dump_tree, parse_yaml, read_yaml
 
 _SEAL = "digest: "  # the last line: SHA-256 of all lines before it
+_SEALED = 100  # bytes of that line, and some
 
 
 def sealed_text(sweep: Mapping[str, Any]) -> str:
-    """A mapping of plain values as YAML with its seal."""
+    """A mapping of plain values as YAML with its seal. Raises ConfigError for one too large to be read again."""
     content = {k: v for k, v in sweep.items() if k != "digest"}
-    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True) if content else ""
+    check_size(content, "sweep.yaml of this sweep", RESULTS)
+    text = dump_tree(content) if content else ""
+    if len(text.encode()) + _SEALED > RESULTS.size:
+        raise ConfigError(
+            f"sweep.yaml of this sweep would be larger than {RESULTS.size // 2**20} MB; search fewer choices, or slides with "
+            "shorter names"
+        )
     return f"{text}{_SEAL}{_digest(text)}\n"
 
 
@@ -28,7 +34,7 @@ def read_sealed(path: Path) -> dict[str, Any]:
     Raises InputError: no such file, or its content is not what was written.
     """
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = read_text(path, RESULTS.size)
     except FileNotFoundError:
         raise InputError(f"{path.parent}: not a sweep's results folder: it has no {path.name}") from None
     except UnicodeDecodeError:
@@ -38,7 +44,7 @@ def read_sealed(path: Path) -> dict[str, Any]:
     body, _, seal = text.rpartition(_SEAL)
     if seal != f"{_digest(body)}\n":
         raise _broken(path)
-    tree = parse_yaml(body, str(path)) or {}
+    tree = parse_yaml(body, str(path), RESULTS) or {}
     if not isinstance(tree, dict):
         raise _broken(path)
     return tree
@@ -48,7 +54,7 @@ def read_unsealed(path: Path) -> dict[str, Any]:
     """The mapping without its seal, whole or not, for a report. Raises InputError when there is none to read."""
     if not path.is_file():
         raise InputError(f"{path.parent}: not a sweep's results folder: it has no {path.name}")
-    return {key: value for key, value in read_yaml(path).items() if key != "digest"}
+    return {key: value for key, value in read_yaml(path, RESULTS).items() if key != "digest"}
 
 
 def _digest(text: str) -> str:

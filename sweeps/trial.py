@@ -27,6 +27,9 @@ from sweeps.trial_log import epoch_logger, log_start, ray_log_folder, trial_log
 FAILURE = "failure"  # key of a last report that says why a trial failed
 NO_SPACE = "no_space"  # key beside it: the disk is full, which is no fault of the trial's
 EPOCH = "epoch"
+SECONDS = (
+    "epoch_seconds"  # key of every report of an epoch: since the one before, by a clock that nobody sets
+)
 MACHINE = "machine"  # key of every report of an epoch: what the process runs on and holds, as JSON
 TESTED = (
     "tested"  # key of the last report of a trial that reads the test slides: what it found there, as JSON
@@ -205,7 +208,7 @@ def reporter(report: Callable[[dict[str, Any], Path | None], bool]) -> Any:
         """A report an epoch; as a Checkpoint it is called last, when the epoch's metrics are there."""
 
         def __init__(self) -> None:
-            self.saved = time.monotonic()
+            self.saved = self.reported = time.monotonic()
             start_measuring()
 
         def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -213,7 +216,9 @@ def reporter(report: Callable[[dict[str, Any], Path | None], bool]) -> Any:
             epoch = trainer.current_epoch + 1
             due = epoch >= (trainer.max_epochs or 0) or time.monotonic() - self.saved >= CHECKPOINT_SECONDS
             machine = machine_text(trained_parameters(pl_module), trainer.world_size)
-            metrics = {EPOCH: epoch, **pl_module.metrics, MACHINE: machine}
+            now = time.monotonic()
+            metrics = {EPOCH: epoch, **pl_module.metrics, MACHINE: machine, SECONDS: now - self.reported}
+            self.reported = now
             # Saving takes all processes, and their clocks differ.
             if trainer.strategy.broadcast(due):
                 with tempfile.TemporaryDirectory(prefix="stclip-") as folder:

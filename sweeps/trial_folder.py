@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from stclip.guarded_folder import LinkError, check_no_links, check_way, write_below
 from stclip.remote import Remote, is_address, open_address
 
 GOES_ON = "metrics.csv"  # what a trial that goes on appends to; all else is written anew or under a new name
@@ -17,10 +18,15 @@ def trial_folder(place: str, note: Callable[[str], None]) -> Iterator[tuple[Path
     """The folder to write into, and a function that brings `place` up to date; it is called at the end, too.
 
     Args:
-        place: the trial's folder below the results; one that is no address is written into directly.
+        place: the trial's folder, `<results>/trials/<name>`; one that is no address is written into directly.
         note: is told when a copy fails. A trial does not fail for that: what decides is its reports and checkpoints.
+
+    Raises LinkError for a folder with a link in it (see `stclip.guarded_folder`).
     """
     if not is_address(place):
+        results = Path(place).parents[1]
+        check_way(results, Path(place).relative_to(results).as_posix())
+        check_no_links(Path(place))
         yield Path(place), lambda: None
         return
     with tempfile.TemporaryDirectory(prefix="stclip-") as folder:
@@ -34,9 +40,9 @@ def trial_folder(place: str, note: Callable[[str], None]) -> Iterator[tuple[Path
 
 def write_to(place: str, name: str, text: str) -> None:
     """Write one small file into a trial's folder. Nothing happens where it cannot be written, as on a full disk."""
-    with suppress(OSError), trial_folder(place, lambda reason: None) as (folder, _):
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text, encoding="utf-8")
+    with suppress(OSError, LinkError), trial_folder(place, lambda reason: None) as (folder, _):
+        results = folder if is_address(place) else folder.parents[1]
+        write_below(results, (folder / name).relative_to(results).as_posix(), text)
 
 
 class _Copy:

@@ -88,6 +88,41 @@ def test_the_search_finds(code: str) -> None:
     assert faults(ast.parse(code))
 
 
+# Where something is written that lies below no results folder, or in one that was made a moment ago.
+OWN_WRITERS = {
+    "sweeps/machine.py": "/proc", "sweeps/own_folder.py": "the cache", "sweeps/mirror.py": "the cache",
+    "sweeps/shipped_code.py": "a temporary folder", "sweeps/ray_token.py": "the token", "sweeps/results.py": "a new folder",
+    "sweeps/train_workers.py": "a temporary folder", "sweeps/trial.py": "a temporary folder",
+}  # fmt: skip
+WRITES = {"write_text", "write_bytes", "mkdir", "makedirs", "touch", "copyfile", "copy", "copy2", "copytree", "move",
+          "symlink_to", "hardlink_to"}  # fmt: skip
+SWEEPS = [path for path in SOURCES if path.is_relative_to(PROJECT_ROOT / "sweeps")]
+
+
+def writers(tree: ast.AST) -> list[str]:
+    """Calls that write by a path, and so through links."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    names = [dotted(call.func) for call in calls if dotted(call.func).rpartition(".")[2] in WRITES]
+    opens = [call for call in calls if dotted(call.func).rpartition(".")[2] in ("open", "fdopen")]
+    modes = [
+        ast.literal_eval(given) for call in opens for given in call.args if isinstance(given, ast.Constant)
+    ]
+    return names + [str(mode) for mode in modes if set(str(mode)) & set("wax+") and len(str(mode)) < 4]
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.name)
+def test_a_sweep_writes_below_its_folder_by_the_guarded_way_alone(path: Path) -> None:
+    name = str(path.relative_to(PROJECT_ROOT))
+    assert bool(writers(ast.parse(path.read_text()))) == (name in OWN_WRITERS), name
+
+
+@pytest.mark.parametrize(
+    "code", ["p.write_text(x)", "shutil.copyfile(a, b)", "p.open('w')", "open(p, 'r+')", "p.mkdir()"]
+)
+def test_a_writer_is_found(code: str) -> None:
+    assert writers(ast.parse(code))
+
+
 class Payload:
     """Unpickled, it makes a folder."""
 

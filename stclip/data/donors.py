@@ -14,8 +14,7 @@ from pathlib import Path
 
 from stclip.data.splits import Splits
 from stclip.errors import DataError, shorten
-from stclip.paths import is_file
-from stclip.small_files import write_whole
+from stclip.small_files import is_there, read_own_text, write_whole
 
 DONORS = "donors.csv"
 
@@ -32,7 +31,7 @@ def read_donors(dataset_dir: Path, splits: Splits) -> dict[str, str]:
         return {}
     missing = [slide for slide in slides if slide not in known]
     if missing:
-        source = path if is_file(path) else dataset_dir / "manifest.json"
+        source = path if is_there(path) else dataset_dir / "manifest.json"
         raise DataError(
             f"{source}: names no donor for {len(missing)} of {len(slides)} slides (such as {missing[0]}); give every slide "
             "one, or remove the donors"
@@ -43,16 +42,15 @@ def read_donors(dataset_dir: Path, splits: Splits) -> dict[str, str]:
 def known_donors(dataset_dir: Path) -> dict[str, str]:
     """Slide -> donor, for the slides of which donors.csv, or else the manifest, says it. Raises DataError as `read_donors`."""
     path = dataset_dir / DONORS
-    return read_csv_donors(path) if is_file(path) else _from_manifest(dataset_dir / "manifest.json")
+    return read_csv_donors(path) if is_there(path) else _from_manifest(dataset_dir / "manifest.json")
 
 
 def read_csv_donors(path: Path) -> dict[str, str]:
     """Slide -> donor as a donors.csv has it. Raises DataError: no CSV, a column or a cell is missing, two donors of a slide."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns: Sequence[str] = reader.fieldnames or ()
-            rows = list(reader)
+        reader = csv.DictReader(StringIO(read_own_text(path, "utf-8-sig"), newline=""))
+        columns: Sequence[str] = reader.fieldnames or ()
+        rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read as CSV ({error}); write the columns slide,donor") from None
     for column in ("slide", "donor"):
@@ -85,7 +83,7 @@ def write_csv_donors(path: Path, donors: Mapping[str, str]) -> None:
 
 def _from_manifest(path: Path) -> dict[str, str]:
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
+        tree = json.loads(read_own_text(path))
     except (OSError, ValueError, RecursionError):
         return {}  # optional, and nothing else of it is needed to train
     donors = tree.get("donor") if isinstance(tree, dict) else None

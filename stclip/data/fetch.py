@@ -24,11 +24,13 @@ from stclip.data.shards import plain_name
 from stclip.data.splits import SPLITS, read_slides, split_file
 from stclip.errors import DataError
 from stclip.paths import cache_dir
+from stclip.regular_files import read_text
 from stclip.remote import Remote, RemoteFile, failed, open_address
 
 INDEX = ".fetched.json"
 Progress = Callable[[int, int], None]
 _AT_ONCE = 8  # files
+_LARGEST_INDEX = 256 * 2**20  # bytes; a shard takes about 150
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -105,7 +107,7 @@ class _Index:
     def read(cls, folder: Path) -> _Index:
         """Nothing is known where the file is missing or damaged."""
         try:
-            tree = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+            tree = json.loads(read_text(folder / INDEX, _LARGEST_INDEX))
             return cls(
                 tree["complete"] is True, {name: Fetched(**one) for name, one in tree["files"].items()}
             )

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from stclip.data.raw.tile_places import check_places
 from stclip.data.shards import plain_name
 from stclip.errors import DataError
 from stclip.extras import extra
+from stclip.regular_files import read_text
 from stclip.small_files import read_json_object
 
 if TYPE_CHECKING:
@@ -136,8 +138,7 @@ class HestFolder:
         found: dict[str, dict[str, str]] = {}
         for path in sorted(self.folder.glob("*.csv")):
             try:
-                with path.open(newline="", encoding="utf-8-sig") as file:
-                    rows = list(csv.DictReader(file))
+                rows = list(csv.DictReader(StringIO(read_text(path, encoding="utf-8-sig"), newline="")))
             except (OSError, UnicodeDecodeError, csv.Error) as error:
                 raise DataError(
                     f"{path}: cannot be read as CSV ({error}); put it right or remove it"

@@ -14,8 +14,8 @@ import numpy as np
 from stclip.data.spot import MAX_BYTES, PARTS, RawSpot, Spot, decode, one_line
 from stclip.data.tar_members import Member, TarError, regular_members
 from stclip.errors import DataError, shorten
-from stclip.paths import is_file
-from stclip.small_files import read_json_object, write_whole
+from stclip.regular_files import open_regular
+from stclip.small_files import is_there, read_own_json, write_whole
 
 MANIFEST = "manifest.json"
 RECORD = "conversion.json"  # in a slide's folder: how it was made
@@ -124,7 +124,7 @@ def write_manifest(
 def read_manifest(dataset_dir: Path) -> dict[str, Any]:
     """manifest.json; {} where there is none. Raises DataError when it is no JSON object."""
     path = dataset_dir / MANIFEST
-    return read_json_object(path) if is_file(path) else {}
+    return read_own_json(path) if is_there(path) else {}
 
 
 def read_slide(
@@ -242,9 +242,7 @@ def _content(shard: Path, file: BinaryIO, member: Member) -> bytes:
 
 def _opened(shard: Path) -> BinaryIO:
     try:
-        if not shard.is_file():  # a named pipe would wait for a writer for ever
-            raise OSError("not a plain file")
-        return shard.open("rb")
+        return open_regular(shard)
     except OSError as error:
         raise _unreadable(shard, error) from None
 

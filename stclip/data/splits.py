@@ -8,8 +8,7 @@ from pathlib import Path
 
 from stclip.data.shards import plain_name, slide_shards
 from stclip.errors import DataError
-from stclip.paths import is_file
-from stclip.small_files import write_whole
+from stclip.small_files import is_there, read_own_text, write_whole
 
 SPLITS = ("train", "val", "test")
 
@@ -33,7 +32,7 @@ def read_splits(dataset_dir: Path) -> Splits:
 
     Raises DataError: a file is missing or names no slide, a slide stands twice, or has no shard on disk.
     """
-    if not any(is_file(split_file(dataset_dir, name)) for name in SPLITS):
+    if not any(is_there(split_file(dataset_dir, name)) for name in SPLITS):
         raise DataError(
             f"{dataset_dir}: not a data set: train_samples.txt, val_samples.txt and test_samples.txt are not there; "
             "data/README.md shows how one is laid out"
@@ -60,7 +59,7 @@ def read_slides(dataset_dir: Path, split: str) -> tuple[str, ...]:
     """The slide ids of one split file. Raises DataError: it is missing, no text, empty, or an id is no plain name."""
     path = split_file(dataset_dir, split)
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_own_text(path, "utf-8-sig").splitlines()
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; write one slide id a line into it") from None
     except (OSError, UnicodeDecodeError) as error:

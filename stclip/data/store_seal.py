@@ -12,6 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from stclip.guarded_folder import write_below
+from stclip.regular_files import check_regular, open_regular, read_text
+
 META = "meta.json"
 _NOTE = ".sum"  # beside a file that joined the store later
 _LARGEST_META = 256 * 2**20  # bytes; a vocabulary of a million genes takes 10 MB
@@ -31,13 +34,11 @@ def read_meta(folder: Path) -> dict[str, Any]:
     The sizes are looked at on every opening: a copy that broke off is found at once, and at no cost.
     """
     path = folder / META
-    if path.stat().st_size > _LARGEST_META:
-        raise ValueError(f"{META} is too large to be one")
-    tree = json.loads(path.read_text(encoding="utf-8"))
+    tree = json.loads(read_text(path, _LARGEST_META))
     if not isinstance(tree, dict) or tree.pop("digest", None) != _digest(tree):
         raise ValueError(f"{META} is not as it was written")
     for name, (size, _) in tree["files"].items():
-        if (folder / name).stat().st_size != size:
+        if name != Path(name).name or (folder / name).stat().st_size != size:
             raise ValueError(f"{name} has not the size it was written with")
     return tree
 
@@ -45,7 +46,7 @@ def read_meta(folder: Path) -> dict[str, Any]:
 def seal_later_file(draft: Path, name: str) -> None:
     """Note size and checksum of a file that joins the store after it was built, before `draft` gets its name there."""
     note = json.dumps([draft.stat().st_size, checksum(draft)])
-    (draft.parent / f"{name}{_NOTE}").write_text(note, encoding="utf-8")
+    write_below(draft.parent, f"{name}{_NOTE}", note)
 
 
 def changed_files(folder: Path, files: Mapping[str, Sequence[int]]) -> list[str]:
@@ -57,7 +58,7 @@ def changed_files(folder: Path, files: Mapping[str, Sequence[int]]) -> list[str]
     for note in folder.glob(f"*.npy{_NOTE}"):
         name = note.name.removesuffix(_NOTE)
         if (folder / name).exists():
-            size, value = json.loads(note.read_text(encoding="utf-8"))
+            size, value = json.loads(read_text(note))
             known[name] = (size, value)
     return [name for name, (_, expected) in known.items() if checksum(folder / name) != expected]
 
@@ -65,6 +66,7 @@ def changed_files(folder: Path, files: Mapping[str, Sequence[int]]) -> list[str]
 def read_array(path: Path) -> np.ndarray:
     """A .npy file as a read-only memory map, never unpickled. Raises OSError, or ValueError when it is damaged."""
     try:
+        check_regular(path)
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (EOFError, SyntaxError, TokenError) as error:  # numpy reads the header as a Python literal
         raise ValueError(f"{path.name}: {error}") from None
@@ -73,7 +75,7 @@ def read_array(path: Path) -> np.ndarray:
 def checksum(path: Path) -> int:
     """CRC-32 of a file: it finds what disks and copies do, not what somebody does on purpose."""
     value = 0
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while block := file.read(_BLOCK):
             value = zlib.crc32(block, value)
     return value

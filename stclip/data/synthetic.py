@@ -25,6 +25,7 @@ from stclip.data.synthetic_tissue import (
     make_tissue,
 )
 from stclip.errors import DataError, unknown_name
+from stclip.regular_files import read_text
 
 if TYPE_CHECKING:
     from stclip.data.splits import Splits
@@ -186,7 +187,7 @@ def _make_once(folder: Path, spec: SyntheticSpec, progress: Progress | None) -> 
 
 def _check_version(folder: Path) -> None:
     try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        manifest = json.loads(read_text(folder / "manifest.json"))
     except (OSError, ValueError, RecursionError):
         return  # the reader says what is wrong, or does without
     about = manifest.get("synthetic") if isinstance(manifest, dict) else None

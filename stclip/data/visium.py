@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from stclip.data.raw.slide_image import SlideImage, find_image
 from stclip.data.raw.ten_x_matrix import TenXMatrix, matrix_file
 from stclip.data.shards import plain_name
 from stclip.errors import DataError
+from stclip.regular_files import read_text
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -29,6 +31,7 @@ PITCH = 100.0  # µm from spot to spot
 POSITIONS = ("tissue_positions.csv", "tissue_positions_list.csv", "tissue_positions.parquet")
 COLUMNS = ("barcode", "in_tissue", "array_row", "array_col", "pxl_row_in_fullres", "pxl_col_in_fullres")
 MOST_OUTSIDE = 0.05  # share of spots whose centre may lie outside the image
+_LARGEST_TABLE = 2**31  # bytes; of positions as text: a place takes about 60
 
 
 @dataclass(frozen=True)
@@ -179,8 +182,8 @@ def _positions(outs: Path, slide: str) -> tuple[list[str], np.ndarray]:
 
 
 def _csv_rows(path: Path) -> list[dict[str, Any]]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        lines = [line for line in csv.reader(file) if line]
+    table = StringIO(read_text(path, _LARGEST_TABLE, "utf-8-sig"), newline="")
+    lines = [line for line in csv.reader(table) if line]
     if lines and lines[0][0] != "barcode":  # before Space Ranger 2 the columns had no names
         lines = [list(COLUMNS), *lines]
     return [dict(zip(lines[0], line, strict=True)) for line in lines[1:]]
@@ -199,7 +202,7 @@ def _microns_per_pixel(outs: Path, xy: np.ndarray, slide: str) -> float:
     path = outs / "spatial" / "scalefactors_json.json"
     if path.is_file():
         try:
-            said = json.loads(path.read_text(encoding="utf-8")).get("microns_per_pixel")
+            said = json.loads(read_text(path)).get("microns_per_pixel")
             if said is not None and 0 < float(said) < float("inf"):
                 return float(said)
         except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:

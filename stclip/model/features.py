@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,13 +90,15 @@ def _computed_once(store: SpotStore, file: str, spots: int, compute: Callable[[]
         return compute()
     from filelock import FileLock
 
-    draft = path.with_name(f".{path.name}.partial")
+    draft = path.with_name(
+        f".{path.name}.{uuid.uuid4().hex[:8]}.partial"
+    )  # no name that a link could wait under
     try:
         with FileLock(path.with_name(f".{path.name}.lock")):
             if not path.exists():
                 try:
                     features = compute()
-                    with draft.open("wb") as target:
+                    with draft.open("xb") as target:
                         np.save(target, features)
                     seal_later_file(draft, path.name)
                     draft.replace(path)

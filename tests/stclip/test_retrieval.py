@@ -287,6 +287,10 @@ def test_in_batch_recall_clamps_k_shares_ties_and_misses_nan():
     assert recall(2, -torch.eye(3)) == 0
     assert recall(2, torch.zeros(5, 5)) == pytest.approx(2 / 5)
     assert recall(1, torch.tensor([[1.0, 1.0, 0.0], [0.0, 1.0, 0.0]])) == pytest.approx(3 / 4)
-    assert recall(3, torch.full((3, 3), torch.nan)) == 0
+    one_row = torch.eye(3)
+    one_row[1, 1] = torch.nan
+    for k in (1, 3, 4, 10):  # also more than there are candidates
+        assert recall(k, torch.full((3, 3), torch.nan)) == 0
+        assert recall(k, one_row) == pytest.approx(2 / 3)
     with pytest.raises(ConfigError, match=r"Recall@K must be 1 or more, got 0"):
         RecallAtK(0)

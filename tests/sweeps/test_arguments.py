@@ -32,6 +32,27 @@ def test_bad_durations(text):
         (["--seed", "-1"], "--seed: .*"),
         (["--cpus-per-trial", "0"], "must be above 0, got '0'"),
         (["--gpus-per-trial", "1.5"], "above 1 it must be a whole number, got '1.5'"),
+        (
+            ["--cpus-per-trial", "0.00001"],
+            "must be 0.0001 or more, the smallest share that Ray counts, got '0.00001'",
+        ),
+        (["--gpus-per-trial", "9e-5"], "must be 0.0001 or more"),
+        *[
+            ([flag, empty], f"argument {flag}: is empty, got '{empty}'; give a value, or leave it out")
+            for flag in (
+                "--name",
+                "--results",
+                "--resume",
+                "--data",
+                "--space",
+                "--address",
+                "--family",
+                "--logger",
+                "--set",
+            )
+            for empty in ("", " ")
+        ],
+        (["--name=", "--space", "smoke"], "argument --name: is empty"),
         (["--gpus-per-trial", "nan"], "must be a number from 0 up, got 'nan'"),
         (["--time-budget", "soon"], "a time looks like"),
         (["--debug", "--list"], "not allowed with argument"),

@@ -94,7 +94,7 @@ BROKEN = {
     "a truncated tar": (lambda d: os.truncate(shard(d, "T2"), 5000), "tar is truncated or damaged .*write it again"),
     "an empty tar": (lambda d: os.truncate(shard(d, "T2"), 0), "the tar is truncated or damaged"),
     "no tar": (lambda d: shard(d, "T2").write_bytes(b"hello" * 999), "the tar is truncated or damaged"),
-    "a tar folder": (lambda d: folder_instead(shard(d, "T2")), "not a plain file"),
+    "a tar folder": (lambda d: folder_instead(shard(d, "T2")), "a folder, not a regular file"),
     "a broken manifest": (lambda d: (d / "manifest.json").write_text("{"), "manifest.json: not valid JSON"),
 }  # fmt: skip
 

@@ -140,7 +140,7 @@ def test_a_file_that_is_no_space(commands, content, message):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("", "unknown space ''. Known: clip, smoke, spatial, wide"),
+        ("", "argument --space: is empty, got ''"),
         ("spatail", "unknown space 'spatail'; did you mean 'spatial'"),
         ("/tmp", "unknown space '/tmp'"),
         ("nowhere.yaml", "space file nowhere.yaml: no such file"),

@@ -7,7 +7,7 @@ import torch
 
 from stclip.config import Experiment
 from stclip.train import CHECKPOINT
-from sweeps.checkpoints import copy_whole, is_checkpoint_of, newest_checkpoint
+from sweeps.checkpoints import is_checkpoint_of, newest_checkpoint
 
 CONFIG = Experiment(name="clip-0000", seed=5)
 
@@ -75,17 +75,6 @@ def test_what_says_nothing_or_more_than_the_configuration_is_another_trials(tmp_
     for config, own in (({}, False), (told, True), ({**told, "later": 1}, False)):
         torch.save({"stclip": {"config": config}}, path)
         assert is_checkpoint_of(path, CONFIG) == own
-
-
-def test_a_copy_takes_the_place_of_the_old_one_in_one_step(tmp_path):
-    source, target = tmp_path / "source", tmp_path / "best" / CHECKPOINT
-    target.parent.mkdir()
-    source.write_bytes(b"newer")
-    target.write_bytes(b"old")
-    with target.open("rb") as reader:
-        copy_whole(source, target)
-        assert reader.read() == b"old"
-    assert [path.read_bytes() for path in target.parent.iterdir()] == [b"newer"]
 
 
 def test_a_half_one_is_passed_over(place, into, tmp_path):

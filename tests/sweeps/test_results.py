@@ -10,7 +10,7 @@ import yaml
 
 from stclip.errors import InputError
 from sweeps import results
-from sweeps.results import ResultsFolder, config_columns, write_atomic
+from sweeps.results import ResultsFolder, config_columns
 from tests.sweeps.made_up import MACHINE, record, scores
 
 # -- the folder
@@ -87,36 +87,6 @@ def test_a_sweep_that_loses_the_race_for_a_name_is_refused(tmp_path, monkeypatch
         folder.create({"name": "slow"})
     assert folder.read_sweep() == {"name": "fast"}
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
-
-
-def test_a_crash_while_writing_leaves_the_old_file_and_no_rubbish(tmp_path, monkeypatch):
-    path = tmp_path / "summary.json"
-    write_atomic(path, "old")
-
-    def crash(descriptor):
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(results.os, "fsync", crash)
-    with pytest.raises(OSError, match="no space left"):
-        write_atomic(path, "new")
-    assert path.read_text() == "old"
-    assert [p.name for p in tmp_path.iterdir()] == ["summary.json"]
-
-
-def test_a_file_is_on_the_disk_before_it_takes_the_old_ones_place(tmp_path, monkeypatch):
-    path = tmp_path / "summary.json"
-    write_atomic(path, "old")
-    fsync, seen = results.os.fsync, []
-
-    def looked_at(descriptor):
-        seen.append((results.os.fstat(descriptor).st_size, path.read_text()))
-        fsync(descriptor)
-
-    monkeypatch.setattr(results.os, "fsync", looked_at)
-    with path.open() as reader:
-        write_atomic(path, "newer")
-        assert reader.read() == "old"  # whoever has it open reads the old one to its end
-    assert seen == [(len("newer"), "old")] and path.read_text() == "newer"
 
 
 def test_a_report_is_two_files_and_the_confirmations_table_is_one_of_its_own(tmp_path):

@@ -43,15 +43,15 @@ def test_a_driver_that_waits_is_known_to_live(runs, beats, tmp_path, monkeypatch
 
 
 def test_a_full_disk_does_not_end_the_signs_of_life(runs, beats, tmp_path, monkeypatch):
-    write, tries = run_log.write_atomic, []
+    write, tries = run_log.write_below, []
 
-    def full(path, text):
-        tries.append(path)
+    def full(folder, name, text):
+        tries.append(name)
         if len(tries) < 3:
             raise OSError(errno.ENOSPC, "No space left on device")
-        write(path, text)
+        write(folder, name, text)
 
-    monkeypatch.setattr(run_log, "write_atomic", full)
+    monkeypatch.setattr(run_log, "write_below", full)
     now = "2026-11-24T03:00:00+00:00"
     monkeypatch.setattr(run_log, "_now", lambda: now)
     with runs.beating():

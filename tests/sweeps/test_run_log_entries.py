@@ -69,10 +69,10 @@ def test_the_end_is_written_in_place_where_a_second_file_has_no_room(log, tmp_pa
     path = tmp_path / "runs" / "0001.json"
     path.write_text(path.read_text() + " " * 500)
 
-    def full(path, text):
+    def full(folder, name, text):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(run_log, "write_atomic", full)
+    monkeypatch.setattr(run_log, "write_below", full)
     log.end("stopped", "no space")
     (entry,) = log.entries()
     assert (entry["status"], entry["reason"]) == ("stopped", "no space")

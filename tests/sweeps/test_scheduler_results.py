@@ -12,7 +12,7 @@ from ray.tune.schedulers import TrialScheduler
 
 from sweeps.early_stopping import FamilyEarlyStopping
 from sweeps.search import FamilySearch
-from sweeps.trial import EPOCH, FAILURE, MACHINE, NO_SPACE, TESTED
+from sweeps.trial import EPOCH, FAILURE, MACHINE, NO_SPACE, SECONDS, TESTED
 from tests.sweeps.searches import METRIC, make_space
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -88,10 +88,16 @@ def test_a_failed_trial_keeps_what_its_process_said_too(driver):
 
 def test_the_epoch_is_the_trials_own_count_not_that_of_tune(driver):
     """A restarted trial's iterations are counted from 1 again."""
-    driver.result(**{EPOCH: 2, "training_iteration": 1, METRIC: 0.5, "time_total_s": 7.5})
+    driver.result(**{EPOCH: 2, "training_iteration": 1, METRIC: 0.5, SECONDS: 7.5})
     assert (driver.record().epochs, driver.record().seconds) == (2, 7.5)
-    driver.result(**{"training_iteration": 3, METRIC: 0.5, "time_total_s": 9.0})
+    driver.result(**{"training_iteration": 3, METRIC: 0.5, SECONDS: 1.5})
     assert (driver.record().epochs, driver.record().seconds) == (3, 9.0)
+
+
+def test_a_clock_that_is_set_back_changes_no_duration(driver):
+    driver.result(**{EPOCH: 1, METRIC: 0.5, SECONDS: 2.0, "time_total_s": -172_800.0})
+    driver.result(**{EPOCH: 2, METRIC: 0.5, SECONDS: 2.5, "time_total_s": 172_800.0})
+    assert driver.record().seconds == 4.5
 
 
 def test_an_error_file_that_is_no_text_is_an_error_without_a_text(driver, tmp_path):

@@ -198,6 +198,21 @@ def test_shares_reach_every_whole_number_and_never_leave_the_range(log: bool) ->
         ((*SPATIAL, "parameters", "model.image.name", "values"), ["stain"], "needs at least two values"),
         ((*SPATIAL, "parameters", "model.image.name", "values"), ["cnn", "cnn"], "values must differ"),
         (
+            (*SPATIAL, "parameters", "optimizer.lr"),
+            {"type": "choice", "values": [1e-4, "1e-4"]},
+            "values must differ",
+        ),
+        (
+            (*SPATIAL, "parameters", "optimizer.lr"),
+            {"type": "choice", "values": ["0.0001", "1e-04 "]},
+            "values must differ",
+        ),
+        (
+            (*SPATIAL, "parameters", "data.batch_size"),
+            {"type": "choice", "values": [32, 32.0]},
+            "values must differ",
+        ),
+        (
             (*SPATIAL, "parameters", "model.image.name", "values"),
             ["stain", "cnn", "cmn"],
             "unknown image tower 'cmn'",

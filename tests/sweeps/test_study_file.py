@@ -2,12 +2,14 @@
 
 import shutil
 import sqlite3
+import struct
 from contextlib import closing
 
 import optuna
 import pytest
 
 from stclip.errors import InputError
+from sweeps.study_figures import open_studies
 from sweeps.study_file import check_study_file, study_storage
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -85,3 +87,52 @@ def test_what_one_driver_wrote_the_next_one_reads(tmp_path):
 def test_a_write_waits_a_minute_for_a_reader_that_holds_the_file(tmp_path):
     with study_storage(tmp_path / "study.db")._backend.engine.connect() as connection:
         assert connection.exec_driver_sql("pragma busy_timeout").scalar() == 60_000  # milliseconds
+
+
+@pytest.mark.parametrize("name", ["a?b", "a%41b", "{c}", "a#b", "%s {0} [x];&:@'\"", "a\nb"])
+def test_a_study_lies_where_its_path_says_whatever_is_in_the_name(tmp_path, name):
+    path = tmp_path / name / "study.db"
+    path.parent.mkdir()
+    optuna.create_study(study_name="clip", storage=study_storage(path))
+    assert [found.relative_to(tmp_path) for found in tmp_path.rglob("*.db")] == [path.relative_to(tmp_path)]
+    assert list(open_studies(path, ["clip"])) == ["clip"]
+
+
+def named_at_the_end(journal, further):
+    """The journal of a transaction over several databases: SQLite deletes the file that is named at its end."""
+    name = str(further).encode()
+    size, total = struct.pack(">I", len(name)), struct.pack(">I", sum(name))
+    return journal + name + size + total + bytes.fromhex("d9d505f920a163d7")
+
+
+@pytest.fixture
+def trap(path, tmp_path):
+    """A study.db with a journal that has SQLite delete a file, and that file."""
+    own, killed = tmp_path / "own", tmp_path / "killed.db"
+    own.write_text("mine")
+    with closing(sqlite3.connect(path, isolation_level=None)) as study:
+        study.execute("pragma cache_size = 1")
+        study.execute("begin")
+        study.execute("delete from trials")
+        shutil.copy(path, killed)
+        journal = path.with_name(f"{path.name}-journal").read_bytes()
+        study.execute("rollback")
+    killed.with_name("killed.db-journal").write_bytes(named_at_the_end(journal, own))
+    return killed, own
+
+
+def test_a_journal_deletes_no_file(trap):
+    killed, own = trap
+    for read in (check_study_file, lambda path: open_studies(path, ["clip"])):
+        with pytest.raises(
+            InputError, match=r"killed.db-journal: names a further file, .*delete killed.db-journal"
+        ):
+            read(killed)
+    assert own.read_text() == "mine"
+
+
+def test_without_the_check_it_would(trap):
+    killed, own = trap
+    with closing(sqlite3.connect(killed)) as study:
+        assert study.execute("select count(*) from trials").fetchone() == (200,)
+    assert not own.exists()

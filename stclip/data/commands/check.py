@@ -26,6 +26,7 @@ from stclip.data.splitting.record import read_split_record
 from stclip.data.splitting.slide_table import SlideRow, dataset_slides, read_section
 from stclip.errors import DataError, printable
 from stclip.paths import is_file, user_path
+from stclip.small_files import read_own_text
 from stclip.words import many
 
 SMALL_GALLERY = 30  # spots; a recall at 10 of fewer says little
@@ -209,7 +210,7 @@ def _compare(
 ) -> None:
     source = raw_source(arguments.against)
     panel = folder / PANEL
-    genes = tuple(panel.read_text(encoding="utf-8").split()) if is_file(panel) else None
+    genes = tuple(read_own_text(panel).split()) if is_file(panel) else None
     tasks = {row.slide: (source, row.slide, folder, genes) for row in rows}
     found = each_slide("comparing spots", compare_slide, tasks, _known_spots(rows), arguments)
     compared = {slide: result for slide, result in found.items() if not isinstance(result, Failed)}

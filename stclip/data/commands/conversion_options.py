@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from stclip.data.splitting.record import SPLIT_RECORD
 from stclip.errors import DataError, InputError, unknown_name
 from stclip.paths import is_file, is_folder, user_path
 from stclip.progress import ProgressBar
+from stclip.small_files import read_own_text, write_whole
 from stclip.words import many
 
 VARIABLE = "hvg:"
@@ -168,7 +168,7 @@ def _copy_split(source: Path, out: Path) -> None:
     write_splits(out, Splits(*(read_slides(source, name) for name in SPLITS)))
     for name in (DONORS, SPLIT_RECORD):
         if is_file(source / name):
-            shutil.copyfile(source / name, out / name)
+            write_whole(out / name, read_own_text(source / name))
 
 
 def _say(done: Converted, out: Path) -> None:

@@ -16,6 +16,7 @@ from stclip.data.shards import RECORD, write_slide
 from stclip.data.spot import Spot
 from stclip.data.tile_size import resized
 from stclip.errors import DataError
+from stclip.regular_files import read_text
 
 VERSION = 1  # of the conversion: raised when the same input and settings give other shards
 BLOCK = 256  # spots in memory at once
@@ -84,7 +85,7 @@ def finished(
 def read_record(out: Path, slide: str) -> SlideRecord | None:
     """conversion.json of a slide; None where there is none that can be read."""
     try:
-        return SlideRecord(**json.loads((out / slide / RECORD).read_text(encoding="utf-8")))
+        return SlideRecord(**json.loads(read_text(out / slide / RECORD)))
     except (OSError, ValueError, TypeError, RecursionError):
         return None
 

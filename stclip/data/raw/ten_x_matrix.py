@@ -14,12 +14,14 @@ import numpy as np
 
 from stclip.errors import DataError
 from stclip.extras import extra
+from stclip.regular_files import open_regular, read_unpacked
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 NAME = "filtered_feature_bc_matrix"
 GENES = "Gene Expression"
+LARGEST_LIST = 2**31  # bytes, unpacked; of barcodes or features: 11 million squares of 2 µm take 300 MB
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,8 @@ def _from_mtx(folder: Path, where: str) -> TenXMatrix:
 
 def _lines(folder: Path, name: str) -> list[str]:
     path = _plain_or_gz(folder, name)
-    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    with open_regular(path, LARGEST_LIST) as file:
+        data = read_unpacked(file, LARGEST_LIST) if path.suffix == ".gz" else file.read()
     return data.decode().splitlines()
 
 

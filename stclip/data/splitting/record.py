@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stclip.paths import is_file
-from stclip.small_files import read_json_object, write_whole
+from stclip.small_files import is_there, read_own_json, write_whole
 
 SPLIT_RECORD = "split.json"
 
@@ -21,4 +20,4 @@ def write_split_record(folder: Path, record: Mapping[str, Any]) -> None:
 def read_split_record(folder: Path) -> dict[str, Any]:
     """What split.json says; {} where there is none. Raises DataError when it is no JSON object."""
     path = folder / SPLIT_RECORD
-    return read_json_object(path) if is_file(path) else {}
+    return read_own_json(path) if is_there(path) else {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from stclip.data.shards import raw_spots, read_manifest
 from stclip.data.splitting.duplicates import Section
 from stclip.data.spot import decode_text
 from stclip.errors import DataError, shorten
+from stclip.regular_files import read_text
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,9 @@ def dataset_slides(dataset_dir: Path) -> list[SlideRow]:
 def catalogue_slides(path: Path) -> list[SlideRow]:
     """The rows of a csv with the columns `id`, `donor` and, if known, `st_technology`. Raises DataError for another."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = list(reader.fieldnames or ())
-            rows = list(reader)
+        reader = csv.DictReader(StringIO(read_text(path, encoding="utf-8-sig"), newline=""))
+        columns = list(reader.fieldnames or ())
+        rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(
             f"{path}: cannot be read as CSV ({error}); write the columns id,donor,st_technology"

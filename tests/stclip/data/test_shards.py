@@ -330,5 +330,5 @@ def test_a_pipe_instead_of_a_shard_does_not_wait(tmp_path: Path) -> None:
     path = write_tar(tmp_path, members("A_1"))
     path.unlink()
     os.mkfifo(path)
-    with pytest.raises(DataError, match="not a plain file"):
+    with pytest.raises(DataError, match="a named pipe, not a regular file"):
         read(tmp_path)

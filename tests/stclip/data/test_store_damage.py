@@ -185,7 +185,7 @@ def test_a_file_far_too_large_to_be_meta_is_not_read(
     data = experiment(tiny_dataset).data
     open_store(data)
     monkeypatch.setattr(store_seal, "_LARGEST_META", 10)
-    with pytest.raises(DataError, match=r"damaged \(meta\.json is too large to be one\)"):
+    with pytest.raises(DataError, match=r"damaged \(larger than 0 KB, so not the file"):
         open_store(data)
 
 
