@@ -37,6 +37,7 @@ class VisiumFolder:
 
     folder: Path
     tile_microns: float = 112.0  # as in HEST-1k
+    genome: str | None = None  # whose genes are taken, where a slide has several
 
     def slides(self) -> tuple[str, ...]:
         """The names of the slides' folders, sorted; the folder itself where it is a single slide. Raises DataError for none."""
@@ -69,10 +70,11 @@ class VisiumFolder:
         )
 
     def stamp(self, slide: str) -> list[tuple[str, int, int]]:
-        """Of the counts, the positions and the image."""
+        """Of the counts, the positions and the image, and of what is taken from them."""
         outs = self._outs(slide)
         files = (matrix_file(outs, slide), _positions_file(outs, slide), self._image(slide))
-        return [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+        chosen = [(f"genome {self.genome}", 0, 0)] if self.genome else []
+        return [*((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files), *chosen]
 
     @contextmanager
     def opened(self, slide: str) -> Iterator[RawSlide]:
@@ -82,7 +84,7 @@ class VisiumFolder:
         """
         outs = self._outs(slide)
         with ExitStack() as stack:
-            counts = stack.enter_context(TenXMatrix.opened(outs, slide))
+            counts = stack.enter_context(TenXMatrix.opened(outs, slide, self.genome))
             image = stack.enter_context(SlideImage.opened(self._image(slide), slide))
             barcodes, xy = _positions(outs, slide)
             rows, places = matched(counts.barcodes, barcodes, slide, counts.path.name, "tissue positions")
@@ -91,6 +93,7 @@ class VisiumFolder:
             _check_inside(slide, xy[places], image)
             yield _VisiumSlide(
                 where=f"slide '{slide}': {counts.path}",
+                way_out="take the matrix that Space Ranger wrote",
                 names=[counts.barcodes[row] for row in rows],
                 genes=counts.genes,
                 xy=xy[places],
@@ -130,6 +133,7 @@ class VisiumFolder:
 @dataclass
 class _VisiumSlide:
     where: str
+    way_out: str
     names: Sequence[str]
     genes: Sequence[str]
     xy: np.ndarray

@@ -38,6 +38,25 @@ def add_work(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
+def add_source(parser: argparse.ArgumentParser) -> None:
+    """--layer and --genome, of the commands that read slides as they are brought in from."""
+    parser.add_argument(
+        "--layer",
+        metavar="NAME",
+        help="the layer of .h5ad files that holds the raw counts; raw: their raw/X (default: X)",
+    )
+    add_genome(parser)
+
+
+def add_genome(parser: argparse.ArgumentParser) -> None:
+    """--genome."""
+    parser.add_argument(
+        "--genome",
+        metavar="NAME",
+        help="whose genes are taken where a matrix has those of several genomes, such as GRCh38",
+    )
+
+
 def count(text: str) -> int:
     """A whole number from 1 up."""
     try:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 
 import h5py
 import numpy as np
@@ -166,6 +167,44 @@ def cut_matrix(slide):
         file.truncate(500)
 
 
+def in_matrix(change):
+    def spoil(slide):
+        with h5py.File(slide / "outs" / "filtered_feature_bc_matrix.h5", "r+") as file:
+            change(file["matrix"])
+
+    return spoil
+
+
+def put(part, at, value):
+    def change(matrix):
+        values = matrix[part][:]
+        values[at] = value
+        matrix[part][:] = values
+
+    return in_matrix(change)
+
+
+def replaced(part, values):
+    def change(matrix):
+        kept = values(matrix[part][:])
+        del matrix[part]
+        matrix[part] = kept
+
+    return in_matrix(change)
+
+
+def mtx(change):
+    """The matrix as text, changed."""
+
+    def spoil(slide):
+        shutil.rmtree(slide)
+        write_outs(slide, 0, matrix="mtx")
+        path = slide / "outs" / "filtered_feature_bc_matrix" / "matrix.mtx.gz"
+        path.write_bytes(gzip.compress(change(gzip.decompress(path.read_bytes()).decode()).encode()))
+
+    return spoil
+
+
 def no_positions(slide):
     (slide / "outs" / "spatial" / "tissue_positions.csv").unlink()
 
@@ -217,6 +256,45 @@ BAD = {
     high_image: "of the spots lie outside slide.tif of 720 x 1100 pixels; x and y may be exchanged",
     other_barcodes: "no barcode in common",
 }
+
+
+BAD_MATRIX = {
+    "index": (put("indices", 0, 4000), "an index is 4000, there are"),
+    "index below 0": (put("indices", 0, -1), "an index is -1, there are"),
+    "index far away": (put("indices", 0, 2**31 - 1), "an index is 2147483647, there are"),
+    "pointer": (put("indptr", 5, 10**6), "indptr does not ascend"),
+    "last pointer": (put("indptr", -1, 10**6), "indptr runs from 0 to 1000000, there are"),
+    "shape": (put("shape", 0, 7), "its shape is [7, 20], there are"),
+    "short data": (replaced("data", lambda values: values[:-3]), "indices"),
+    "short barcodes": (replaced("barcodes", lambda values: values[:-3]), "its shape is"),
+    "short names": (replaced("features/name", lambda values: values[:-3]), "all of one length"),
+    "text for data": (replaced("data", lambda values: values.astype("S4")), "not numbers"),
+    "mtx index": (mtx(lambda text: text.rsplit("\n", 2)[0] + "\n4000 1 3\n"), "Row index out of bounds"),
+    "mtx array": (
+        mtx(lambda text: "%%MatrixMarket matrix array real general\n2 2\n1\n2\n3\n4\n"),
+        "it is a array real",
+    ),
+    "mtx huge": (
+        mtx(lambda text: "%%MatrixMarket matrix coordinate integer general\n99999999999 99999999999 0\n"),
+        "it is 99999999999 x 99999999999, there are",
+    ),
+    "mtx no text": (mtx(lambda text: "\0\1"), "truncated, damaged or not a 10x matrix"),
+    "no genes": (
+        replaced("features/feature_type", lambda values: np.array([b"Custom"] * len(values))),
+        "has no feature of the type 'Gene Expression', its features are 'Custom'",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", BAD_MATRIX)
+def test_a_damaged_matrix_is_named_and_does_not_end_the_process(tmp_path, run, fault):
+    spoil, rule = BAD_MATRIX[fault]
+    write_outs(tmp_path / "raw" / "A1", 0)
+    write_outs(tmp_path / "raw" / "B1", 1)
+    spoil(tmp_path / "raw" / "A1")
+    code, out, err = run(tmp_path / "raw")
+    assert code == 1 and err.startswith("error: slide 'A1': ") and rule in err and len(err.splitlines()) == 1
+    assert "1 slide, 20 spots" in out
 
 
 @pytest.mark.parametrize("spoil", BAD, ids=lambda spoil: spoil.__name__)
