@@ -208,7 +208,7 @@ def _table(rows: Sequence[SlideRow], contents: Mapping[str, SlideContent], sides
 def _compare(
     folder: Path, rows: Sequence[SlideRow], arguments: argparse.Namespace, findings: Findings
 ) -> None:
-    source = raw_source(arguments.against, arguments.layer, arguments.genome)
+    source = raw_source(arguments.against, arguments.layer, arguments.genome, arguments.bin_microns)
     panel = folder / PANEL
     genes = tuple(panel.read_text(encoding="utf-8").split()) if is_file(panel) else None
     tasks = {row.slide: (source, row.slide, folder, genes) for row in rows}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from stclip.data.commands.conversion_options import add_options, run_conversion
-from stclip.data.commands.parsers import Commands, add_source
+from stclip.data.commands.parsers import Commands, add_genome, add_layer
 from stclip.data.hest import HestFolder
 
 
@@ -23,7 +23,8 @@ def add(commands: Commands) -> None:
         action="store_true",
         help="exchange x and y of slides whose coordinates fit their tiles only that way",
     )
-    add_source(parser)
+    add_layer(parser)
+    add_genome(parser)
     parser.set_defaults(command=run)
 
 

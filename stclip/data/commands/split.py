@@ -93,7 +93,7 @@ def _slides(
     """The slides, duplicates among them, the data set's folder (None for what is none yet), and what is wrong with others."""
     place = user_path(arguments.name)
     if is_raw(place):
-        source = raw_source(place, arguments.layer, arguments.genome)
+        source = raw_source(place, arguments.layer, arguments.genome, arguments.bin_microns)
         rows, errors = raw_slides(source)
         return rows, duplicates_among(rows, lambda slide: raw_section(source, slide)), None, errors
     if place.suffix == ".csv":

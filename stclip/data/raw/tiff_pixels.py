@@ -32,6 +32,7 @@ class TiffPixels:
     _page: Any  # tifffile's
     _samples: int
     _planar: bool  # red, green and blue lie apart
+    _mapped: np.ndarray | None  # the whole page, where its bytes lie in the file as they are
 
     @classmethod
     @contextmanager
@@ -57,6 +58,8 @@ class TiffPixels:
 
     def band(self, top: int, bottom: int, left: int, right: int) -> np.ndarray:
         """uint8 [bottom - top, right - left, samples]. Raises what tifffile and its codecs raise for damaged data."""
+        if self._mapped is not None:
+            return np.array(self._mapped[top:bottom, left:right])
         page, (height, width) = self._page, self._chunk()
         across, down = -(-self.width // width), -(-self.height // height)
         out = np.full((bottom - top, right - left, self._samples), 255, np.uint8)  # a chunk may be left out
@@ -118,7 +121,12 @@ def _rgb(level: Any) -> TiffPixels | None:
         return None
     extras = [int(kind) for kind in page.extrasamples]
     alpha = extras[0] if samples == 4 and extras and extras[0] in (PREMULTIPLIED, ALPHA) else None
-    return TiffPixels(int(width), int(height), alpha, page, int(samples), planar)
+    mapped = None
+    if page.is_memmappable and not planar:
+        mapped = np.memmap(
+            page.parent.filehandle.path, np.uint8, "r", page.dataoffsets[0], tuple(map(int, level.shape))
+        )
+    return TiffPixels(int(width), int(height), alpha, page, int(samples), planar, mapped)
 
 
 def _what_it_is(file: Any) -> str:

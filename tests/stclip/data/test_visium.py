@@ -153,6 +153,43 @@ def test_positions_in_parquet_as_visium_hd_has_them(tmp_path, run):
     check(spots_of(tmp_path / "out", "A1"), counts, pixels)
 
 
+def test_an_image_of_another_crop_is_refused(tmp_path, run):
+    _, pixels = write_outs(tmp_path / "raw" / "A1")
+    spatial = tmp_path / "raw" / "A1" / "outs" / "spatial"
+    smooth = np.kron(pixels[::25, ::25], np.ones((25, 25, 1), np.uint8))
+    Image.fromarray(smooth[::2, ::2].copy()).save(spatial / "tissue_hires_image.png")
+    (spatial / "scalefactors_json.json").write_text(json.dumps({"tissue_hires_scalef": 0.5}))
+    tifffile.imwrite(tmp_path / "raw" / "A1" / "slide.tif", smooth, photometric="rgb")
+    assert run(tmp_path / "raw")[0] == 0
+    tifffile.imwrite(tmp_path / "raw" / "A1" / "slide.tif", smooth[:, 60:].copy(), photometric="rgb")
+    code, _, err = run(tmp_path / "raw")
+    assert (
+        code == 1
+        and "slide.tif is not the image that the positions belong to" in err
+        and len(err.splitlines()) == 1
+    )
+
+
+def test_squares_of_visium_hd(tmp_path, run, command):
+    """Space Ranger 3: outs has a spatial of its own, the counts and positions lie below binned_outputs."""
+    raw = tmp_path / "raw"
+    for sample in ("A", "B"):
+        write_outs(tmp_path / sample, microns=PIXEL)
+        outs = tmp_path / sample / "outs"
+        (raw / sample / "outs" / "binned_outputs").mkdir(parents=True)
+        (raw / sample / "outs" / "spatial").mkdir()
+        for size in ("008", "016"):
+            shutil.copytree(outs, raw / sample / "outs" / "binned_outputs" / f"square_{size}um")
+        shutil.copy(tmp_path / sample / "slide.tif", raw / sample)
+    assert "2 slides, 40 spots" in run(raw)[1]
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["technology"] == {f"{sample}_square_016um": "Visium HD" for sample in "AB"}
+    _, out, _ = command("check", tmp_path / "out", "--against", raw, "--jobs", 1, "--quiet")
+    assert "0 mismatches in 40 spots" in out
+    code, _, err = run(raw, "--bin-microns", "4")
+    assert code == 1 and "has squares of 8, 16 µm, none of 4; choose one with --bin-microns" in err
+
+
 def test_a_scale_factor_decides_how_large_a_tile_is(tmp_path):
     write_outs(tmp_path / "A1", microns=0.25)
     assert VisiumFolder(tmp_path, 64).facts("A1").tile_side == 256
