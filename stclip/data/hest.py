@@ -38,6 +38,8 @@ class HestFolder:
 
     folder: Path
     swap_xy: bool = False
+    layer: str | None = None  # where the counts are; None: in X
+    genome: str | None = None  # whose genes are taken, where a slide has several
 
     def slides(self) -> tuple[str, ...]:
         """The ids of all slides, sorted, also of those that lack one of their two files. Raises DataError for none."""
@@ -74,8 +76,14 @@ class HestFolder:
             )
 
     def stamp(self, slide: str) -> list[tuple[str, int, int]]:
-        """Of the two files; the metadata are read anew each time."""
-        return [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in (self._st(slide), self._h5(slide))]
+        """Of the two files, and of what is taken from them; the metadata are read anew each time."""
+        chosen = [
+            (f"{what} {name}", 0, 0)
+            for what, name in (("layer", self.layer), ("genome", self.genome))
+            if name
+        ]
+        files = (self._st(slide), self._h5(slide))
+        return [*((p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files), *chosen]
 
     @contextmanager
     def opened(self, slide: str) -> Iterator[RawSlide]:
@@ -85,7 +93,7 @@ class HestFolder:
         """
         with ExitStack() as stack:
             patches = stack.enter_context(self._patches(slide))
-            counts = stack.enter_context(CountsFile.opened(self._st(slide)))
+            counts = stack.enter_context(CountsFile.opened(self._st(slide), self.layer, self.genome))
             yield _joined(slide, counts, patches, self._h5(slide), self.swap_xy)
 
     def _st(self, slide: str) -> Path:
@@ -151,6 +159,7 @@ class HestFolder:
 @dataclass
 class _HestSlide:
     where: str
+    way_out: str
     names: Sequence[str]
     genes: Sequence[str]
     xy: np.ndarray
@@ -187,6 +196,7 @@ def _joined(
     xy = check_places(slide, counts.xy[rows], corners[tile_rows], side, swap_xy)
     return _HestSlide(
         where=f"slide '{slide}': {counts.path}",
+        way_out=counts.way_out,
         names=[counts.spots[row] for row in rows],
         genes=counts.genes,
         xy=xy,

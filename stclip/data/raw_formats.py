@@ -22,12 +22,23 @@ def is_raw(folder: Path) -> bool:
     return _is_hest(folder) or _is_visium(folder)
 
 
-def raw_source(folder: Path) -> Source:
-    """The source that reads `folder`; exchanged coordinates are exchanged back. Raises InputError when it is of no format."""
+def raw_source(
+    folder: Path,
+    layer: str | None = None,
+    genome: str | None = None,
+    bin_microns: int = VisiumFolder.bin_microns,
+) -> Source:
+    """The source that reads `folder`; exchanged coordinates are exchanged back.
+
+    `layer` of .h5ad files holds the counts; of several genomes `genome` is taken, of Visium HD squares of
+    `bin_microns`. Raises InputError when it is of no format.
+    """
     if _is_hest(folder):
-        return HestFolder(folder, swap_xy=True)
+        return HestFolder(folder, swap_xy=True, layer=layer, genome=genome)
     if _is_visium(folder):
-        return VisiumFolder(folder)
+        if layer is not None:
+            raise InputError(f"--layer {layer}: Space Ranger's matrices have no layers; leave it out")
+        return VisiumFolder(folder, genome=genome, bin_microns=bin_microns)
     raise InputError(
         f"{folder}: no folder of slides: HEST-1k's layout has st and patches, Space Ranger's a folder a slide with outs/spatial; "
         "give the folder that holds them"
@@ -59,6 +70,6 @@ def raw_slides(source: Source) -> tuple[list[SlideRow], list[str]]:
 def raw_section(source: Source, slide: str) -> Section:
     """Coordinates and sentences of all genes of a slide. Raises DataError when it cannot be used."""
     with source.opened(slide) as raw:
-        columns = SymbolMap.of(raw.genes, source.facts(slide).species)
+        columns = SymbolMap.of(raw.genes, source.facts(slide).species, raw.where)
         sentences = slide_sentences(raw, columns, ConversionSettings())
         return Section(raw.xy, [" ".join(words) for _, block in sentences for words in block])

@@ -1,4 +1,4 @@
-"""shards_v1 on disk: one folder of tar files a slide, three members (.png, .txt, .json) a spot."""
+"""shards_v1 on disk: one folder of tar files a slide, three members (.png or .jpg, .txt, .json) a spot."""
 
 from __future__ import annotations
 
@@ -11,13 +11,21 @@ from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
-from stclip.data.spot import MAX_BYTES, PARTS, RawSpot, Spot, decode, one_line
+from stclip.data.spot import MAX_BYTES, TEXTS, TILES, RawSpot, Spot, decode, one_line
 from stclip.data.tar_members import Member, TarError, regular_members
 from stclip.errors import DataError, shorten
 from stclip.regular_files import open_regular
 from stclip.small_files import is_there, read_own_json, write_whole
 
 MANIFEST = "manifest.json"
+PACKED = (".gz", ".tgz", ".bz2", ".xz", ".zst")
+MARKS = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+}  # the first bytes
+UNPACK = "unpack it to a plain .tar, as gunzip, bunzip2, unxz or unzstd do"
 RECORD = "conversion.json"  # in a slide's folder: how it was made
 
 
@@ -164,6 +172,9 @@ def slide_shards(dataset_dir: Path, slide: str) -> list[Path]:
     folder = dataset_dir / plain_name(slide, "slide id")
     shards = sorted(p for p in folder.glob("*.tar") if not p.name.startswith("."))
     if not shards:
+        packed = sorted(p.name for p in folder.glob("*") if p.suffix in PACKED and not p.name.startswith("."))
+        if packed:
+            raise DataError(f"{folder}: its shards are compressed, such as {packed[0]}; {UNPACK}")
         why = "no .tar file in this folder" if folder.is_dir() else "no such folder"
         raise DataError(
             f"{folder}: {why}; put the shards of slide '{slide}' there or take it out of the split files"
@@ -174,7 +185,7 @@ def slide_shards(dataset_dir: Path, slide: str) -> list[Path]:
 def raw_spots(dataset_dir: Path, slide: str) -> Iterator[RawSpot]:
     """The members of every spot, grouped by the name before the LAST dot (spot names may hold dots).
 
-    Only regular files that end in .png, .txt or .json are read; all others (.npy, .pickle, links, devices) are passed
+    Only regular files that end in .png (or .jpg), .txt or .json are read; all others (.npy, .pickle, links, devices) are passed
     over. Nothing is unpacked to disk, so folders and `..` in a member's name mean nothing.
     A spot comes as soon as its three members are read; one that lacks a member, at the end of its shard.
     Raises DataError for faults of a shard as a whole: unreadable, truncated, a key given twice.
@@ -190,7 +201,7 @@ def raw_spots(dataset_dir: Path, slide: str) -> Iterator[RawSpot]:
                 if key in seen or part in parts:
                     raise _given_twice(shard, key)
                 parts[part] = _content(shard, file, member)
-                if len(parts) == len(PARTS):
+                if len(parts) == 1 + len(TEXTS):
                     seen.add(key)
                     yield RawSpot(slide, key, shard, pending.pop(key))
         too_large = [_key_and_part(name) for name in sorted(oversized)]
@@ -214,7 +225,9 @@ def _key_and_part(name: str) -> tuple[str, str]:
 
 def _is_part(name: str) -> bool:
     key, part = _key_and_part(name)
-    return part in PARTS and bool(key) and not key.startswith(".")  # "._x.png": what macOS puts into archives
+    return (
+        part in MAX_BYTES and bool(key) and not key.startswith(".")
+    )  # "._x.png": what macOS puts into archives
 
 
 def _parts_of(shard: Path, file: BinaryIO) -> tuple[list[Member], set[str]]:
@@ -222,11 +235,33 @@ def _parts_of(shard: Path, file: BinaryIO) -> tuple[list[Member], set[str]]:
     try:
         found = [member for member in regular_members(file) if _is_part(member.name)]
     except TarError as error:
-        raise DataError(
-            f"{shard}: the tar is truncated or damaged ({one_line(error)}); copy or write it again"
-        ) from None
+        raise DataError(f"{shard}: {_what_it_is(file) or _damaged_tar(error)}") from None
+    found = _one_tile_each(found)
     oversized = {m.name for m in found if m.size > MAX_BYTES[_key_and_part(m.name)[1]]}
     return [m for m in found if m.name not in oversized], oversized
+
+
+def _what_it_is(file: BinaryIO) -> str | None:
+    """What to say of a compressed tar: members are read from where they lie, which only plain tars allow."""
+    file.seek(0)
+    start = file.read(6)
+    kind = next((kind for mark, kind in MARKS.items() if start.startswith(mark)), None)
+    return kind and f"is compressed with {kind}, not a plain tar; {UNPACK}"
+
+
+def _damaged_tar(error: Exception) -> str:
+    return f"the tar is truncated or damaged ({one_line(error)}); copy or write it again"
+
+
+def _one_tile_each(members: list[Member]) -> list[Member]:
+    """Without the tiles in JPEG of spots that have one in PNG too, as of `.jpeg` beside `.jpg`."""
+    kept: dict[str, str] = {}
+    for member in members:
+        key, part = _key_and_part(member.name)
+        if part in TILES and TILES.index(part) < TILES.index(kept.get(key, TILES[-1])):
+            kept[key] = part
+    places = ((member, *_key_and_part(member.name)) for member in members)
+    return [member for member, key, part in places if part not in TILES or part == kept.get(key, TILES[-1])]
 
 
 def _content(shard: Path, file: BinaryIO, member: Member) -> bytes:

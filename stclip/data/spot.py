@@ -14,9 +14,11 @@ import numpy as np
 
 from stclip.errors import DataError, shorten
 
-PARTS = ("png", "txt", "json")
+TILES = ("png", "jpg", "jpeg")  # what a tile may be; PNG is taken where there are several
+TEXTS = ("txt", "json")
 # The most that is read of a member. Text takes up to thirty times its bytes once it is split or parsed.
-MAX_BYTES = {"png": 64 * 2**20, "txt": 4 * 2**20, "json": 2**20}
+MAX_BYTES = {**dict.fromkeys(TILES, 64 * 2**20), "txt": 4 * 2**20, "json": 2**20}
+SEPARATORS = (",", ";", "|")  # of other tools' lists of genes; no symbol holds one
 MAX_NAME = 200  # characters of a spot's name: the store gives every name the room of the longest
 MAX_TILE_SIDE = 4096  # pixels
 _SKIP_HINT = "put it right, or leave such spots out with data.on_bad_spot: skip"
@@ -45,13 +47,18 @@ class RawSpot:
     oversized: tuple[str, ...] = ()  # extensions of members that were not read because of their size
 
     @property
+    def tile(self) -> str | None:
+        """The extension of the member that is the tile; None where there is none."""
+        return next((part for part in TILES if part in self.parts), None)
+
+    @property
     def spot(self) -> str:
         """The key without the slide's own prefix."""
         return self.key.removeprefix(f"{self.slide}_")
 
 
 def decode(raw: RawSpot) -> Spot:
-    """The members of a spot as values, by type: PNG to RGB, UTF-8 text, JSON. Nothing is ever unpickled.
+    """The members of a spot as values, by type: PNG or JPEG to RGB, UTF-8 text, JSON. Nothing is ever unpickled.
 
     Raises DataError: one line with the shard, the member and what to do.
     """
@@ -59,16 +66,19 @@ def decode(raw: RawSpot) -> Spot:
         raise _bad(raw, part, f"larger than {MAX_BYTES[part] // 2**20} MB")
     if len(raw.key) > MAX_NAME or not raw.key.isprintable():
         raise _bad(raw, "*", f"a spot's name is printable and has at most {MAX_NAME} characters")
-    for part in PARTS:
+    tile = raw.tile
+    if tile is None:
+        raise _bad(raw, TILES[0], "missing, and no .jpg either")
+    for part in TEXTS:
         if part not in raw.parts:
             raise _bad(raw, part, "missing")
     x, y = _decode_place(raw)
-    return Spot(raw.slide, raw.spot, x, y, _decode_sentence(raw), _decode_tile(raw))
+    return Spot(raw.slide, raw.spot, x, y, _decode_sentence(raw), _decode_tile(raw, tile))
 
 
 def decode_text(raw: RawSpot) -> tuple[float, float, str]:
     """x, y and the gene sentence of a spot, its tile left alone. Raises DataError, as `decode` does."""
-    for part in ("txt", "json"):
+    for part in TEXTS:
         if part in raw.oversized:
             raise _bad(raw, part, f"larger than {MAX_BYTES[part] // 2**20} MB")
         if part not in raw.parts:
@@ -115,34 +125,47 @@ def _decode_sentence(raw: RawSpot) -> str:
         raise _bad(raw, "txt", "the gene sentence is not UTF-8 text") from None
     if not genes:
         raise _bad(raw, "txt", "the gene sentence is empty")
+    other = next((mark for mark in SEPARATORS if 2 * sum(mark in gene for gene in genes) >= len(genes)), None)
+    if other is not None:
+        raise _bad(
+            raw, "txt", f"genes are separated by spaces, got '{other}' as in {_short(' '.join(genes[:3]))}"
+        )
     return " ".join(genes)
 
 
-def _decode_tile(raw: RawSpot) -> np.ndarray:
+def _decode_tile(raw: RawSpot, part: str) -> np.ndarray:
     from PIL import Image, UnidentifiedImageError
+    from PIL.JpegImagePlugin import JpegImageFile
 
-    data = raw.parts["png"]
+    data, form = raw.parts[part], "PNG" if part == "png" else "JPEG"
     try:
         # Pillow warns on stderr of a picture that is only large, and reads on; its header may also stand there twice.
-        _check_size(raw, (int.from_bytes(data[16:20]), int.from_bytes(data[20:24])))
-        with Image.open(BytesIO(data), formats=("PNG",)) as image:
-            _check_size(raw, image.size)  # from the header: nothing is decoded yet
+        if data.startswith(b"\x89PNG\r\n\x1a\n"):
+            _check_size(raw, part, (int.from_bytes(data[16:20]), int.from_bytes(data[20:24])))
+        source = BytesIO(data)
+        with Image.open(source, formats=("PNG",)) if form == "PNG" else JpegImageFile(source) as image:
+            _check_size(raw, part, image.size)  # from the header: nothing is decoded yet
             if image.mode.startswith("I"):  # 16-bit grey: convert() would clip everything to white
                 grey = (np.asarray(image) >> 8).astype(np.uint8)
                 return np.repeat(grey[:, :, None], 3, axis=2)
+            if (
+                image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
+            ):  # laid on white, as glass is
+                clear = image.convert("RGBA")
+                white = Image.new("RGBA", clear.size, "white")
+                return np.array(Image.alpha_composite(white, clear).convert("RGB"))
             return np.array(image.convert("RGB"))
     except DataError:
         raise
     except UnidentifiedImageError:
-        raise _bad(raw, "png", "broken PNG (not an image in PNG format)") from None
+        raise _bad(raw, part, f"broken {form} (not an image in {form} format)") from None
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise _bad(raw, "png", f"broken PNG ({one_line(error)})") from None
+        raise _bad(raw, part, f"broken {form} ({one_line(error)})") from None
 
 
-def _check_size(raw: RawSpot, size: tuple[int, int]) -> None:
-    is_png = raw.parts["png"].startswith(b"\x89PNG\r\n\x1a\n")
-    if is_png and max(size) > MAX_TILE_SIDE:
-        raise _bad(raw, "png", f"a tile's side is at most {MAX_TILE_SIDE} pixels, got {size}")
+def _check_size(raw: RawSpot, part: str, size: tuple[int, int]) -> None:
+    if max(size) > MAX_TILE_SIDE:
+        raise _bad(raw, part, f"a tile's side is at most {MAX_TILE_SIDE} pixels, got {size}")
 
 
 def _short(value: Any) -> str:

@@ -1,37 +1,34 @@
 """10x Visium: the `outs` of Space Ranger (counts, positions, scale factors) and the full-resolution image it was given.
 
-A folder holds one folder a slide; `outs` may lie in between. Layout and units: Space Ranger's own documentation.
+A folder holds one folder a slide; `outs` may lie in between, of Visium HD also `binned_outputs/square_0NNum`.
+Layout and units: Space Ranger's own documentation.
 """
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from io import StringIO
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stclip.data.raw.barcodes import matched
+from stclip.data.raw.image_fit import check_image, small_copy
 from stclip.data.raw.slide import RawSlide, SlideFacts
 from stclip.data.raw.slide_image import SlideImage, find_image
 from stclip.data.raw.ten_x_matrix import TenXMatrix, matrix_file
+from stclip.data.raw.visium_places import VisiumPlace, visium_places
+from stclip.data.raw.visium_positions import microns_per_pixel, positions_file, read_positions, read_scales
 from stclip.data.shards import plain_name
 from stclip.errors import DataError
-from stclip.regular_files import read_text
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-PITCH = 100.0  # µm from spot to spot
-POSITIONS = ("tissue_positions.csv", "tissue_positions_list.csv", "tissue_positions.parquet")
-COLUMNS = ("barcode", "in_tissue", "array_row", "array_col", "pxl_row_in_fullres", "pxl_col_in_fullres")
 MOST_OUTSIDE = 0.05  # share of spots whose centre may lie outside the image
-_LARGEST_TABLE = 2**31  # bytes; of positions as text: a place takes about 60
 
 
 @dataclass(frozen=True)
@@ -40,12 +37,12 @@ class VisiumFolder:
 
     folder: Path
     tile_microns: float = 112.0  # as in HEST-1k
+    genome: str | None = None  # whose genes are taken, where a slide has several
+    bin_microns: int = 16  # of Visium HD: the side of the squares that are taken for spots
 
     def slides(self) -> tuple[str, ...]:
         """The names of the slides' folders, sorted; the folder itself where it is a single slide. Raises DataError for none."""
-        if _outs(self.folder) is not None:
-            return (self._own_name,)
-        found = tuple(sorted(path.name for path in self.folder.glob("*") if _outs(path) is not None))
+        found = tuple(sorted(self._places))
         if not found:
             raise DataError(
                 f"{self.folder}: no slide of Space Ranger: neither spatial nor outs/spatial is there or one folder below; give "
@@ -56,26 +53,27 @@ class VisiumFolder:
     def facts(self, slide: str) -> SlideFacts:
         """From the positions and the scale factors. Raises DataError: a file is missing or not as Space Ranger writes it."""
         plain_name(slide, "slide id")
-        outs, image = self._outs(slide), self._image(slide)
-        matrix_file(outs, slide)
-        barcodes, xy = _positions(outs, slide)
-        pixel = _microns_per_pixel(outs, xy, slide)
+        place, image = self._place(slide), self._image(slide)
+        matrix_file(place.outs, slide)
+        barcodes, xy = read_positions(place.outs, slide)
+        pixel = microns_per_pixel(place.outs, xy, slide)
         with SlideImage.opened(image, slide) as opened:
             size = (opened.width, opened.height)
         return SlideFacts(
             spots=len(barcodes),
             tile_side=self._side(pixel),
-            technology="Visium",
+            technology="Visium" if place.bin_microns is None else "Visium HD",
             microns_per_pixel=pixel,
             tile_microns=self.tile_microns,
             image_size=size,
         )
 
     def stamp(self, slide: str) -> list[tuple[str, int, int]]:
-        """Of the counts, the positions and the image."""
-        outs = self._outs(slide)
-        files = (matrix_file(outs, slide), _positions_file(outs, slide), self._image(slide))
-        return [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+        """Of the counts, the positions and the image, and of what is taken from them."""
+        outs = self._place(slide).outs
+        files = (matrix_file(outs, slide), positions_file(outs, slide), self._image(slide))
+        chosen = [(f"genome {self.genome}", 0, 0)] if self.genome else []
+        return [*((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files), *chosen]
 
     @contextmanager
     def opened(self, slide: str) -> Iterator[RawSlide]:
@@ -83,17 +81,18 @@ class VisiumFolder:
 
         Raises DataError: a damaged file, no barcode in common, positions that lie outside the image.
         """
-        outs = self._outs(slide)
+        outs = self._place(slide).outs
         with ExitStack() as stack:
-            counts = stack.enter_context(TenXMatrix.opened(outs, slide))
+            counts = stack.enter_context(TenXMatrix.opened(outs, slide, self.genome))
             image = stack.enter_context(SlideImage.opened(self._image(slide), slide))
-            barcodes, xy = _positions(outs, slide)
+            barcodes, xy = read_positions(outs, slide)
             rows, places = matched(counts.barcodes, barcodes, slide, counts.path.name, "tissue positions")
             order = np.argsort(xy[places, 1], kind="stable")
             rows, places = rows[order], places[order]
             _check_inside(slide, xy[places], image)
             yield _VisiumSlide(
                 where=f"slide '{slide}': {counts.path}",
+                way_out="take the matrix that Space Ranger wrote",
                 names=[counts.barcodes[row] for row in rows],
                 genes=counts.genes,
                 xy=xy[places],
@@ -101,30 +100,27 @@ class VisiumFolder:
                 _counts=counts,
                 _rows=rows,
                 _image=image,
-                _side=self._side(_microns_per_pixel(outs, xy, slide)),
+                _side=self._side(microns_per_pixel(outs, xy, slide)),
+                _copy=small_copy(outs / "spatial", read_scales(outs, slide)),
+                _slide=slide,
             )
 
-    @property
-    def _own_name(self) -> str:
-        folder = self.folder.resolve()
-        return folder.parent.name if folder.name == "outs" else folder.name
+    @cached_property
+    def _places(self) -> dict[str, VisiumPlace]:
+        return visium_places(self.folder, self.bin_microns)
 
-    def _place(self, slide: str) -> Path:
-        return (
-            self.folder if _outs(self.folder) is not None and slide == self._own_name else self.folder / slide
-        )
-
-    def _outs(self, slide: str) -> Path:
-        found = _outs(self._place(slide))
-        if found is None:
+    def _place(self, slide: str) -> VisiumPlace:
+        place = self._places.get(slide)
+        if place is not None and place.wrong:
+            raise DataError(f"slide '{slide}': {place.wrong}")
+        if place is None:
             raise DataError(
-                f"slide '{slide}': {self._place(slide)} has neither spatial nor outs/spatial; put it there"
+                f"slide '{slide}': {self.folder / slide} has neither spatial nor outs/spatial; put it there"
             )
-        return found
+        return place
 
     def _image(self, slide: str) -> Path:
-        place = self._place(slide)
-        return find_image((place.parent, place) if place.name == "outs" else (place, place / "outs"), slide)
+        return find_image(self._place(slide).images, slide)
 
     def _side(self, microns_per_pixel: float) -> int:
         return max(8, round(self.tile_microns / microns_per_pixel))
@@ -133,6 +129,7 @@ class VisiumFolder:
 @dataclass
 class _VisiumSlide:
     where: str
+    way_out: str
     names: Sequence[str]
     genes: Sequence[str]
     xy: np.ndarray
@@ -141,79 +138,20 @@ class _VisiumSlide:
     _rows: np.ndarray
     _image: SlideImage
     _side: int
+    _copy: tuple[Path, float] | None  # Space Ranger's small copy of the image, and its scale
+    _slide: str
+    _fits: bool = False  # whether the image has been compared with it
 
     def counts(self, start: int, stop: int) -> csr_matrix:
         return self._counts.rows(self._rows[start:stop])
 
     def tiles(self, rows: Sequence[int]) -> Iterator[np.ndarray]:
+        if not self._fits:
+            if self._copy is not None:
+                check_image(self._image, *self._copy, self.xy, self._slide)
+            self._fits = True
         corners = np.round(self.xy[np.asarray(rows, dtype=np.int64)] - self._side / 2).astype(np.int64)
         return self._image.squares(corners, self._side)
-
-
-def _outs(folder: Path) -> Path | None:
-    return next((place for place in (folder, folder / "outs") if (place / "spatial").is_dir()), None)
-
-
-def _positions_file(outs: Path, slide: str) -> Path:
-    for name in POSITIONS:
-        if (outs / "spatial" / name).is_file():
-            return outs / "spatial" / name
-    raise DataError(
-        f"slide '{slide}': {outs / 'spatial'} has none of {', '.join(POSITIONS)}; copy it from Space Ranger's outs"
-    )
-
-
-def _positions(outs: Path, slide: str) -> tuple[list[str], np.ndarray]:
-    """Barcodes under tissue and their centres, float64 [N, 2] as x, y in pixels of the full-resolution image."""
-    path = _positions_file(outs, slide)
-    try:
-        rows = _parquet_rows(path) if path.suffix == ".parquet" else _csv_rows(path)
-        under = [row for row in rows if int(float(row["in_tissue"]))]
-        xy = np.array([(float(row["pxl_col_in_fullres"]), float(row["pxl_row_in_fullres"])) for row in under])
-    except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
-        raise DataError(
-            f"slide '{slide}': {path}: not as Space Ranger writes it ({error!r:.100}); its columns are {', '.join(COLUMNS)}"
-        ) from None
-    if not len(xy) or not np.isfinite(xy).all():
-        raise DataError(
-            f"slide '{slide}': {path}: no spot under tissue, or one without a place; copy it again"
-        )
-    return [row["barcode"] for row in under], xy
-
-
-def _csv_rows(path: Path) -> list[dict[str, Any]]:
-    table = StringIO(read_text(path, _LARGEST_TABLE, "utf-8-sig"), newline="")
-    lines = [line for line in csv.reader(table) if line]
-    if lines and lines[0][0] != "barcode":  # before Space Ranger 2 the columns had no names
-        lines = [list(COLUMNS), *lines]
-    return [dict(zip(lines[0], line, strict=True)) for line in lines[1:]]
-
-
-def _parquet_rows(path: Path) -> list[dict[str, Any]]:
-    import pyarrow.parquet  # Ray brings it
-
-    return pyarrow.parquet.read_table(path, columns=list(COLUMNS)).to_pylist()
-
-
-def _microns_per_pixel(outs: Path, xy: np.ndarray, slide: str) -> float:
-    """As Space Ranger says (it does for Visium HD); else by the distance from spot to spot, which is 100 µm."""
-    from scipy.spatial import cKDTree
-
-    path = outs / "spatial" / "scalefactors_json.json"
-    if path.is_file():
-        try:
-            said = json.loads(read_text(path)).get("microns_per_pixel")
-            if said is not None and 0 < float(said) < float("inf"):
-                return float(said)
-        except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
-            raise DataError(f"slide '{slide}': {path}: not valid JSON ({error}); copy it again") from None
-    nearest = np.asarray(cKDTree(xy).query(xy, k=2)[0])[:, 1] if len(xy) > 1 else np.zeros(1)
-    distance = float(np.median(nearest))
-    if not 0 < distance < float("inf"):
-        raise DataError(
-            f"slide '{slide}': its spots lie on one another, so no scale can be told; give {path.name}"
-        )
-    return PITCH / distance
 
 
 def _check_inside(slide: str, xy: np.ndarray, image: SlideImage) -> None:

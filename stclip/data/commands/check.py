@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stclip.data.commands.each_slide import each_slide
-from stclip.data.commands.parsers import Commands, add_dataset, add_work, dataset_folder
+from stclip.data.commands.parsers import Commands, add_dataset, add_source, add_work, dataset_folder
 from stclip.data.commands.tables import add_row, make_table
 from stclip.data.inspect_slide import SlideContent, inspect_slide
 from stclip.data.raw.compare import compare_slide
@@ -46,6 +46,7 @@ def add(commands: Commands) -> None:
         "--against", type=user_path, metavar="RAW",
         help="compute sentences and coordinates anew from the folder the slides were brought in from, and compare",
     )  # fmt: skip
+    add_source(parser)
     add_work(parser)
     parser.set_defaults(command=run)
 
@@ -208,7 +209,7 @@ def _table(rows: Sequence[SlideRow], contents: Mapping[str, SlideContent], sides
 def _compare(
     folder: Path, rows: Sequence[SlideRow], arguments: argparse.Namespace, findings: Findings
 ) -> None:
-    source = raw_source(arguments.against)
+    source = raw_source(arguments.against, arguments.layer, arguments.genome, arguments.bin_microns)
     panel = folder / PANEL
     genes = tuple(read_own_text(panel).split()) if is_file(panel) else None
     tasks = {row.slide: (source, row.slide, folder, genes) for row in rows}

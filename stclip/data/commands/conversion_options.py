@@ -14,17 +14,18 @@ from stclip.data.raw.conversion import Converted, convert, odd_sizes, survey
 from stclip.data.raw.convert import ConversionSettings
 from stclip.data.raw.slide import SlideFacts, Source
 from stclip.data.raw.slide_pool import Failed
-from stclip.data.raw.symbols import HUMAN, harmonised
+from stclip.data.raw.symbols import HUMAN, panel_symbols
 from stclip.data.raw.variable_genes import slide_variability, variable_genes
 from stclip.data.splits import SPLITS, Splits, entries, read_slides, split_file, write_splits
 from stclip.data.splitting.record import SPLIT_RECORD
-from stclip.errors import DataError, InputError, unknown_name
+from stclip.errors import DataError, InputError, printable, shorten, unknown_name
 from stclip.paths import is_file, is_folder, user_path
 from stclip.progress import ProgressBar
 from stclip.small_files import read_own_text, write_whole
 from stclip.words import many
 
 VARIABLE = "hvg:"
+NAMES_SHOWN = 3  # of columns that joined another, or are of no gene
 
 
 def add_options(parser: argparse.ArgumentParser, raw_help: str) -> None:
@@ -133,7 +134,7 @@ def _panel(
     if not genes.startswith(VARIABLE):
         words = _lines(user_path(genes), "--genes", "one gene symbol a line, or give all or hvg:N")
         species = arguments.species or next((f.species for f in facts.values() if f.species), HUMAN)
-        return tuple(sorted({gene for word in words if (gene := harmonised(word, species))}))
+        return panel_symbols(words, species)
     number = genes.removeprefix(VARIABLE)
     if not number.isdecimal() or int(number) < 1:
         raise InputError(f"--genes must be all, hvg:N with N from 1 up, or a file, got '{genes}'")
@@ -176,10 +177,25 @@ def _say(done: Converted, out: Path) -> None:
         print(f"error: {error}", file=sys.stderr)
     records = done.records.values()
     spots, near_empty = sum(r.spots for r in records), sum(r.near_empty for r in records)
-    unmatched, merged = sum(r.unmatched for r in records), sum(r.merged for r in records)
+    unmatched, joined = sum(r.unmatched for r in records), [own for r in records for own in r.joined.items()]
+    merged = sum(len(names) - 1 for _, names in joined)
     there = f" ({done.kept} of them there already)" if done.kept else ""
     print(
         f"{out}: {many(len(done.records), 'slide')}{there}, {many(spots, 'spot')}; left out: {near_empty} near-empty, "
         f"{unmatched} with counts or a tile only; {many(merged, 'column')} joined another of the same gene"
+        + _such_as(sorted({f"{symbol}: {' + '.join(names)}" for symbol, names in joined}))
+        + _no_genes([name for r in records for name in r.others])
         + (f"; {many(len(done.errors), 'slide')} could not be used" if done.errors else "")
     )
+
+
+def _no_genes(names: Sequence[str]) -> str:
+    return (
+        f"; {many(len(names), 'column')} of no gene left out" + _such_as(sorted(set(names))) if names else ""
+    )
+
+
+def _such_as(shown: Sequence[str]) -> str:
+    """A few of many, in brackets; nothing of none."""
+    more = ", ..." if len(shown) > NAMES_SHOWN else ""
+    return f" ({shorten(printable('; '.join(shown[:NAMES_SHOWN])), 200)}{more})" if shown else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from stclip.data.commands.conversion_options import add_options, run_conversion
-from stclip.data.commands.parsers import Commands
+from stclip.data.commands.parsers import Commands, add_genome, add_layer
 from stclip.data.hest import HestFolder
 
 
@@ -23,9 +23,13 @@ def add(commands: Commands) -> None:
         action="store_true",
         help="exchange x and y of slides whose coordinates fit their tiles only that way",
     )
+    add_layer(parser)
+    add_genome(parser)
     parser.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Convert; exit status 1 when a slide could not be used."""
-    return run_conversion(HestFolder(arguments.raw, arguments.swap_xy), arguments)
+    return run_conversion(
+        HestFolder(arguments.raw, arguments.swap_xy, arguments.layer, arguments.genome), arguments
+    )

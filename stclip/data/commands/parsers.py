@@ -38,6 +38,37 @@ def add_work(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
+def add_source(parser: argparse.ArgumentParser) -> None:
+    """--layer, --genome and --bin-microns, of the commands that read slides of any format."""
+    add_layer(parser)
+    add_genome(parser)
+    add_bins(parser)
+
+
+def add_layer(parser: argparse.ArgumentParser) -> None:
+    """--layer."""
+    parser.add_argument(
+        "--layer", metavar="NAME",
+        help="the layer of .h5ad files that holds the raw counts; raw: their raw/X (default: X)",
+    )  # fmt: skip
+
+
+def add_genome(parser: argparse.ArgumentParser) -> None:
+    """--genome."""
+    parser.add_argument(
+        "--genome", metavar="NAME",
+        help="whose genes are taken where a matrix has those of several genomes, such as GRCh38",
+    )  # fmt: skip
+
+
+def add_bins(parser: argparse.ArgumentParser) -> None:
+    """--bin-microns."""
+    parser.add_argument(
+        "--bin-microns", type=count, default=16, metavar="UM",
+        help="of Visium HD: the side of the squares that are taken for spots (default: %(default)s)",
+    )  # fmt: skip
+
+
 def count(text: str) -> int:
     """A whole number from 1 up."""
     try:

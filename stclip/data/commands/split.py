@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from stclip.data.commands.parsers import Commands, add_dataset, dataset_folder
+from stclip.data.commands.parsers import Commands, add_dataset, add_source, dataset_folder
 from stclip.data.donors import DONORS, write_csv_donors
 from stclip.data.raw_formats import is_raw, raw_section, raw_slides, raw_source
 from stclip.data.splits import SPLITS, Splits, write_splits
@@ -55,6 +55,7 @@ def add(commands: Commands) -> None:
         help="keep the shares in each technology too, as far as that is possible",
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: %(default)s")
+    add_source(parser)
     parser.set_defaults(command=run)
 
 
@@ -92,7 +93,7 @@ def _slides(
     """The slides, duplicates among them, the data set's folder (None for what is none yet), and what is wrong with others."""
     place = user_path(arguments.name)
     if is_raw(place):
-        source = raw_source(place)
+        source = raw_source(place, arguments.layer, arguments.genome, arguments.bin_microns)
         rows, errors = raw_slides(source)
         return rows, duplicates_among(rows, lambda slide: raw_section(source, slide)), None, errors
     if place.suffix == ".csv":

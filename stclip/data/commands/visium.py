@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from stclip.data.commands.conversion_options import add_options, run_conversion
-from stclip.data.commands.parsers import Commands
+from stclip.data.commands.parsers import Commands, add_bins, add_genome
 from stclip.data.visium import VisiumFolder
 from stclip.errors import InputError
 
@@ -26,6 +26,8 @@ def add(commands: Commands) -> None:
         "--tile-microns", type=float, default=VisiumFolder.tile_microns, metavar="UM",
         help="side of the square of tissue around a spot that becomes its tile (default: %(default)g)",
     )  # fmt: skip
+    add_bins(parser)
+    add_genome(parser)
     parser.set_defaults(
         command=run, tile_size=TILE
     )  # the same tissue is not the same number of pixels on every slide
@@ -35,4 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Convert; exit status 1 when a slide could not be used."""
     if not 1 <= arguments.tile_microns <= 10_000:
         raise InputError(f"--tile-microns must be from 1 to 10000, got {arguments.tile_microns:g}")
-    return run_conversion(VisiumFolder(arguments.raw, arguments.tile_microns), arguments)
+    return run_conversion(
+        VisiumFolder(arguments.raw, arguments.tile_microns, arguments.genome, arguments.bin_microns),
+        arguments,
+    )

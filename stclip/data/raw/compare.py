@@ -54,7 +54,7 @@ def compare_slide(
     found = Compared(spots=len(there))
     expected: set[str] = set()
     with source.opened(slide) as raw_slide:
-        columns = SymbolMap.of(raw_slide.genes, record.facts["species"])
+        columns = SymbolMap.of(raw_slide.genes, record.facts["species"], raw_slide.where)
         for start, sentences in slide_sentences(raw_slide, columns, settings):
             for row, sentence in enumerate(sentences, start):
                 if len(sentence) < settings.min_genes:

@@ -18,7 +18,7 @@ from stclip.data.tile_size import resized
 from stclip.errors import DataError
 from stclip.regular_files import read_text
 
-VERSION = 1  # of the conversion: raised when the same input and settings give other shards
+VERSION = 2  # of the conversion: raised when the same input and settings give other shards
 BLOCK = 256  # spots in memory at once
 
 
@@ -42,8 +42,8 @@ class SlideRecord:
     near_empty: int = 0  # left out for want of expressed genes
     unmatched: int = 0  # with counts but no tile, or a tile but no counts
     genes: int = 0  # of the slide that are in the panel
-    controls: int = 0  # columns that stand for no gene
-    merged: int = 0  # columns that joined another of the same symbol
+    others: list[str] = field(default_factory=list)  # columns that stand for no gene
+    joined: dict[str, list[str]] = field(default_factory=dict)  # symbol -> columns that were added up
     settings: dict[str, Any] = field(default_factory=dict)
 
 
@@ -103,11 +103,11 @@ def slide_sentences(
     for start in range(0, len(raw.names), BLOCK):
         stop = min(start + BLOCK, len(raw.names))
         counts = raw.counts(start, stop)
-        check_counts(counts, raw.names[start:stop], raw.genes, raw.where)
+        check_counts(counts, raw.names[start:stop], raw.genes, raw.where, raw.way_out)
         some = some or counts.nnz > 0
         yield start, gene_sentences(columns.merge(counts)[:, places], symbols, settings.top)
     if not some:
-        raise DataError(f"{raw.where}: all counts are zero; store raw counts in X, or leave the slide out")
+        raise DataError(f"{raw.where}: all counts are zero; {raw.way_out}, or leave the slide out")
 
 
 def _spots(
@@ -118,9 +118,9 @@ def _spots(
     record: SlideRecord,
     tell: Callable[[int], None],
 ) -> Iterator[Spot]:
-    columns = SymbolMap.of(raw.genes, facts.species)
+    columns = SymbolMap.of(raw.genes, facts.species, raw.where)
     record.genes = len(columns.places(settings.panel, raw.where))
-    record.controls, record.merged, record.unmatched = columns.controls, columns.merged, raw.unmatched
+    record.others, record.joined, record.unmatched = list(columns.others), columns.joined, raw.unmatched
     for start, sentences in slide_sentences(raw, columns, settings):
         least = settings.min_genes
         rows = [start + at for at, sentence in enumerate(sentences) if len(sentence) >= least]

@@ -1,8 +1,11 @@
-"""The counts of an .h5ad file, read with anndata a block of rows at a time, so that no slide has to fit into memory."""
+"""The counts of an .h5ad file, a block of rows at a time, so that no slide has to fit into memory.
+
+Only what is needed is read: the names, the coordinates, one matrix. So neither a damaged table beside them nor a form that
+anndata no longer reads keeps a slide from being used. Files of anndata 0.6 and of SeuratDisk are read, too.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,22 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stclip.errors import DataError
+from stclip.data.raw.gene_columns import ID_COLUMNS, SYMBOL_COLUMNS, GeneColumns, gene_columns
+from stclip.data.raw.h5ad_parts import column, columns_of, names_of, open_matrix
+from stclip.data.raw.sparse_rows import MatrixError, Rows
+from stclip.errors import DataError, unknown_name
 from stclip.extras import extra
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-_ENSEMBL = re.compile(r"^ENS[A-Z]*G\d{6,}")
-_SYMBOL_COLUMNS = (
-    "gene_symbols",
-    "gene_symbol",
-    "gene_name",
-    "gene_names",
-    "feature_name",
-    "symbol",
-    "SYMBOL",
-)
+RAW = "raw"  # the name by which `raw/X` is asked for: counts that scanpy put aside before it normalised X
+PLACES = ("pxl_col_in_fullres", "pxl_row_in_fullres")  # x, y
 
 
 @dataclass(frozen=True)
@@ -35,78 +33,118 @@ class CountsFile:
 
     path: Path
     spots: Sequence[str]
-    genes: Sequence[str]
     xy: np.ndarray  # float64 [spots, 2], pixels of the slide's image
-    _matrix: Any  # [spots, genes]: h5py's dataset, anndata's sparse dataset, or what lies in memory
+    way_out: str  # where raw counts belong, or lie in this file
+    _columns: GeneColumns
+    _matrix: Rows  # [spots, all columns]
 
     @classmethod
     @contextmanager
-    def opened(cls, path: Path) -> Iterator[CountsFile]:
-        """Raises DataError: not an .h5ad, damaged, or without pixel coordinates."""
-        anndata = extra("anndata", "hest", ".h5ad files")
+    def opened(cls, path: Path, layer: str | None = None, genome: str | None = None) -> Iterator[CountsFile]:
+        """The file, its counts taken from X or from a layer; of several genomes, the one named.
+
+        Raises DataError: not an .h5ad, damaged, no such layer, no names of genes, several genomes, no pixel coordinates.
+        """
+        h5py = extra("h5py", "hest", ".h5ad files")
+        extra("anndata", "hest", ".h5ad files")
         where = f"slide '{path.stem}': {path}"
         try:
-            data = anndata.read_h5ad(path, backed="r")
-        except Exception as error:  # anndata wraps what h5py raises in classes of its own
+            file = h5py.File(path, "r")
+        except OSError as error:
             raise _damaged(where, error) from None
-        try:
-            matrix = data.X
-            if matrix is None:
-                raise DataError(f"{where}: has no X; store raw counts there")
-            if getattr(matrix, "format", "csr") == "csc":  # whose rows cannot be read one by one
-                matrix = matrix.to_memory().tocsr()
-            yield cls(path, list(data.obs_names), _gene_names(data), _coordinates(data, where), matrix)
-        finally:
-            data.file.close()
+        with file:
+            try:
+                yield_this = cls._of(file, path, where, layer, genome)
+            except DataError:
+                raise
+            except Exception as error:  # h5py and anndata raise what their parts raise
+                raise _damaged(where, error) from None
+            yield yield_this
+
+    @classmethod
+    def _of(cls, file: Any, path: Path, where: str, layer: str | None, genome: str | None) -> CountsFile:
+        spots = names_of(file["obs"])
+        at, var = _matrix_place(file, layer, where)
+        names = names_of(file[var])
+        there = {key: column(file[var], key) for key in (*SYMBOL_COLUMNS, *ID_COLUMNS)}
+        candidates = {"var_names": names, **{key: texts for key, texts in there.items() if texts is not None}}
+        genes = gene_columns(
+            candidates, column(file[var], "feature_types"), column(file[var], "genome"), genome, where
+        )
+        matrix = open_matrix(file[at], (len(spots), len(names)))
+        return cls(path, spots, _coordinates(file, len(spots), where), _way_out(file), genes, matrix)
+
+    @property
+    def genes(self) -> Sequence[str]:
+        """The names of the columns that `rows` gives."""
+        return self._columns.names
 
     def rows(self, rows: np.ndarray) -> csr_matrix:
         """Counts float32 [n, genes] of these rows, in the order given; zeros are not stored. Raises DataError: damaged."""
-        from scipy.sparse import csr_matrix
-
-        order = np.argsort(rows)  # a file is read in ascending order
         try:
-            block = self._matrix[rows[order]]
-        except (OSError, RuntimeError) as error:
+            block = self._matrix.rows(rows)
+        except (OSError, RuntimeError, MatrixError) as error:
             raise _damaged(f"slide '{self.path.stem}': {self.path}", error) from None
-        found = csr_matrix(block, dtype=np.float32)[np.argsort(order)]
-        found.sum_duplicates()
+        found = block[:, self._columns.places]
         found.eliminate_zeros()
         return found
 
 
-def _gene_names(data: Any) -> list[str]:
-    """The columns' names; symbols of another column of `var` where the names themselves are Ensembl ids."""
-    names = [str(name) for name in data.var_names]
-    if sum(bool(_ENSEMBL.match(name)) for name in names) * 2 > len(names):
-        for column in _SYMBOL_COLUMNS:
-            if column in data.var:
-                symbols = [str(symbol).strip() for symbol in data.var[column]]
-                pairs = zip(symbols, names, strict=True)
-                return [symbol if symbol not in ("", "nan", "None") else name for symbol, name in pairs]
-    return names
+def _matrix_place(file: Any, layer: str | None, where: str) -> tuple[str, str]:
+    """The paths of the matrix and of the table of its columns. Raises DataError when it is not there."""
+    layers = _layers(file)
+    if layer is not None:
+        if layer not in layers:
+            raise DataError(f"{where}: {unknown_name('layer', layer, layers)}")
+        aside = layer == RAW and RAW not in file.get("layers", ())
+        return ("raw/X", "raw/var") if aside else (f"layers/{layer}", "var")
+    if "X" in file and getattr(file["X"], "shape", ()) is not None:  # the shape of an empty dataset is None
+        return "X", "var"
+    raise DataError(f"{where}: has no X; {_way_out(file)}")
 
 
-def _coordinates(data: Any, where: str) -> np.ndarray:
-    columns = ("pxl_col_in_fullres", "pxl_row_in_fullres")  # x, y
-    try:
-        if all(column in data.obs for column in columns):
-            xy = np.stack([np.asarray(data.obs[column], dtype=np.float64) for column in columns], axis=1)
-        elif "spatial" in data.obsm:
-            xy = np.array(data.obsm["spatial"], dtype=np.float64)
-        else:
-            raise DataError(
-                f"{where}: has no pixel coordinates: neither obs {' and '.join(columns)} nor obsm['spatial']; add one of them"
-            )
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{where}: coordinates must be numbers ({error}); put them right") from None
-    if xy.shape != (data.n_obs, 2) or not np.isfinite(xy).all():
+def _layers(file: Any) -> list[str]:
+    """What `--layer` may name in this file."""
+    own = list(file["layers"]) if "layers" in file else []
+    return [*own, *([RAW] if RAW not in own and "raw/X" in file and "raw/var" in file else [])]
+
+
+def _way_out(file: Any) -> str:
+    layers = _layers(file)
+    if not layers:
+        return "store raw counts in X"
+    likely = next((name for name in layers if "count" in name.lower() or "raw" in name.lower()), layers[0])
+    return (
+        f"its layers are {', '.join(layers[:5])}: name the one that holds raw counts, as in --layer {likely}"
+    )
+
+
+def _coordinates(file: Any, spots: int, where: str) -> np.ndarray:
+    obs = file["obs"]
+    if all(name in columns_of(obs) for name in PLACES):
+        found = np.stack([_numbers(column(obs, name), f"obs['{name}']", where) for name in PLACES], axis=1)
+    elif "obsm" in file and "spatial" in columns_of(file["obsm"]):
+        found = _numbers(column(file["obsm"], "spatial"), "obsm['spatial']", where)
+    else:
+        raise DataError(
+            f"{where}: has no pixel coordinates: neither obs {' and '.join(PLACES)} nor obsm['spatial']; add one of them"
+        )
+    if found.shape != (spots, 2) or not np.isfinite(found).all():
+        whole = found.shape == (spots, 2)
         wrong = (
-            f"{int((~np.isfinite(xy)).any(1).sum())} spots have none"
-            if xy.ndim == 2
-            else f"got {list(xy.shape)}"
+            f"{int((~np.isfinite(found)).any(1).sum())} spots have none"
+            if whole
+            else f"got {list(found.shape)}"
         )
         raise DataError(f"{where}: coordinates must be finite numbers [spots, 2]: {wrong}; put them right")
-    return xy
+    return found
+
+
+def _numbers(values: Any, what: str, where: str) -> np.ndarray:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise DataError(f"{where}: {what} must hold numbers, the pixel coordinates; put it right") from None
 
 
 def _damaged(where: str, error: Exception) -> DataError:

@@ -13,8 +13,13 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 
-def check_counts(counts: csr_matrix, spots: Sequence[str], genes: Sequence[str], where: str) -> None:
-    """Raise DataError, naming the slide's file `where`, a spot and a gene, unless all are counts: finite, >= 0, whole."""
+def check_counts(
+    counts: csr_matrix, spots: Sequence[str], genes: Sequence[str], where: str, way_out: str
+) -> None:
+    """Raise DataError unless all are counts: finite, >= 0, whole.
+
+    The message names the slide's file `where`, a spot, a gene, and the `way_out`: where raw counts belong.
+    """
     values = counts.data
     for wrong, what in (
         (~np.isfinite(values), "must be finite"),
@@ -26,7 +31,7 @@ def check_counts(counts: csr_matrix, spots: Sequence[str], genes: Sequence[str],
             row = int(np.searchsorted(counts.indptr, at, side="right")) - 1
             raise DataError(
                 f"{where}: counts {what}, got {values[at]:g} for gene '{genes[counts.indices[at]]}' of spot "
-                f"'{spots[row]}' ({int(wrong.sum())} such in these {len(spots)} spots); store raw counts in X"
+                f"'{spots[row]}' ({int(wrong.sum())} such in these {len(spots)} spots); {way_out}"
             )
 
 

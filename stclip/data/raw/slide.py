@@ -38,6 +38,10 @@ class RawSlide(Protocol):
         """What messages call it: the file of its counts."""
 
     @property
+    def way_out(self) -> str:
+        """What to do when its counts are none: where the format has raw counts."""
+
+    @property
     def names(self) -> Sequence[str]:
         """The spots' names."""
 

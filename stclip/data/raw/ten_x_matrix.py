@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stclip.data.raw.gene_columns import GeneColumns, gene_columns
+from stclip.data.raw.sparse_rows import MatrixError, Rows, SparseRows
 from stclip.errors import DataError
 from stclip.extras import extra
 from stclip.regular_files import open_regular, read_unpacked
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 NAME = "filtered_feature_bc_matrix"
-GENES = "Gene Expression"
 LARGEST_LIST = 2**31  # bytes, unpacked; of barcodes or features: 11 million squares of 2 µm take 300 MB
 
 
@@ -30,22 +31,21 @@ class TenXMatrix:
 
     path: Path
     barcodes: Sequence[str]
-    genes: Sequence[str]
-    _columns: np.ndarray  # int64, places of the genes among all features
-    _features: int
-    _indptr: np.ndarray  # of the barcodes
-    _indices: Any  # h5py's datasets, or arrays
-    _data: Any
+    _columns: GeneColumns
+    _matrix: Rows  # [barcodes, all features]
     _where: str
 
     @classmethod
     @contextmanager
-    def opened(cls, outs: Path, slide: str) -> Iterator[TenXMatrix]:
-        """Raises DataError: missing, damaged, or not as Cell Ranger and Space Ranger write it."""
+    def opened(cls, outs: Path, slide: str, genome: str | None = None) -> Iterator[TenXMatrix]:
+        """Of several genomes, the one named.
+
+        Raises DataError: missing, damaged, not as Cell Ranger and Space Ranger write it, no gene expression, several genomes.
+        """
         path = matrix_file(outs, slide)
         where = f"slide '{slide}': {path}"
         if path.suffix != ".h5":
-            yield _from_mtx(path.parent, where)
+            yield _from_mtx(path, where, genome)
             return
         h5py = extra("h5py", "visium", "10x matrices")
         try:
@@ -54,35 +54,25 @@ class TenXMatrix:
             raise _damaged(where, error) from None
         with file:
             try:
-                matrix = file["matrix"]
-                kinds = _texts(matrix["features/feature_type"])
-                names = _texts(matrix["features/name"])
-                columns = np.flatnonzero(np.array(kinds) == GENES)
-                opened = cls(
-                    path, _texts(matrix["barcodes"]), [names[at] for at in columns], columns, len(names),
-                    np.asarray(matrix["indptr"], dtype=np.int64), matrix["indices"], matrix["data"], where,
-                )  # fmt: skip
-            except (OSError, KeyError, RuntimeError, ValueError) as error:
+                opened = _from_h5(file["matrix"], path, where, genome)
+            except DataError:
+                raise
+            except Exception as error:  # h5py raises what its parts raise
                 raise _damaged(where, error) from None
             yield opened
 
+    @property
+    def genes(self) -> Sequence[str]:
+        """The names of the columns that `rows` gives."""
+        return self._columns.names
+
     def rows(self, rows: np.ndarray) -> csr_matrix:
         """Counts float32 [n, genes] of these barcodes, in the order given. Raises DataError: damaged."""
-        from scipy.sparse import csr_matrix
-
-        spans = [slice(int(self._indptr[row]), int(self._indptr[row + 1])) for row in rows]
         try:
-            indices = [np.asarray(self._indices[span]) for span in spans]
-            data = [np.asarray(self._data[span]) for span in spans]
-        except (OSError, RuntimeError) as error:
+            whole = self._matrix.rows(rows)
+        except (OSError, RuntimeError, MatrixError) as error:
             raise _damaged(self._where, error) from None
-        indptr = np.concatenate([[0], np.cumsum([len(one) for one in data])])
-        shape = (len(rows), self._features)
-        whole = csr_matrix(
-            (np.concatenate(data).astype(np.float32), np.concatenate(indices).astype(np.int64), indptr),
-            shape=shape,
-        )
-        found = whole[:, self._columns]
+        found = whole[:, self._columns.places]
         found.eliminate_zeros()
         return found
 
@@ -97,29 +87,65 @@ def matrix_file(outs: Path, slide: str) -> Path:
     )
 
 
-def _from_mtx(folder: Path, where: str) -> TenXMatrix:
-    from scipy.io import mmread
-
-    try:
-        path = _plain_or_gz(folder, "matrix.mtx")
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            matrix = mmread(file).tocsc()  # type: ignore[union-attr, arg-type]
-        features = list(csv.reader(_lines(folder, "features.tsv"), delimiter="\t"))
-        barcodes = _lines(folder, "barcodes.tsv")
-        if matrix.shape != (len(features), len(barcodes)):
-            raise ValueError(
-                f"{matrix.shape} counts for {len(features)} features and {len(barcodes)} barcodes"
-            )
-        columns = np.array(
-            [at for at, row in enumerate(features) if len(row) < 3 or row[2] == GENES], dtype=np.int64
+def _from_h5(matrix: Any, path: Path, where: str, genome: str | None) -> TenXMatrix:
+    barcodes, features = _texts(matrix["barcodes"]), matrix["features"]
+    parts = {
+        key: _texts(features[key]) for key in ("name", "id", "feature_type", "genome") if key in features
+    }
+    lengths = {key: len(texts) for key, texts in parts.items()}
+    if not {"name", "feature_type"} <= parts.keys() or len(set(lengths.values())) != 1:
+        raise MatrixError(
+            f"its features have {lengths}, of which name and feature_type are needed, all of one length"
         )
-        names = [row[1] if len(row) > 1 else row[0] for row in features]
-    except (OSError, EOFError, ValueError, IndexError, csv.Error) as error:
+    shape = (len(barcodes), lengths["name"])
+    if "shape" in matrix and [int(side) for side in matrix["shape"][:]] != list(shape[::-1]):
+        raise MatrixError(
+            f"its shape is {matrix['shape'][:].tolist()}, there are {shape[1]} features and {shape[0]} barcodes"
+        )
+    rows = SparseRows.of(matrix["data"], matrix["indices"], matrix["indptr"], shape)
+    candidates: dict[str, list[str]] = {key: parts[key] for key in ("name", "id") if key in parts}
+    columns = gene_columns(candidates, parts["feature_type"], parts.get("genome"), genome, where)
+    return TenXMatrix(path, barcodes, columns, rows, where)
+
+
+def _from_mtx(path: Path, where: str, genome: str | None) -> TenXMatrix:
+    try:
+        features = list(csv.reader(_lines(path.parent, "features.tsv"), delimiter="\t"))
+        barcodes = _lines(path.parent, "barcodes.tsv")
+        rows = _read_mtx(path, (len(barcodes), len(features)))
+        candidates = {
+            "name": [row[1] if len(row) > 1 else row[0] for row in features],
+            "id": [row[0] for row in features],
+        }
+        kinds = [row[2] for row in features] if all(len(row) > 2 for row in features) else None
+        columns = gene_columns(candidates, kinds, None, genome, where)
+    except DataError:
+        raise
+    except Exception as error:  # gzip, csv and scipy raise what their parts raise
         raise _damaged(where, error) from None
-    return TenXMatrix(
-        path, barcodes, [names[at] for at in columns], columns, len(features), matrix.indptr.astype(np.int64),
-        matrix.indices, matrix.data, where,
-    )  # fmt: skip
+    return TenXMatrix(path, barcodes, columns, rows, where)
+
+
+def _read_mtx(path: Path, shape: tuple[int, int]) -> SparseRows:
+    """The matrix [barcodes, features] of a file that holds features x barcodes; its header is checked before it is read."""
+    from scipy.io import mminfo, mmread
+
+    def opened() -> Any:
+        file = open_regular(path)
+        return gzip.open(file) if path.suffix == ".gz" else file
+
+    with opened() as file:
+        height, width, _, form, kind, symmetry = mminfo(file)
+    if (form, symmetry) != ("coordinate", "general") or kind not in ("integer", "unsigned-integer", "real"):
+        raise MatrixError(f"it is a {form} {kind} {symmetry} matrix, not a coordinate general one of numbers")
+    if (width, height) != shape:
+        raise MatrixError(f"it is {height} x {width}, there are {shape[1]} features and {shape[0]} barcodes")
+    with opened() as file:
+        entries: Any = mmread(file)
+    columns = entries.tocsc()
+    if columns.nnz != entries.nnz:
+        raise MatrixError("an entry stands there twice")
+    return SparseRows.of(columns.data, columns.indices, columns.indptr, shape)
 
 
 def _lines(folder: Path, name: str) -> list[str]:
@@ -140,5 +166,5 @@ def _texts(values: Any) -> list[str]:
 
 def _damaged(where: str, error: Exception) -> DataError:
     return DataError(
-        f"{where}: truncated, damaged or not a 10x matrix ({' '.join(str(error).split())[:120]}); copy it again"
+        f"{where}: truncated, damaged or not a 10x matrix ({' '.join(str(error).split())[:160]}); copy it again"
     )

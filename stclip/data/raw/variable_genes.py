@@ -32,14 +32,14 @@ def slide_variability(
 ) -> SlideVariability:
     """Reads the counts of a slide once; `tell` hears of the slide's end. Raises DataError when they cannot be used."""
     with source.opened(slide) as raw:
-        columns = SymbolMap.of(raw.genes, species)
+        columns = SymbolMap.of(raw.genes, species, raw.where)
         size = len(columns.symbols)
         total, squares, expressed = np.zeros(size), np.zeros(size), np.zeros(size)
         spots = len(raw.names)
         for start in range(0, spots, BLOCK):
             stop = min(start + BLOCK, spots)
             block = raw.counts(start, stop)
-            check_counts(block, raw.names[start:stop], raw.genes, raw.where)
+            check_counts(block, raw.names[start:stop], raw.genes, raw.where, raw.way_out)
             counts = columns.merge(block)
             totals = np.asarray(counts.sum(1, dtype=np.float64)).ravel()
             scale = LIBRARY / np.where(totals > 0, totals, 1.0)

@@ -90,6 +90,70 @@ def no_patches(raw, one):
     (raw / "patches" / "S1.h5").unlink()
 
 
+def in_file(change):
+    """Change the .h5ad as a file: what anndata would not write."""
+
+    def spoil(raw, one):
+        with h5py.File(raw / "st" / "S1.h5ad", "r+") as file:
+            change(file)
+
+    return spoil
+
+
+def put_index(value, part="indices", at=0):
+    def change(file):
+        values = file["X"][part][:]
+        values[at] = value
+        file["X"][part][:] = values
+
+    return in_file(change)
+
+
+def shorter(part):
+    def change(file):
+        values = file["X"][part][:-5]
+        del file["X"][part]
+        file["X"][part] = values
+
+    return in_file(change)
+
+
+def say(**attributes):
+    return in_file(lambda file: file["X"].attrs.update(attributes))
+
+
+@in_file
+def only_layers(file):
+    file.copy("X", "layers/spliced")
+    file.copy("X", "layers/counts")
+    del file["X"]
+
+
+@in_file
+def empty_x(file):
+    del file["X"]
+    file["X"] = h5py.Empty("f4")
+
+
+@in_file
+def lose_places(file):
+    for name in ("pxl_col_in_fullres", "pxl_row_in_fullres"):
+        del file["obs"][name]
+    del file["obsm"]["spatial"]
+
+
+@in_file
+def places_in_words(file):
+    del file["obs"]["pxl_col_in_fullres"]
+    file["obs"]["pxl_col_in_fullres"] = ["here"] * 30
+
+
+@in_file
+def two_genomes(file):
+    file["var"]["genome"] = ["GRCh38"] * 30 + ["mm10"] * 10
+
+
+DAMAGED = r"S1.h5ad: truncated, damaged or not an .h5ad"
 WHERE = "for gene 'GENE02' of spot '03x00'"
 BAD = {
     "no h5ad": (no_counts, r"slide 'S1': .*S1.h5ad is missing beside S1.h5; put it there"),
@@ -112,6 +176,36 @@ BAD = {
     "negative": (put(-1), rf"must not be negative, got -1 {WHERE}"),
     "fractions": (put(0.5), rf"must be whole numbers, got 0.5 {WHERE}"),
     "nan": (put(np.nan), rf"must be finite, got nan {WHERE}"),
+    "an index too large": (
+        put_index(4000),
+        rf"{DAMAGED} \(an index is 4000, there are 40 columns\); copy it again",
+    ),
+    "an index far too large": (put_index(2**31 - 1), rf"{DAMAGED} \(an index is 2147483647,"),
+    "an index below 0": (put_index(-1), rf"{DAMAGED} \(an index is -1,"),
+    "a pointer too large": (put_index(10**6, "indptr", 5), rf"{DAMAGED} \(indptr does not ascend"),
+    "short data": (shorter("data"), rf"{DAMAGED} \(\d+ values have \d+ indices"),
+    "short indptr": (shorter("indptr"), rf"{DAMAGED} \(indptr has 26 entries for 30 rows"),
+    "no indptr": (in_file(lambda file: file["X"].__delitem__("indptr")), rf"{DAMAGED} \(/X lacks its indptr"),
+    "unknown form": (say(**{"encoding-type": "coo_matrix"}), rf"{DAMAGED} \(/X is stored as 'coo', not as"),
+    "another shape": (say(shape=[30, 41]), rf"{DAMAGED} \(/X is \[30, 41\], there are 30 spots and 40 genes"),
+    "no X": (
+        only_layers,
+        r"has no X; its layers are counts, spliced: name the one that holds raw counts, as in --layer counts$",
+    ),
+    "an empty X": (empty_x, r"S1.h5ad: has no X; store raw counts in X$"),
+    "no names of genes": (
+        in_file(lambda file: file["var"].__delitem__("_index")),
+        rf"{DAMAGED} \(.*has no _index",
+    ),
+    "no places": (
+        lose_places,
+        r"S1.h5ad: has no pixel coordinates: neither obs pxl_col_in_fullres and pxl_row_in_fullres nor obsm\['spatial'\]; add",
+    ),
+    "places in words": (
+        places_in_words,
+        r"S1.h5ad: obs\['pxl_col_in_fullres'\] must hold numbers, the pixel coordinates; put",
+    ),
+    "two genomes": (two_genomes, r"holds genes of 2 genomes, GRCh38 \(30 columns\) and mm10 \(10 columns\)"),
     "no place": (lose_coordinates, r"coordinates must be finite numbers \[spots, 2\]: 1 spots have none"),
     "no barcodes": (other_layout, r"S1.h5: has no barcode; HEST-1k patches have img uint8"),
 }
@@ -131,6 +225,81 @@ def test_a_slide_that_cannot_be_used_is_named_and_the_others_are_unharmed(tmp_pa
     assert "1 slide, 30 spots" in out and "1 slide could not be used" in out
     assert {path.name for path in (tmp_path / "out").iterdir() if path.is_dir()} == {"S2"}
     assert len(spots_of(tmp_path / "out", "S2")) == 30
+
+
+def test_counts_of_a_layer(tmp_path, hest, command):
+    one = slide_of(0)
+    raw = write_hest(tmp_path / "raw", {"S1": one})
+    with h5py.File(raw / "st" / "S1.h5ad", "r+") as file:
+        file.copy("X", "layers/counts")
+        file.copy("X", "raw/X")
+        file.copy("var", "raw/var")
+        file["X"]["data"][:] = np.log1p(file["X"]["data"][:])
+    code, _, err = hest(raw)
+    assert (
+        code == 1
+        and "its layers are counts, raw: name the one that holds raw counts, as in --layer counts" in err
+    )
+    for layer in ("counts", "raw"):
+        assert hest(raw, "--layer", layer)[0] == 0
+        spots = spots_of(tmp_path / "out", "S1")
+        assert spots["00x00"].sentence.split()[0] == GENES[int(np.argmax(one.counts[0]))]
+    against = ("check", tmp_path / "out", "--against", raw, "--jobs", "1", "--quiet")
+    assert "0 mismatches in 30 spots" in command(*against, "--layer", "counts")[1]
+    code, _, err = hest(raw, "--layer", "count")
+    assert code == 1 and "unknown layer 'count'; did you mean 'counts'? Known: counts, raw" in err
+
+
+def test_one_genome_is_chosen(tmp_path, hest):
+    raw = write_hest(tmp_path / "raw", {"S1": slide_of(0)})
+    two_genomes(raw, None)
+    assert hest(raw, "--genome", "mm10", "--min-genes", "1")[0] == 0
+    words = {word for spot in spots_of(tmp_path / "out", "S1").values() for word in spot.sentence.split()}
+    assert words == set(GENES[30:])
+
+
+def test_names_that_seuratdisk_left_unmarked(tmp_path, hest):
+    one = slide_of(0)
+    raw = write_hest(tmp_path / "raw", {"S1": one})
+    with h5py.File(raw / "st" / "S1.h5ad", "r+") as file:
+        for table in (file, file["var"], file["obs"]):  # anndata then numbers the rows
+            for name in ("encoding-type", "encoding-version"):
+                del table.attrs[name]
+    assert hest(raw)[0] == 0
+    assert (
+        spots_of(tmp_path / "out", "S1")["00x00"].sentence.split()[0] == GENES[int(np.argmax(one.counts[0]))]
+    )
+
+
+def test_a_file_of_anndata_0_6(tmp_path, hest):
+    one = slide_of(0)
+    raw = write_hest(tmp_path / "raw", {"S1": one})
+    with h5py.File(raw / "st" / "S1.h5ad", "r+") as file:
+        parts = {name: file["X"][name][:] for name in ("data", "indices", "indptr")}
+        for name in list(file):
+            del file[name]
+        for name in list(file.attrs):
+            del file.attrs[name]
+        for name, values in parts.items():
+            file[f"X/{name}"] = values
+        file["X"].attrs.update({"h5sparse_format": "csr", "h5sparse_shape": one.counts.shape})
+        file["obs"] = np.array(
+            [(name.encode(), 1.0) for name in one.barcodes], [("index", "S9"), ("n", "f4")]
+        )
+        file["var"] = np.array([(name.encode(),) for name in one.genes], [("index", "S9")])
+        file["obsm"] = np.array([(place,) for place in one.xy], [("spatial", "f8", (2,))])
+    assert hest(raw)[0] == 0
+    assert spots_of(tmp_path / "out", "S1")["00x00"].x == one.xy[0, 0]
+
+
+def test_joined_columns_are_shown_by_name(tmp_path, hest):
+    one = slide_of(0)
+    one.genes = [*GENES[:37], "GENE00.1", "BLANK_1", "1-Mar"]
+    _, out, _ = hest(write_hest(tmp_path / "raw", {"S1": one}))
+    assert (
+        "1 column joined another of the same gene (GENE00: GENE00 + GENE00.1); 2 columns of no gene left out (1-Mar;"
+        in out
+    )
 
 
 def test_all_counts_zero_is_said_to_be(tmp_path, hest):

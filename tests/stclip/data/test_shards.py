@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import os
@@ -210,7 +211,10 @@ BAD_SPOTS = [
     ("png", noise_png()[:1500], "broken PNG"),
     ("png", jpeg(), "broken PNG"),
     ("png", png("L", (4097, 1)), r"at most 4096 pixels, got \(4097, 1\)"),
-    ("png", None, "missing"),
+    ("png", None, "missing, and no .jpg either"),
+    ("txt", b"KRT19,EPCAM,CDH1", "genes are separated by spaces, got ',' as in 'KRT19,EPCAM,CDH1'"),
+    ("txt", b"KRT19, EPCAM, CDH1", "genes are separated by spaces, got ',' as in 'KRT19, EPCAM, CDH1'"),
+    ("txt", b"KRT19;EPCAM;CDH1", "genes are separated by spaces, got ';'"),
     ("txt", None, "missing"),
     ("json", None, "missing"),
     ("txt", b" \n", "the gene sentence is empty"),
@@ -252,6 +256,82 @@ def test_bad_spot_is_skipped_on_request(tmp_path: Path, part: str, data: bytes |
     skipped: list[str] = []
     good = [s.spot for s in read_slide(tmp_path, "A", on_bad_spot="skip", skipped=skipped)]
     assert (good, skipped) == (["1", "2"], ["bad"])
+
+
+def jpeg_members(key: str, extension: str, tile: bytes) -> Members:
+    return [(f"{key}.{extension}", tile), *members(key)[1:]]
+
+
+@pytest.mark.parametrize("extension", ["jpg", "jpeg", "JPG"])
+def test_tiles_in_jpeg_are_read(tmp_path: Path, extension: str) -> None:
+    out = io.BytesIO()
+    Image.new("RGB", (8, 6), (200, 40, 90)).save(out, format="JPEG", quality=95)
+    write_tar(tmp_path, jpeg_members("A_1", extension, out.getvalue()))
+    (spot,) = read(tmp_path)
+    assert spot.tile.shape == (6, 8, 3) and np.abs(spot.tile.astype(int) - [200, 40, 90]).max() < 8
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_of_a_tile_in_both_forms_png_is_taken(tmp_path: Path, last: bool) -> None:
+    both = [*members("A_1"), ("A_1.jpg", b"a thumbnail"), ("A_1.jpeg", b"another")]
+    write_tar(tmp_path, both if last else both[::-1])
+    assert [spot.spot for spot in read(tmp_path)] == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("tile", "rule"),
+    [
+        (jpeg()[:300], r"member 'A_1.jpg': broken JPEG"),
+        (png(), r"member 'A_1.jpg': broken JPEG"),
+        (b"", r"member 'A_1.jpg': broken JPEG"),
+    ],
+)
+def test_a_broken_jpeg(tmp_path: Path, tile: bytes, rule: str) -> None:
+    write_tar(tmp_path, jpeg_members("A_1", "jpg", tile))
+    with pytest.raises(DataError, match=rule):
+        read(tmp_path)
+
+
+def test_a_jpeg_that_claims_to_be_large(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    data = bytearray(jpeg())
+    at = data.index(b"\xff\xc0") + 5
+    data[at : at + 4] = (10_000).to_bytes(2) * 2
+    write_tar(tmp_path, jpeg_members("A_1", "jpg", bytes(data)))
+    with pytest.raises(
+        DataError, match=r"member 'A_1.jpg': a tile's side is at most 4096 pixels, got \(10000, 10000\)"
+    ):
+        read(tmp_path)
+    assert not recwarn.list
+
+
+def test_what_is_transparent_in_a_tile_is_white(tmp_path: Path) -> None:
+    out = io.BytesIO()
+    Image.new("RGBA", (8, 8), (0, 0, 0, 0)).save(out, format="PNG")
+    write_tar(tmp_path, [("A_1.png", out.getvalue()), *members("A_1")[1:]])
+    assert (read(tmp_path)[0].tile == 255).all()
+
+
+@pytest.mark.parametrize("kind", ["gzip", "bz2", "lzma"])
+def test_a_compressed_shard_is_said_to_be(tmp_path: Path, kind: str) -> None:
+    shard = write_tar(tmp_path, members("A_1"))
+    packed = importlib.import_module(kind).compress(shard.read_bytes())
+    shard.write_bytes(packed)
+    with pytest.raises(
+        DataError, match=r"A_000000.tar: is compressed with \w+, not a plain tar; unpack it to a plain .tar"
+    ):
+        read(tmp_path)
+    shard.rename(shard.with_name("A_000000.tar.gz"))
+    with pytest.raises(
+        DataError, match=r"A: its shards are compressed, such as A_000000.tar.gz; unpack it to a plain .tar"
+    ):
+        read(tmp_path)
+
+
+def test_a_symbol_with_a_comma_among_others_is_left_alone(tmp_path: Path) -> None:
+    write_tar(
+        tmp_path, [(name, b"G1 G2 G,3 G4" if name.endswith("txt") else data) for name, data in members("A_1")]
+    )
+    assert read(tmp_path)[0].sentence == "G1 G2 G,3 G4"
 
 
 def test_oversized_member_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 
 import h5py
 import numpy as np
@@ -152,6 +153,43 @@ def test_positions_in_parquet_as_visium_hd_has_them(tmp_path, run):
     check(spots_of(tmp_path / "out", "A1"), counts, pixels)
 
 
+def test_an_image_of_another_crop_is_refused(tmp_path, run):
+    _, pixels = write_outs(tmp_path / "raw" / "A1")
+    spatial = tmp_path / "raw" / "A1" / "outs" / "spatial"
+    smooth = np.kron(pixels[::25, ::25], np.ones((25, 25, 1), np.uint8))
+    Image.fromarray(smooth[::2, ::2].copy()).save(spatial / "tissue_hires_image.png")
+    (spatial / "scalefactors_json.json").write_text(json.dumps({"tissue_hires_scalef": 0.5}))
+    tifffile.imwrite(tmp_path / "raw" / "A1" / "slide.tif", smooth, photometric="rgb")
+    assert run(tmp_path / "raw")[0] == 0
+    tifffile.imwrite(tmp_path / "raw" / "A1" / "slide.tif", smooth[:, 60:].copy(), photometric="rgb")
+    code, _, err = run(tmp_path / "raw")
+    assert (
+        code == 1
+        and "slide.tif is not the image that the positions belong to" in err
+        and len(err.splitlines()) == 1
+    )
+
+
+def test_squares_of_visium_hd(tmp_path, run, command):
+    """Space Ranger 3: outs has a spatial of its own, the counts and positions lie below binned_outputs."""
+    raw = tmp_path / "raw"
+    for sample in ("A", "B"):
+        write_outs(tmp_path / sample, microns=PIXEL)
+        outs = tmp_path / sample / "outs"
+        (raw / sample / "outs" / "binned_outputs").mkdir(parents=True)
+        (raw / sample / "outs" / "spatial").mkdir()
+        for size in ("008", "016"):
+            shutil.copytree(outs, raw / sample / "outs" / "binned_outputs" / f"square_{size}um")
+        shutil.copy(tmp_path / sample / "slide.tif", raw / sample)
+    assert "2 slides, 40 spots" in run(raw)[1]
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["technology"] == {f"{sample}_square_016um": "Visium HD" for sample in "AB"}
+    _, out, _ = command("check", tmp_path / "out", "--against", raw, "--jobs", 1, "--quiet")
+    assert "0 mismatches in 40 spots" in out
+    code, _, err = run(raw, "--bin-microns", "4")
+    assert code == 1 and "has squares of 8, 16 µm, none of 4; choose one with --bin-microns" in err
+
+
 def test_a_scale_factor_decides_how_large_a_tile_is(tmp_path):
     write_outs(tmp_path / "A1", microns=0.25)
     assert VisiumFolder(tmp_path, 64).facts("A1").tile_side == 256
@@ -164,6 +202,44 @@ def no_matrix(slide):
 def cut_matrix(slide):
     with (slide / "outs" / "filtered_feature_bc_matrix.h5").open("r+b") as file:
         file.truncate(500)
+
+
+def in_matrix(change):
+    def spoil(slide):
+        with h5py.File(slide / "outs" / "filtered_feature_bc_matrix.h5", "r+") as file:
+            change(file["matrix"])
+
+    return spoil
+
+
+def put(part, at, value):
+    def change(matrix):
+        values = matrix[part][:]
+        values[at] = value
+        matrix[part][:] = values
+
+    return in_matrix(change)
+
+
+def replaced(part, values):
+    def change(matrix):
+        kept = values(matrix[part][:])
+        del matrix[part]
+        matrix[part] = kept
+
+    return in_matrix(change)
+
+
+def mtx(change):
+    """The matrix as text, changed."""
+
+    def spoil(slide):
+        shutil.rmtree(slide)
+        write_outs(slide, 0, matrix="mtx")
+        path = slide / "outs" / "filtered_feature_bc_matrix" / "matrix.mtx.gz"
+        path.write_bytes(gzip.compress(change(gzip.decompress(path.read_bytes()).decode()).encode()))
+
+    return spoil
 
 
 def no_positions(slide):
@@ -217,6 +293,45 @@ BAD = {
     high_image: "of the spots lie outside slide.tif of 720 x 1100 pixels; x and y may be exchanged",
     other_barcodes: "no barcode in common",
 }
+
+
+BAD_MATRIX = {
+    "index": (put("indices", 0, 4000), "an index is 4000, there are"),
+    "index below 0": (put("indices", 0, -1), "an index is -1, there are"),
+    "index far away": (put("indices", 0, 2**31 - 1), "an index is 2147483647, there are"),
+    "pointer": (put("indptr", 5, 10**6), "indptr does not ascend"),
+    "last pointer": (put("indptr", -1, 10**6), "indptr runs from 0 to 1000000, there are"),
+    "shape": (put("shape", 0, 7), "its shape is [7, 20], there are"),
+    "short data": (replaced("data", lambda values: values[:-3]), "indices"),
+    "short barcodes": (replaced("barcodes", lambda values: values[:-3]), "its shape is"),
+    "short names": (replaced("features/name", lambda values: values[:-3]), "all of one length"),
+    "text for data": (replaced("data", lambda values: values.astype("S4")), "not numbers"),
+    "mtx index": (mtx(lambda text: text.rsplit("\n", 2)[0] + "\n4000 1 3\n"), "Row index out of bounds"),
+    "mtx array": (
+        mtx(lambda text: "%%MatrixMarket matrix array real general\n2 2\n1\n2\n3\n4\n"),
+        "it is a array real",
+    ),
+    "mtx huge": (
+        mtx(lambda text: "%%MatrixMarket matrix coordinate integer general\n99999999999 99999999999 0\n"),
+        "it is 99999999999 x 99999999999, there are",
+    ),
+    "mtx no text": (mtx(lambda text: "\0\1"), "truncated, damaged or not a 10x matrix"),
+    "no genes": (
+        replaced("features/feature_type", lambda values: np.array([b"Custom"] * len(values))),
+        "has no feature of the type 'Gene Expression', its features are 'Custom'",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", BAD_MATRIX)
+def test_a_damaged_matrix_is_named_and_does_not_end_the_process(tmp_path, run, fault):
+    spoil, rule = BAD_MATRIX[fault]
+    write_outs(tmp_path / "raw" / "A1", 0)
+    write_outs(tmp_path / "raw" / "B1", 1)
+    spoil(tmp_path / "raw" / "A1")
+    code, out, err = run(tmp_path / "raw")
+    assert code == 1 and err.startswith("error: slide 'A1': ") and rule in err and len(err.splitlines()) == 1
+    assert "1 slide, 20 spots" in out
 
 
 @pytest.mark.parametrize("spoil", BAD, ids=lambda spoil: spoil.__name__)

@@ -54,8 +54,8 @@ def test_what_is_no_count_names_its_spot_and_gene(value, rule):
         DataError,
         match=rf"S.h5ad: {rule} for gene 'B' of spot 's3' \(1 such in these 3 spots\); store raw counts",
     ):
-        check_counts(counts, ["s1", "s2", "s3"], SYMBOLS[:3], "S.h5ad")
+        check_counts(counts, ["s1", "s2", "s3"], SYMBOLS[:3], "S.h5ad", "store raw counts in X")
 
 
 def test_whole_numbers_are_counts():
-    check_counts(csr_matrix(np.array([[1, 2**20, 0]], np.float32)), ["s"], SYMBOLS[:3], "S.h5ad")
+    check_counts(csr_matrix(np.array([[1, 2**20, 0]], np.float32)), ["s"], SYMBOLS[:3], "S.h5ad", "-")

@@ -1,0 +1,72 @@
+"""Tissue positions as Space Ranger and spreadsheets write them; what else they may hold is one line in our words."""
+
+import json
+
+import numpy as np
+import pytest
+
+from stclip.data.raw.visium_positions import COLUMNS, SCALES, microns_per_pixel, read_positions
+from stclip.errors import DataError
+
+LINES = ["AAAC-1,1,0,0,20,10", "AAAG-1,1,0,2,20,210", "AAAT-1,0,0,4,20,410"]
+
+
+def write(tmp_path, text, name="tissue_positions.csv"):
+    (tmp_path / "spatial").mkdir(exist_ok=True)
+    (tmp_path / "spatial" / name).write_text(text)
+    return tmp_path
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("header", [True, False])
+def test_delimiters_of_spreadsheets_are_read(tmp_path, delimiter, header):
+    lines = [",".join(COLUMNS), *LINES] if header else LINES
+    write(tmp_path, "\n".join(lines).replace(",", delimiter) + "\n")
+    barcodes, xy = read_positions(tmp_path, "S")
+    assert barcodes == ["AAAC-1", "AAAG-1"] and xy.tolist() == [[10, 20], [210, 20]]
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        (
+            "barcode,x\nA,1\n",
+            r"has no column in_tissue, pxl_row_in_fullres, pxl_col_in_fullres, got barcode, x; its columns",
+        ),
+        ("", "has no column barcode, .*, got nothing; its columns are barcode, in_tissue"),
+        (
+            "\n".join([",".join(COLUMNS), *LINES, "A,1,2"]),
+            "line 5 has 3 entries, the first has 6; copy it again",
+        ),
+        (
+            ",".join(COLUMNS) + "\nA,yes,0,0,1,2\n",
+            "spot 1: in_tissue must be a number, got 'yes'; put it right",
+        ),
+        (
+            ",".join(COLUMNS).replace(",", ";") + "\nA;1;0;0;1,5;2\n",
+            "spot 1: pxl_row_in_fullres must be a number, got '1,5'",
+        ),
+        ("\n".join(line.replace(",1,", ",0,") for line in LINES), "no spot under tissue"),
+        (",".join(COLUMNS) + "\nA,1,0,0,nan,2\n", "or one without a place"),
+    ],
+)
+def test_what_is_no_table_of_positions(tmp_path, text, rule):
+    with pytest.raises(DataError, match=rf"slide 'S': .*tissue_positions.csv: .*{rule}") as error:
+        read_positions(write(tmp_path, text), "S")
+    assert "Error" not in str(error.value) and "zip()" not in str(error.value)
+
+
+def test_a_damaged_parquet_file(tmp_path):
+    with pytest.raises(DataError, match=r"tissue_positions.parquet: cannot be read as Parquet"):
+        read_positions(write(tmp_path, "PAR1 no", "tissue_positions.parquet"), "S")
+
+
+@pytest.mark.parametrize("text", ["[]", "{", "7"])
+def test_scale_factors_that_are_no_object(tmp_path, text):
+    with pytest.raises(DataError, match=r"scalefactors_json.json: not valid JSON \(.*; copy it again"):
+        microns_per_pixel(write(tmp_path, text, SCALES), np.zeros((1, 2)), "S")
+
+
+def test_a_scale_in_words_is_told_from_the_spots(tmp_path):
+    write(tmp_path, json.dumps({"microns_per_pixel": "half"}), SCALES)
+    assert microns_per_pixel(tmp_path, np.array([[0.0, 0], [200, 0]]), "S") == 0.5
