@@ -33,7 +33,10 @@ LOOPBACK_ENVIRONMENT = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 # What Tune gives its actors' environment. A job that has the same lets them take the processes that are warm already.
 TRIAL_ENVIRONMENT = {"PL_DISABLE_FORK": "1", "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0"}
 OBJECT_STORE_BYTES = 128 * 1024**2  # trials exchange floats and small checkpoints through it
+# Called in each process of the job as it starts. A cluster's processes have the environment of whoever started the cluster,
+# such as Slurm's.
 WARM_UP = "sweeps.trial.warm_up"
+COLD = "stclip.launchers.forget_launchers"
 IN_A_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # set by Ray for the driver of a submitted job
 _CONNECT_SECONDS = 5.0
 
@@ -129,8 +132,7 @@ def way_in(url: str | None) -> str | None:
 
 
 def _environment(warm: bool) -> dict[str, Any]:
-    hook = {"worker_process_setup_hook": WARM_UP} if warm else {}
-    return {"env_vars": TRIAL_ENVIRONMENT, **hook}
+    return {"env_vars": TRIAL_ENVIRONMENT, "worker_process_setup_hook": WARM_UP if warm else COLD}
 
 
 def _set_environment(values: dict[str, str]) -> None:

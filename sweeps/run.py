@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from stclip.errors import ConfigError, InputError
+from stclip.launchers import forget_launchers
 from sweeps.arguments import make_parser
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     parser = make_parser()
     options = parser.parse_args(given)
+    forget_launchers()  # what Ray's processes start with is this environment
     try:
         if options.list:
             from sweeps.listing import list_names

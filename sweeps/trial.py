@@ -17,6 +17,7 @@ from typing import Any
 from stclip.config import Experiment
 from stclip.configio import validate
 from stclip.evaluate import read_checkpoint
+from stclip.launchers import forget_launchers
 from stclip.train import CHECKPOINT, FitResult, fit
 from sweeps.checkpoints import newest_checkpoint
 from sweeps.failures import is_no_space
@@ -37,7 +38,8 @@ CHECKPOINT_SECONDS = 10.0
 
 
 def warm_up() -> None:
-    """Import what every trial needs, which takes seconds, before there is a trial."""
+    """In a process of Ray's that starts: forget launchers, and import what every trial needs, which takes seconds."""
+    forget_launchers()
     import lightning.pytorch  # noqa: F401
 
     import stclip.module  # noqa: F401
