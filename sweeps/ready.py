@@ -6,6 +6,7 @@ import os
 
 from stclip.data.store import SpotStore
 from stclip.loggers import check_loggers
+from stclip.paths import home_folder
 from stclip.prepare import (
     check_hardware,
     check_installation,
@@ -17,6 +18,7 @@ from sweeps.cluster import Node, check_listening, local_resources
 from sweeps.describe import donors_by_split
 from sweeps.devices import check_spots
 from sweeps.plan import SweepPlan
+from sweeps.ray_token import check_token
 from sweeps.resume import check_same_data
 
 
@@ -40,6 +42,8 @@ def make_ready(plan: SweepPlan, quiet: bool) -> SpotStore:
 
 def check_ready(plan: SweepPlan) -> None:
     """Raise InputError for whatever would stop the sweep from starting, its data aside. Quick; makes nothing."""
+    home_folder()  # Ray and torch want one, and say it in tracebacks
+    check_token(private=plan.address is None)
     if not plan.resumed:
         (plan.mirror() or plan.results).check_free()
     check_installation()
