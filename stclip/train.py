@@ -21,6 +21,7 @@ from stclip.evaluate import by_slide, read_checkpoint
 from stclip.launchers import forget_launchers, is_launched, launching
 from stclip.metrics_csv import keep_epochs
 from stclip.paths import check_can_be_made, is_file, user_path
+from stclip.strict_warnings import warnings_stay_warnings
 
 if TYPE_CHECKING:
     from lightning.pytorch.strategies import Strategy
@@ -269,6 +270,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(USAGE)
         return 0 if arguments else 2
     forget_launchers()
+    warnings_stay_warnings()
     try:
         config, out_dir = parse_arguments(arguments)
         from stclip.loggers import check_loggers

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from stclip.data.store import SpotStore
 from stclip.loggers import check_loggers
 from stclip.paths import home_folder
@@ -14,6 +12,7 @@ from stclip.prepare import (
     prepare_data,
     skipped_note,
 )
+from stclip.processors import usable_processors
 from sweeps.cluster import Node, check_listening, local_resources
 from sweeps.describe import donors_by_split
 from sweeps.devices import check_spots
@@ -62,4 +61,4 @@ def check_ready(plan: SweepPlan) -> None:
 def _check_resources(plan: SweepPlan) -> None:
     """One trial fits on this machine. GPUs are counted only where the answer matters: it takes a second."""
     matters = plan.gpus_per_trial or (plan.devices > 1 and plan.gpus_per_trial is None)
-    plan.share(local_resources() if matters else (Node(float(os.cpu_count() or 1), 0.0),))
+    plan.share(local_resources() if matters else (Node(float(usable_processors()), 0.0),))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from stclip.errors import ConfigError, InputError
 from stclip.launchers import forget_launchers
+from stclip.strict_warnings import warnings_stay_warnings
 from sweeps.arguments import make_parser
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = make_parser()
     options = parser.parse_args(given)
     forget_launchers()  # what Ray's processes start with is this environment
+    warnings_stay_warnings()
     try:
         if options.list:
             from sweeps.listing import list_names

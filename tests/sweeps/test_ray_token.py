@@ -100,7 +100,7 @@ def test_what_is_no_file_is_refused_without_waiting_for_it(home):
     os.mkfifo(home / ".ray" / "auth_token")
     with pytest.raises(InputError, match="is no regular file; set RAY_AUTH_TOKEN_PATH to one"):
         require_token()
-    os.unlink(home / ".ray" / "auth_token")
+    (home / ".ray" / "auth_token").unlink()
     (home / ".ray" / "auth_token").mkdir()
     with pytest.raises(InputError, match="is no regular file"):
         require_token()
