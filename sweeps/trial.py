@@ -18,6 +18,7 @@ from stclip.config import Experiment
 from stclip.configio import validate
 from stclip.evaluate import read_checkpoint
 from stclip.launchers import forget_launchers
+from stclip.redact import redacted
 from stclip.train import CHECKPOINT, FitResult, fit
 from sweeps.checkpoints import newest_checkpoint
 from sweeps.failures import is_no_space
@@ -77,7 +78,7 @@ class TrialFailedError(Exception):
         """What `error`, which is being handled, means for the trial."""
         if isinstance(error, cls):
             return error
-        return cls(failure_reason(error), traceback.format_exc(), is_no_space(error))
+        return cls(failure_reason(error), redacted(traceback.format_exc()), is_no_space(error))
 
 
 class ProcessLostError(Exception):
@@ -164,8 +165,8 @@ def run_trial(request: TrialRequest, params: Mapping[str, Any], train: Training)
 
 
 def failure_reason(error: Exception) -> str:
-    """An exception as one line of at most 500 characters."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
+    """An exception as one line of at most 500 characters, without secrets."""
+    return redacted(f"{type(error).__name__}: {' '.join(str(error).split())}")[:500]
 
 
 def _report_again(start: Path, known_epochs: int) -> int:
