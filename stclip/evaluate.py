@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from stclip.config import Experiment
 from stclip.errors import InputError
+from stclip.launchers import forget_launchers
 from stclip.regular_files import check_regular
 
 if TYPE_CHECKING:
@@ -71,7 +72,9 @@ def evaluate(config: Experiment, checkpoint: Path | None, split: Literal["val", 
 
     Raises DataError when the data set cannot be used, RuntimeError when the weights are of another model.
     """
+    forget_launchers()
     import lightning.pytorch as pl
+    from lightning.pytorch.plugins.environments import LightningEnvironment
 
     from stclip.run_callbacks import quiet_lightning
 
@@ -80,13 +83,14 @@ def evaluate(config: Experiment, checkpoint: Path | None, split: Literal["val", 
     trainer = pl.Trainer(
         accelerator=config.trainer.accelerator,
         devices=1,
+        plugins=[LightningEnvironment()],  # else it looks for a launcher
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
     )
     run = trainer.test if split == "test" else trainer.validate
-    run(module, dataloaders=data.eval_batches(split), verbose=False)
+    run(module, dataloaders=data.eval_batches(split), verbose=False, weights_only=True)
     return Evaluation(dict(module.metrics), by_slide(module.slides, data.opened()))
 
 

@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from tempfile import TemporaryFile
 
+from stclip.errors import InputError
+
 
 def is_file(path: Path) -> bool:
     """A file that can be looked at; no for a name the system refuses (too long, no permission on the way)."""
@@ -53,8 +55,29 @@ def cache_dir() -> Path:
 
 
 def user_path(text: str | Path) -> Path:
-    """The path, `~` written out; `~name` of a person who does not exist stays as it is."""
+    """The path, `~` written out; `~name` of a person who does not exist stays as it is.
+
+    Raises InputError for `~` where nobody knows this user's home folder.
+    """
+    path = Path(text)
+    if path.parts[:1] == ("~",):
+        return home_folder().joinpath(*path.parts[1:])
     try:
-        return Path(text).expanduser()
+        return path.expanduser()
     except RuntimeError:
-        return Path(text)
+        return path
+
+
+def home_folder() -> Path:
+    """$HOME, else what the system's list of users says. Raises InputError where there is none."""
+    if home := os.environ.get("HOME"):
+        return Path(home)
+    import pwd
+
+    try:
+        return Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:
+        raise InputError(
+            f"there is no home folder: HOME is not set, and user {os.getuid()} is not in the system's list of users; "
+            "set HOME to a folder of yours"
+        ) from None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from stclip.data.shards import plain_name
 from stclip.errors import DataError, InputError
+from stclip.redact import redacted
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -130,9 +131,16 @@ def _facts(info: dict[str, Any]) -> RemoteFile:
 def open_address(address: str, instead: str = "copy the data to a folder") -> Remote:
     """The folder at an address, or a folder of this machine; nothing is asked over the network yet.
 
-    Raises DataError for an unknown protocol; `instead` is what else one can do.
+    Raises DataError for an unknown protocol (`instead` is what else one can do), and for a password in the address: addresses
+    are written down.
     """
     from fsspec.core import url_to_fs
+
+    if is_address(address) and (bare := redacted(address)) != address:
+        raise DataError(
+            f"{bare}: an address holds no password or token, since it is written into results; give it in the environment "
+            f"(for s3:// as the AWS tools take it), in ~/.netrc, or {instead}"
+        )
 
     protocol = address.partition("://")[0] if is_address(address) else "file"
     try:

@@ -12,19 +12,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock, Timeout
+
 from stclip.config import PROJECT_ROOT, Experiment
 from stclip.configio import dump_yaml, load_experiment
 from stclip.errors import ConfigError, InputError
 from stclip.evaluate import by_slide, read_checkpoint
 from stclip.guarded_folder import check_no_links, write_below
+from stclip.launchers import forget_launchers, is_launched, launching
 from stclip.metrics_csv import keep_epochs
 from stclip.paths import check_can_be_made, is_file, user_path
+from stclip.strict_warnings import warnings_stay_warnings
 
 if TYPE_CHECKING:
     from lightning.pytorch.strategies import Strategy
 
 CHECKPOINT = "checkpoint.ckpt"
 CONFIG = "config.yaml"
+LOCK = ".lock"  # while `python -m stclip.train` works on the folder
 METRICS = "metrics.json"
 
 USAGE = """\
@@ -100,6 +105,8 @@ def fit(
             `fit` with the same configuration, and its environment plugin says which rank it is. Left as they are,
             Lightning starts a process for each of `trainer.devices` itself.
 
+    What launchers left in the environment (Slurm's, torchrun's, …) is then removed from it: it decides nothing.
+
     Only the process of rank 0 writes files. The metrics are the same in all of them: what is trained on is shared
     out, what is evaluated is the whole split in each.
 
@@ -110,9 +117,13 @@ def fit(
     """
     import torch
 
+    alone = strategy == "auto" and not plugins
+    if alone:
+        forget_launchers()
     clock = StageClock()
     with clock.stage("import"):
         import lightning.pytorch as pl
+        from lightning.pytorch.plugins.environments import LightningEnvironment
         from lightning.pytorch.utilities import rank_zero_only
 
         from stclip.data.datamodule import SpotDataModule
@@ -142,7 +153,7 @@ def fit(
             accelerator=config.trainer.accelerator,
             devices=config.trainer.devices,
             strategy=strategy,
-            plugins=list(plugins) or None,
+            plugins=[LightningEnvironment()] if alone else list(plugins),  # else it looks for a launcher
             precision=config.trainer.precision,
             gradient_clip_val=config.optimizer.gradient_clip,
             logger=build_loggers(config.trainer.loggers, out_dir, config.name)
@@ -161,13 +172,11 @@ def fit(
         )
     status, slides = "failed", {}
     try:
-        with clock.stage("train"):
-            trainer.fit(
-                module, datamodule=data, ckpt_path=resume_from, weights_only=True if resume_from else None
-            )
+        with clock.stage("train"), launching():
+            trainer.fit(module, datamodule=data, ckpt_path=resume_from, weights_only=True)
         if test:
             with clock.stage("test"):
-                trainer.test(module, datamodule=data, verbose=False)
+                trainer.test(module, datamodule=data, verbose=False, weights_only=True)
             slides = by_slide(module.slides, store)
         metrics = dict(module.metrics)
         status = "success"
@@ -228,12 +237,41 @@ def _out_dir(given: str | None, name: str) -> Path:
     return folder
 
 
+@contextmanager
+def _sole_writer(folder: Path) -> Iterator[None]:
+    """Hold a run's folder: a launcher may start this command several times, and each would write all files.
+
+    Raises InputError when another process has it.
+    """
+    if is_launched():
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise InputError(
+            f"out folder {folder}: another process trains into it; start one process only (trainer.devices=N starts the others "
+            "of a training), or give another folder with out=DIR"
+        ) from None
+    except NotImplementedError:  # the file system has no locks
+        pass
+    try:
+        yield
+    finally:
+        lock.release()
+        (folder / LOCK).unlink(missing_ok=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0 trained, 2 bad input (one line on stderr)."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if not arguments or "-h" in arguments or "--help" in arguments:
         print(USAGE)
         return 0 if arguments else 2
+    forget_launchers()
+    warnings_stay_warnings()
     try:
         config, out_dir = parse_arguments(arguments)
         from stclip.loggers import check_loggers
@@ -244,7 +282,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check_loggers(config.trainer.loggers)
         if note := skipped_note(prepare_data(config)):
             print(f"data {config.data.dataset}: {note}")
-        result = fit(config, out_dir, progress=sys.stdout.isatty(), test=True)
+        with _sole_writer(out_dir):
+            result = fit(config, out_dir, progress=sys.stdout.isatty(), test=True)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

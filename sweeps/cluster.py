@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from stclip.errors import ConfigError, InputError
-from sweeps.ray_token import require_token, use_token_if_there
+from stclip.processors import usable_processors
+from sweeps.ray_token import use_token_if_there
 from sweeps.shipped_code import stage_code
 
 # Read by Ray when it is imported or initialised, so they are set before `import ray`; a cluster has its own.
@@ -33,7 +34,10 @@ LOOPBACK_ENVIRONMENT = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 # What Tune gives its actors' environment. A job that has the same lets them take the processes that are warm already.
 TRIAL_ENVIRONMENT = {"PL_DISABLE_FORK": "1", "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0"}
 OBJECT_STORE_BYTES = 128 * 1024**2  # trials exchange floats and small checkpoints through it
+# Called in each process of the job as it starts. A cluster's processes have the environment of whoever started the cluster,
+# such as Slurm's.
 WARM_UP = "sweeps.trial.warm_up"
+COLD = "stclip.launchers.forget_launchers"
 IN_A_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # set by Ray for the driver of a submitted job
 _CONNECT_SECONDS = 5.0
 
@@ -71,39 +75,18 @@ def cluster_address(given: str | None) -> str | None:
     return address
 
 
-def start_local_ray(warm: bool = True) -> ClusterInfo:
-    """A private Ray on this machine, never somebody else's; every port on loopback, behind a token.
-
-    `warm`: each process imports at its start what trials need.
-    """
-    require_token()
-    _set_environment(QUIET_ENVIRONMENT | LOOPBACK_ENVIRONMENT)
-    import ray
-
-    context: Any = ray.init(
-        address="local",
-        include_dashboard=True,
-        dashboard_host="127.0.0.1",
-        object_store_memory=OBJECT_STORE_BYTES,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        runtime_env=_environment(warm),
-    )
-    return ClusterInfo(_nodes(), way_in(context.dashboard_url), None)
-
-
 def connect(address: str, warm: bool = True) -> ClusterInfo:
-    """A cluster that is there already; this checkout's code travels to its nodes. `warm` as in `start_local_ray`.
+    """A cluster that is there already; this checkout's code travels to its nodes. `warm` as in `job_environment`.
 
     Raises InputError: nothing listens there, it lets us not in, or its Ray or Python is another.
     """
     use_token_if_there()
-    _set_environment(QUIET_ENVIRONMENT)
+    set_environment(QUIET_ENVIRONMENT)
     if address != "auto":
         check_listening(address)
     import ray
 
-    environment = _environment(warm)
+    environment = job_environment(warm)
     with tempfile.TemporaryDirectory(prefix="stclip-code-") as folder:
         if IN_A_JOB not in os.environ:  # a job's code has travelled already
             stage_code(Path(folder))
@@ -117,7 +100,7 @@ def connect(address: str, warm: bool = True) -> ClusterInfo:
             )
         except Exception as error:  # Ray raises many kinds, RuntimeError and its own among them
             raise _cannot_connect(address, error) from None
-    return ClusterInfo(_nodes(), way_in(context.dashboard_url), address)
+    return ClusterInfo(nodes_of_ray(), way_in(context.dashboard_url), address)
 
 
 def way_in(url: str | None) -> str | None:
@@ -128,17 +111,19 @@ def way_in(url: str | None) -> str | None:
     return f"open http://{url}" + (", paste the token from `ray get-auth-token`" if token else "")
 
 
-def _environment(warm: bool) -> dict[str, Any]:
-    hook = {"worker_process_setup_hook": WARM_UP} if warm else {}
-    return {"env_vars": TRIAL_ENVIRONMENT, **hook}
+def job_environment(warm: bool) -> dict[str, Any]:
+    """The runtime environment of all processes of the sweep. `warm`: each imports at its start what trials need."""
+    return {"env_vars": TRIAL_ENVIRONMENT, "worker_process_setup_hook": WARM_UP if warm else COLD}
 
 
-def _set_environment(values: dict[str, str]) -> None:
+def set_environment(values: dict[str, str]) -> None:
+    """Set what is not set."""
     for key, value in values.items():
         os.environ.setdefault(key, value)
 
 
-def _nodes() -> tuple[Node, ...]:
+def nodes_of_ray() -> tuple[Node, ...]:
+    """The nodes of the Ray that this process is connected to."""
     import ray
 
     alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -193,7 +178,7 @@ def local_resources() -> tuple[Node, ...]:
     """This machine, without starting Ray."""
     import torch
 
-    return (Node(float(os.cpu_count() or 1), float(torch.cuda.device_count())),)
+    return (Node(float(usable_processors()), float(torch.cuda.device_count())),)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ from rich.console import Console
 from stclip.data.store import SpotStore
 from stclip.errors import InputError, printable
 from stclip.remote import is_address
-from sweeps.cluster import ClusterInfo, TrialResources, connect, start_local_ray
+from sweeps.cluster import ClusterInfo, TrialResources, connect
 from sweeps.describe import describe_sweep
 from sweeps.failures import is_no_space
 from sweeps.folder_lock import sole_driver
@@ -25,6 +26,7 @@ from sweeps.nodes import prepare_nodes
 from sweeps.own_folder import lent_folder
 from sweeps.phase import NO_ROOM, Outcome, Phase, RunningRay, Sweeping, run_phase
 from sweeps.plan import SweepPlan
+from sweeps.private_ray import start_local_ray
 from sweeps.records import recorded_names
 from sweeps.results import ResultsFolder
 from sweeps.resume import check_record, widen
@@ -51,7 +53,11 @@ def run_sweep(plan: SweepPlan, store: SpotStore, command: str, quiet: bool) -> i
         plan.time_budget, lambda reason: None if quiet else console.print(reason, markup=False)
     )
     # Interrupts are handled before there is a folder that a Ctrl-C could leave half made.
-    with InterruptHandler(switch) as interrupts, _own_folder(mirror, folder):
+    with (
+        InterruptHandler(switch) as interrupts,
+        _own_folder(mirror, folder),
+        _nothing_left(plan, folder, mirror),
+    ):
         if not plan.resumed:
             folder.create(describe_sweep(plan, store, command))
             if mirror is not None:
@@ -79,6 +85,27 @@ def _own_folder(mirror: Mirror | None, folder: ResultsFolder) -> Iterator[None]:
             yield
 
 
+class NotStartedError(InputError):
+    """No trial could be run, so there is nothing to keep of a new sweep."""
+
+
+@contextmanager
+def _nothing_left(plan: SweepPlan, folder: ResultsFolder, mirror: Mirror | None) -> Iterator[None]:
+    """Remove what was made of a new sweep that could not start; a resumed one is as it was."""
+    made = [parent for parent in (folder.path, *folder.path.parents) if not parent.exists()]
+    try:
+        yield
+    except NotStartedError:
+        if not plan.resumed:
+            if mirror is not None:
+                mirror.withdraw()
+            shutil.rmtree(folder.path, ignore_errors=True)
+            with suppress(OSError):  # another sweep's folder lies there by now
+                for parent in made[1:]:
+                    parent.rmdir()
+        raise
+
+
 def _run(job: Sweeping, switch: StopSwitch, interrupts: InterruptHandler, command: str) -> int:
     number = job.runs.start(command, job.plan.address, collect_versions())
     if job.mirror is None:
@@ -100,9 +127,9 @@ def _run_once(job: Sweeping, switch: StopSwitch, interrupts: InterruptHandler, n
         with _spinner(None if job.quiet else job.console, "starting Ray"):
             try:
                 cluster, resources, search = _start(job)
-            except InputError:  # nothing was run, so there is nothing to log
+            except InputError as error:  # nothing was run, so there is nothing to log
                 job.runs.withdraw()
-                raise
+                raise NotStartedError(str(error)) from None
         interrupts.rearm()
         outcome = _run_phases(job, search, switch, RunningRay(cluster, resources, number))
         status, reason = outcome.status, outcome.reason

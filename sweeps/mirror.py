@@ -86,6 +86,12 @@ class Mirror:
                 self.check_free()
                 raise
 
+    def withdraw(self) -> None:
+        """Take away what `claim` and later pushes put there, of a sweep that could not start."""
+        # Nobody else can have the place, which was empty before `claim`. What stays in spite of all is an unfinished sweep.
+        with self._turn, suppress(Exception):
+            self._remote.remove("")
+
     def fetch_sweep(self) -> None:
         """Copy sweep.yaml, and nothing else, into the folder, which exists. Raises InputError: see `fetch`."""
         with self._asking():

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 from stclip.data.store import SpotStore
 from stclip.loggers import check_loggers
+from stclip.paths import home_folder
 from stclip.prepare import (
     check_hardware,
     check_installation,
@@ -13,10 +12,12 @@ from stclip.prepare import (
     prepare_data,
     skipped_note,
 )
+from stclip.processors import usable_processors
 from sweeps.cluster import Node, check_listening, local_resources
 from sweeps.describe import donors_by_split
 from sweeps.devices import check_spots
 from sweeps.plan import SweepPlan
+from sweeps.ray_token import check_token
 from sweeps.resume import check_same_data
 
 
@@ -40,6 +41,8 @@ def make_ready(plan: SweepPlan, quiet: bool) -> SpotStore:
 
 def check_ready(plan: SweepPlan) -> None:
     """Raise InputError for whatever would stop the sweep from starting, its data aside. Quick; makes nothing."""
+    home_folder()  # Ray and torch want one, and say it in tracebacks
+    check_token(private=plan.address is None)
     if not plan.resumed:
         (plan.mirror() or plan.results).check_free()
     check_installation()
@@ -58,4 +61,4 @@ def check_ready(plan: SweepPlan) -> None:
 def _check_resources(plan: SweepPlan) -> None:
     """One trial fits on this machine. GPUs are counted only where the answer matters: it takes a second."""
     matters = plan.gpus_per_trial or (plan.devices > 1 and plan.gpus_per_trial is None)
-    plan.share(local_resources() if matters else (Node(float(os.cpu_count() or 1), 0.0),))
+    plan.share(local_resources() if matters else (Node(float(usable_processors()), 0.0),))

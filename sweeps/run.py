@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from stclip.errors import ConfigError, InputError
+from stclip.launchers import forget_launchers
+from stclip.strict_warnings import warnings_stay_warnings
 from sweeps.arguments import make_parser
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     parser = make_parser()
     options = parser.parse_args(given)
+    forget_launchers()  # what Ray's processes start with is this environment
+    warnings_stay_warnings()
     try:
         if options.list:
             from sweeps.listing import list_names

@@ -17,6 +17,8 @@ from typing import Any
 from stclip.config import Experiment
 from stclip.configio import validate
 from stclip.evaluate import read_checkpoint
+from stclip.launchers import forget_launchers
+from stclip.redact import redacted
 from stclip.train import CHECKPOINT, FitResult, fit
 from sweeps.checkpoints import newest_checkpoint
 from sweeps.failures import is_no_space
@@ -40,7 +42,8 @@ CHECKPOINT_SECONDS = 10.0
 
 
 def warm_up() -> None:
-    """Import what every trial needs, which takes seconds, before there is a trial."""
+    """In a process of Ray's that starts: forget launchers, and import what every trial needs, which takes seconds."""
+    forget_launchers()
     import lightning.pytorch  # noqa: F401
 
     import stclip.module  # noqa: F401
@@ -78,7 +81,7 @@ class TrialFailedError(Exception):
         """What `error`, which is being handled, means for the trial."""
         if isinstance(error, cls):
             return error
-        return cls(failure_reason(error), traceback.format_exc(), is_no_space(error))
+        return cls(failure_reason(error), redacted(traceback.format_exc()), is_no_space(error))
 
 
 class ProcessLostError(Exception):
@@ -165,8 +168,8 @@ def run_trial(request: TrialRequest, params: Mapping[str, Any], train: Training)
 
 
 def failure_reason(error: Exception) -> str:
-    """An exception as one line of at most 500 characters."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
+    """An exception as one line of at most 500 characters, without secrets."""
+    return redacted(f"{type(error).__name__}: {' '.join(str(error).split())}")[:500]
 
 
 def _report_again(start: Path, known_epochs: int) -> int:

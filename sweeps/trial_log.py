@@ -13,12 +13,20 @@ from typing import Any
 
 from stclip.config import Experiment
 from stclip.errors import InputError, printable
+from stclip.redact import redacted
 from sweeps.words import number, settings
 
 SHOWN = ("val/R@10", "train/loss")  # of an epoch's metrics; metrics.csv in the trial's folder has them all
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,199}")
+
+
+class _WithoutSecrets(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return redacted(super().format(record))
+
+
 # The process is named because a retry, or another sweep on the same node, appends to the same file.
-_FORMAT = logging.Formatter("%(asctime)s [pid %(process)d] %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
+_FORMAT = _WithoutSecrets("%(asctime)s [pid %(process)d] %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
 
 
 @contextmanager

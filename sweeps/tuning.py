@@ -10,6 +10,7 @@ from ray import tune
 from ray.tune.experiment import Trial
 
 from sweeps.cluster import TrialResources
+from sweeps.credentials import credentials_stay
 from sweeps.driver_only import DriverOnly
 from sweeps.early_stopping import FamilyEarlyStopping
 from sweeps.hanging import HangWatch
@@ -65,7 +66,7 @@ def run_tuner(
         ),
     )
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the view says it, without tracebacks
-    with lost_workers_are_failures():
+    with lost_workers_are_failures(), credentials_stay():
         tuner.fit()
 
 

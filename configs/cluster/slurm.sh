@@ -21,6 +21,16 @@
 
 set -euo pipefail
 
+# USR1: the time is nearly over. TERM: preempted, or scancel. Either way the sweep stops cleanly and can be resumed. The traps are
+# set before all else: a signal that comes before there is a driver stops the job too.
+DRIVER="" AGAIN=no SIGNALLED=no STATUS=1
+pass_on() {
+    SIGNALLED=yes
+    [ -z "$DRIVER" ] || kill -TERM "$DRIVER" 2>/dev/null || true
+}
+trap 'AGAIN=yes; pass_on' USR1
+trap pass_on TERM
+
 RESULTS="$SLURM_SUBMIT_DIR/results" # CHANGE: a folder that all nodes see, or an address (s3://bucket/results)
 ENVIRONMENT="$SLURM_SUBMIT_DIR/.venv/bin/activate" # CHANGE: the environment in which stclip is installed
 export STCLIP_CACHE="$SLURM_SUBMIT_DIR/.cache-stclip" # CHANGE: where stores are built; a node's own fast disk is best
@@ -38,7 +48,8 @@ SHORT="/tmp/ray-$SLURM_JOB_ID" # sockets: a path must stay under 108 characters
 # A token of this job alone, in a file that only its owner can read, on the shared file system.
 (
     umask 077
-    mkdir -p "$PRIVATE"
+    rm -rf -- "$PRIVATE" # of an earlier run of this job
+    mkdir -- "$PRIVATE"  # and not -p: a folder of somebody else's is no place for a token
     head -c 32 /dev/urandom | od -An -vtx1 | tr -d ' \n' >"$PRIVATE/token"
 )
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$PRIVATE/token"
@@ -49,13 +60,22 @@ HEAD_IP="$(srun --nodes=1 --ntasks=1 --nodelist="$HEAD" hostname --ip-address | 
 export RAY_ADDRESS="$HEAD_IP:$PORT"
 GPUS="${SLURM_GPUS_ON_NODE:-0}"
 
+# On each node: Ray's folder, which nobody else can enter. One that somebody else has made beforehand is refused: its maker could
+# replace Ray's sockets and logs. One of this user's own is what an earlier run of this job left.
+# shellcheck disable=SC2016
+PREPARE='umask 077
+mkdir -- "$0" 2>/dev/null || { [ -d "$0" ] && [ ! -L "$0" ] && [ -O "$0" ] && chmod 700 -- "$0"; } || {
+    echo "error: $0 on $(hostname) is not a folder of ours; somebody has made it, or it cannot be made" >&2
+    exit 1
+}'
+
 # Each node's Ray is one task of srun and ends with the allocation, whatever happens to this script.
 start_ray() { # NODES NODELIST, arguments of `ray start`
     local count="$1" nodes="$2"
     shift 2
     # shellcheck disable=SC2016
     env -u RAY_ADDRESS srun --overlap --nodes="$count" --ntasks="$count" --nodelist="$nodes" \
-        bash -c 'umask 077; mkdir -p "$0"; exec ray start "$@"' "$SHORT" \
+        bash -c "$PREPARE"'; exec ray start "$@"' "$SHORT" \
         --temp-dir "$SHORT/ray" --num-cpus "$SLURM_CPUS_PER_TASK" --num-gpus "$GPUS" --disable-usage-stats --block "$@" &
 }
 
@@ -81,14 +101,13 @@ if [ -n "$OTHERS" ]; then start_ray $((SLURM_JOB_NUM_NODES - 1)) "$OTHERS" --add
 
 echo "dashboard: ssh -L 8265:127.0.0.1:8265 $HEAD, then open http://127.0.0.1:8265 and paste the token of $PRIVATE/token"
 
-bash configs/cluster/run_or_resume.sh "$RESULTS" "$NAME" "$@" &
-DRIVER=$!
-
-# USR1: the time is nearly over. TERM: preempted, or scancel. Either way the sweep stops cleanly and can be resumed.
-AGAIN=no SIGNALLED=yes STATUS=0
-trap 'AGAIN=yes SIGNALLED=yes; kill -TERM "$DRIVER" 2>/dev/null || true' USR1
-trap 'SIGNALLED=yes; kill -TERM "$DRIVER" 2>/dev/null || true' TERM
-while [ "$SIGNALLED" = yes ]; do # a trap ends a `wait`, so the driver is waited for again
+if [ "$SIGNALLED" = no ]; then
+    bash configs/cluster/run_or_resume.sh "$RESULTS" "$NAME" "$@" &
+    DRIVER=$!
+    [ "$SIGNALLED" = no ] || kill -TERM "$DRIVER" 2>/dev/null || true # it came between the two lines above
+    SIGNALLED=yes
+fi
+while [ -n "$DRIVER" ] && [ "$SIGNALLED" = yes ]; do # a trap ends a `wait`, so the driver is waited for again
     SIGNALLED=no STATUS=0
     wait "$DRIVER" || STATUS=$?
 done

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -22,6 +21,7 @@ from stclip.data.spot import RawSpot, Spot, decode
 from stclip.data.store_seal import META, sealed
 from stclip.data.tile_size import resized
 from stclip.errors import DataError
+from stclip.processors import usable_processors
 
 CHUNK = 32  # spots that one task of the thread pool decodes
 CHUNK_BYTES = 8 * 2**20  # a chunk is full when it holds more; some twenty wait in memory
@@ -61,7 +61,7 @@ def _write_arrays(
     names = [slide for split in SPLITS for slide in getattr(splits, split)]
     word_ids: dict[str, int] = {}
     slides: list[_Slide] = []
-    workers = min(8, os.cpu_count() or 1)
+    workers = min(8, usable_processors())
     progress(0, len(names))
     with _TileFile(folder / "tiles.npy", data.image_size) as tiles, ThreadPoolExecutor(workers) as pool:
         for name in names:

@@ -271,6 +271,58 @@ def test_slurm_stops_the_sweep_before_the_time_is_over_and_queues_it_again(slurm
     assert (tmp_path / "log" / "requeued").read_text() == "requeue 4711\n"
 
 
+def test_slurm_hears_a_signal_that_comes_before_there_is_a_driver(slurm, tmp_path):
+    script = tmp_path / "configs" / "cluster" / "slurm.sh"
+    text = script.read_text().replace('echo "dashboard: ', 'kill -USR1 $$; echo "dashboard: ')
+    script.write_text(text)
+    said, _ = (job := slurm_job(slurm, "--space", "spatial")).communicate(timeout=300)
+    assert (job.returncode, (tmp_path / "log" / "requeued").read_text()) == (1, "requeue 4711\n"), said
+    assert not (tmp_path / "log" / "sweep").exists()  # it would have been stopped at once
+
+
+def test_slurm_passes_a_signal_on_that_comes_while_the_driver_starts(slurm, tmp_path):
+    script = tmp_path / "configs" / "cluster" / "slurm.sh"
+    script.write_text(script.read_text().replace("    DRIVER=$!\n", "    kill -TERM $$; DRIVER=$!\n"))
+    job = slurm_job({**slurm, "SECONDS_TO_RUN": "600"}, "--space", "spatial")
+    said, _ = job.communicate(timeout=300)
+    assert job.returncode != 0, said
+    assert not (tmp_path / "log" / "requeued").exists()
+
+
+@pytest.mark.parametrize("planted", ["link", "file", "foreign"])
+def test_slurm_refuses_a_folder_that_somebody_else_has_made(slurm, tmp_path, planted):
+    script = tmp_path / "configs" / "cluster" / "slurm.sh"
+    place = tmp_path / "ray"
+    script.write_text(script.read_text().replace('SHORT="/tmp/ray-$SLURM_JOB_ID"', f'SHORT="{place}"'))
+    if planted == "link":
+        (tmp_path / "theirs").mkdir()
+        place.symlink_to(tmp_path / "theirs")
+    elif planted == "file":
+        place.write_text("")
+    else:
+        place.mkdir()
+        # `[ -O` asks the system who owns it; the tests may be anybody, root too, and cannot give a folder away.
+        script.write_text(script.read_text().replace('[ -O "$0" ]', "false"))
+    (tmp_path / "bin" / "sleep").write_text("#!/bin/sh\n")
+    (tmp_path / "bin" / "sleep").chmod(0o755)
+    job = slurm_job(slurm, "--space", "spatial")
+    said, _ = job.communicate(timeout=300)
+    assert job.returncode == 1
+    assert f"error: {place} on 10.0.0.1 is not a folder of ours" in said
+    assert not (tmp_path / "log" / "started").exists()
+
+
+def test_slurm_takes_its_own_folder_again_and_closes_it(slurm, tmp_path):
+    script = tmp_path / "configs" / "cluster" / "slurm.sh"
+    place = tmp_path / "ray"
+    script.write_text(script.read_text().replace('SHORT="/tmp/ray-$SLURM_JOB_ID"', f'SHORT="{place}"'))
+    for _ in range(2):
+        said, _ = (job := slurm_job(slurm, "--space", "spatial")).communicate(timeout=300)
+        assert job.returncode == 7, said
+        assert place.stat().st_mode & 0o777 == 0o700
+        place.chmod(0o755)
+
+
 def test_an_interrupted_sweep_is_resumed(slurm, tmp_path):
     script = tmp_path / "configs" / "cluster" / "run_or_resume.sh"
     folder = tmp_path / "results" / "mine"

@@ -15,14 +15,14 @@ from sweeps.cluster import (
     OBJECT_STORE_BYTES,
     QUIET_ENVIRONMENT,
     TRIAL_ENVIRONMENT,
-    _set_environment,
+    set_environment,
 )
 from sweeps.ray_token import require_token
 
 
 def main(folder: Path, output: Path) -> None:
     require_token()
-    _set_environment(QUIET_ENVIRONMENT | LOOPBACK_ENVIRONMENT)
+    set_environment(QUIET_ENVIRONMENT | LOOPBACK_ENVIRONMENT)
     import ray
 
     ray.init(

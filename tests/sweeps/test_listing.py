@@ -117,7 +117,8 @@ def test_a_dry_run_names_the_rungs_where_trials_are_stopped(plan_of):
 
 
 def test_a_dry_run_finds_what_would_stop_the_sweep(plan_of, tmp_path, monkeypatch):
-    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    monkeypatch.setattr("sweeps.ready.usable_processors", lambda: 4)
+    monkeypatch.setattr("sweeps.cluster.usable_processors", lambda: 4)
     monkeypatch.setattr("stclip.loggers.find_spec", lambda package: None)
     with pytest.raises(
         InputError, match="logger 'mlflow' needs the package 'mlflow', which is not installed"

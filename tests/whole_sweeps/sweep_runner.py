@@ -150,8 +150,9 @@ class Runner:
         except subprocess.TimeoutExpired:
             raise AssertionError(self._explain(f"'{log}' does not end", process, folder)) from None
         left = self._outlived(process)
-        ray = self.tmp / str(self.started.index(process)) / "ray"
-        ended = Ended(found, self.output(log), self._log(log, "err").read_text(), folder, ray, left)
+        ended = Ended(
+            found, self.output(log), self._log(log, "err").read_text(), folder, self.ray(process), left
+        )
         problem = f"'{log}' ended with {found}, not {code}" if code not in (None, found) else ""
         problem = "Traceback" if "Traceback" in ended.out + ended.err else problem
         problem = f"'{log}' left processes: {left}" if left else problem
@@ -181,6 +182,10 @@ class Runner:
             for pid in self._left(process):
                 with suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
+
+    def ray(self, process):
+        """The folder of a command's private Ray."""
+        return self.tmp / str(self.started.index(process)) / f"stclip-{os.getuid()}" / "ray"
 
     def output(self, log):
         return self._log(log, "out").read_text()

@@ -38,7 +38,7 @@ FLAGS = ("--max-concurrent", "1", "--seed", "3", "--confirm-configs", "1", "--co
 SIDE_BY_SIDE = (*FLAGS, "--max-concurrent", "3", "--cpus-per-trial", "0.5")
 
 # Moments at which a driver is killed. The numbers of calls are those of one process.
-RAY_STARTS = Moment("sweeps.cluster:start_local_ray", "kill")
+RAY_STARTS = Moment("sweeps.private_ray:start_local_ray", "kill")
 CHECKPOINT = Moment(
     "ray.train._internal.storage:StorageContext.persist_current_checkpoint", "kill", 3, "after"
 )
@@ -211,7 +211,7 @@ def check_stopped_search(runner, space, hooks):
 
 def check_prometheus(runner, process, folder):
     """While nothing moves, the numbers at Ray's endpoint become those of the record."""
-    ray = runner.tmp / str(runner.started.index(process)) / "ray"
+    ray = runner.ray(process)
     records = recorded(folder)
     assert {record.name for record in records if record.state == "RUNNING"} == {"spatial-0002"}
     runner.wait_until(lambda: not differences(scrape(ray), records, "stopped", BOTH), process)

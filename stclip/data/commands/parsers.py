@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from stclip.config import DataConfig
 from stclip.data.locate import dataset_dir
+from stclip.processors import usable_processors
 
 if TYPE_CHECKING:
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -32,8 +32,8 @@ def dataset_folder(arguments: argparse.Namespace) -> Path:
 def add_work(parser: argparse.ArgumentParser) -> None:
     """--jobs and --quiet, of the commands that work on many slides."""
     parser.add_argument(
-        "--jobs", type=count, default=os.cpu_count() or 1, metavar="N",
-        help="slides at a time (default: the number of cores, here %(default)s)",
+        "--jobs", type=count, default=usable_processors(), metavar="N",
+        help="slides at a time (default: the number of cores that this process may use, here %(default)s)",
     )  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
