@@ -103,8 +103,8 @@ class _Dumper(yaml.SafeDumper):
 
 for _class in (_Loader, _FastLoader, _Dumper):
     _class.add_implicit_resolver(_FLOAT, re.compile(f"^(?:{_EXPONENT.pattern})$"), list("-+0123456789."))
-for _class in (_Loader, _FastLoader):
-    _class.add_constructor("tag:yaml.org,2002:int", lambda loader, node: loader.construct_yaml_int(node))
+for _loader in (_Loader, _FastLoader):
+    _loader.add_constructor("tag:yaml.org,2002:int", _Strict.construct_yaml_int)  # type: ignore[type-var]
 
 
 def _load(text: str, limits: Limits) -> Any:

@@ -18,17 +18,17 @@ from stclip.errors import InputError, printable
 from stclip.remote import is_address
 from sweeps.cluster import ClusterInfo, TrialResources, connect
 from sweeps.describe import describe_sweep
-from sweeps.failures import is_no_space
 from sweeps.folder_lock import sole_driver
 from sweeps.interrupts import InterruptHandler
 from sweeps.mirror import AddressError, Mirror
 from sweeps.nodes import prepare_nodes
 from sweeps.own_folder import lent_folder
-from sweeps.phase import NO_ROOM, Outcome, Phase, RunningRay, Sweeping, run_phase
+from sweeps.phase import Outcome, Phase, RunningRay, Sweeping, run_phase
 from sweeps.plan import SweepPlan
 from sweeps.private_ray import start_local_ray
 from sweeps.records import recorded_names
 from sweeps.results import ResultsFolder
+from sweeps.results_fault import NO_ROOM, check_writable, results_fault
 from sweeps.resume import check_record, widen
 from sweeps.run_log import RunLog
 from sweeps.stopping import StopSwitch
@@ -66,6 +66,7 @@ def run_sweep(plan: SweepPlan, store: SpotStore, command: str, quiet: bool) -> i
             mirror.fetch()
         with sole_driver(folder.path, runs, plan.place):
             if plan.resumed:
+                check_writable(folder, plan.place)
                 check_study_file(folder.study_db)
                 if not folder.study_db.exists():
                     check_record(folder, set())  # before an empty one is made
@@ -140,10 +141,11 @@ def _run_once(job: Sweeping, switch: StopSwitch, interrupts: InterruptHandler, n
         with _spinner(None if job.quiet else job.console, "reading the test slides, writing the report"):
             summary = conclude(job, outcome)
     except Exception as error:
-        if not is_no_space(error):
+        fault = results_fault(job.folder, error)
+        if fault is None:
             raise
-        reason = NO_ROOM
-        return _out_of_space(job)
+        reason = fault
+        return _not_written(job, fault)
     finally:
         with suppress(OSError):
             job.runs.end(status, reason)
@@ -206,13 +208,16 @@ def _places(place: str, status: str) -> list[tuple[str, str]]:
     return places
 
 
-def _out_of_space(job: Sweeping) -> int:
-    """The last words of a sweep on a full disk; exit status 1."""
-    print(
-        "error: no space left to write results; every trial that had finished is kept; make room, then: "
-        f"python sweeps/run.py --resume {shlex.quote(job.plan.place)}",
-        file=sys.stderr,
+def _not_written(job: Sweeping, fault: str) -> int:
+    """The last words of a sweep whose disk is full, or whose folder is gone or closed; exit status 1."""
+    full = "every trial that had finished is kept; make room, then"
+    way_out = (
+        full
+        if fault == NO_ROOM
+        else "what had been written before that is all there is; put that right, then"
     )
+    resume = f"python sweeps/run.py --resume {shlex.quote(job.plan.place)}"
+    print(f"error: {printable(fault)}; {way_out}: {resume}", file=sys.stderr)
     return 1
 
 

@@ -10,12 +10,13 @@ from rich.console import Console
 
 from stclip.data.store import SpotStore
 from sweeps.cluster import ClusterInfo, TrialResources
-from sweeps.failures import is_no_space, repeated_reason
+from sweeps.failures import repeated_reason
 from sweeps.mirror import Mirror
 from sweeps.plan import SweepPlan
 from sweeps.ray_messages import ray_messages
 from sweeps.records import TrialRecord
 from sweeps.results import ResultsFolder
+from sweeps.results_fault import results_fault
 from sweeps.run_log import RunLog
 from sweeps.snapshots import on_change, snapshots, throttled
 from sweeps.stopping import StopSwitch
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 CSV_SECONDS = 2.0  # trials.csv is rewritten at most this often while the sweep runs
 METRICS_SECONDS = 1.0  # the same of what Prometheus reads; Ray itself exports every ten seconds
-NO_ROOM = "no space left to write results"
 
 
 @dataclass(frozen=True)
@@ -118,9 +118,10 @@ def run_phase(
                 if not ended or last():
                     ray.shutdown()
     except Exception as error:
-        if not is_no_space(error):
+        fault = results_fault(job.folder, error)
+        if fault is None:
             raise
-        switch.break_off(NO_ROOM)
+        switch.break_off(fault)
     write_table()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,6 +22,7 @@ from sweeps.devices import share_among_groups
 from sweeps.located import located_space, located_tree
 from sweeps.mirror import Mirror
 from sweeps.own_folder import own_folder
+from sweeps.records import PLAIN
 from sweeps.results import RAY, ResultsFolder
 from sweeps.space import SearchSpace, base_tree, family_experiment, load_space, pin
 from sweeps.trial import TrialRequest
@@ -130,7 +130,7 @@ def make_plan(options: argparse.Namespace) -> SweepPlan:
     """Resolve a parsed command line (see `sweeps.arguments`). Raises ConfigError; touches neither data nor Ray."""
     space, tree = resolve_space(options, options.space)
     name = f"{space.name}-{datetime.now():%Y%m%d-%H%M%S}" if options.name is None else options.name
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", name):
+    if not PLAIN.fullmatch(name):
         whose = "--name" if options.name is not None else f"space {space.name}: choose a --name, which"
         raise ConfigError(f"{whose} is up to 100 letters, digits, '.', '-' and '_', got '{name}'")
     place, folder = results_place(_given(options.results, str(PROJECT_ROOT / "results")), name)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
+import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, cast
+
+from stclip.errors import InputError
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
 
 _AGAIN = "-confirm-"
+PLAIN = re.compile(
+    r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
+)  # a name that a folder may have: no way out of the results
 State = Literal["COMPLETE", "PRUNED", "FAIL", "RUNNING"]
 
 
@@ -87,12 +93,28 @@ def recorded_names(storage: BaseStorage) -> set[str]:
 
 
 def record_of(family: str, trial: FrozenTrial) -> TrialRecord:
-    """One trial of a family's study as a record."""
+    """One trial of a family's study as a record.
+
+    Raises InputError for what no sweep writes: the study may be somebody else's, and folders are named after its trials.
+    """
+    try:
+        return _record_of(family, trial)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"study.db: trial {trial.number} of {family} is not as a sweep writes it ({error}); put back a copy of the file, or "
+            "start another sweep with --name"
+        ) from None
+
+
+def _record_of(family: str, trial: FrozenTrial) -> TrialRecord:
     attrs = trial.user_attrs
+    name = attrs.get("name", trial_name(family, trial.number))
+    if not PLAIN.fullmatch(name):
+        raise ValueError(f"its name is '{name}'")
     return TrialRecord(
         family=family,
         number=trial.number,
-        name=attrs.get("name", trial_name(family, trial.number)),
+        name=name,
         state=cast(State, trial.state.name),
         params=dict(trial.params),
         metrics=dict(attrs.get("metrics", {})),

@@ -38,6 +38,11 @@ def _written(folder: ResultsFolder) -> Path:
         return write_report(folder)
     except InputError:
         raise
+    except OSError as error:
+        raise InputError(
+            f"{folder.path}: the report cannot be written ({error.strerror or error}); give yourself the right to write there, "
+            "or copy the folder to a place of yours"
+        ) from None
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise InputError(
             f"{folder.path}: its sweep.yaml, trials.csv, summary.json or retrieval.json is not as a sweep writes it "

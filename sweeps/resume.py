@@ -7,7 +7,17 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
 
 from stclip.configio import parse_override, validate
 from stclip.data.store import SpotStore
@@ -20,11 +30,45 @@ from sweeps.located import located_tree
 from sweeps.mirror import Mirror
 from sweeps.own_folder import own_folder
 from sweeps.plan import CONFIRM_SEEDS, SweepPlan, resolve_space, tidy_place
+from sweeps.records import PLAIN
 from sweeps.results import ResultsFolder
 from sweeps.space import SearchSpace
 from sweeps.sweep_file import read_sealed
 
 _MOST_SHOWN = 6  # differences in one message
+
+
+class _Budget(BaseModel):
+    """What a resumed sweep takes from `budget`."""
+
+    model_config = ConfigDict(strict=True)
+
+    confirm_configs: PositiveInt = 1
+    confirm_seeds: NonNegativeInt = 0
+    time_budget_seconds: float | None
+    cpus_per_trial: PositiveFloat
+    gpus_per_trial: NonNegativeFloat | None
+    max_concurrent: PositiveInt | None
+    max_failures: NonNegativeInt
+    trial_timeout_seconds: PositiveFloat | None
+
+
+class _Data(BaseModel):
+    dataset: str
+    fingerprint: str
+
+
+class _Told(BaseModel):
+    """What a resumed sweep takes from sweep.yaml as it stands. Anybody can write and seal one, so the driver's own folder, which
+    has the sweep's name, must not be led elsewhere by it."""
+
+    name: Annotated[str, Field(pattern=f"^{PLAIN.pattern}$")]
+    seed: Annotated[int, Field(ge=0, lt=2**31)]
+    budget: _Budget
+    base: dict[str, Any]
+    data: _Data
+    space: dict[str, Any]
+    experiments: dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -38,6 +82,7 @@ class Sweep:
     def read(cls, folder: ResultsFolder) -> Sweep:
         """Raises InputError: no sweep there, or a file that is not as the sweep wrote it."""
         tree = read_sealed(folder.sweep_yaml)
+        validate(_Told, tree, str(folder.sweep_yaml))
         return cls(tree, validate(SearchSpace, tree["space"], f"{folder.sweep_yaml}: space"))
 
     @classmethod

@@ -2,16 +2,19 @@
 
 from pathlib import Path
 
+import optuna
 import pytest
 
 from stclip.config import Experiment
 from stclip.data.store import open_store
+from stclip.errors import ConfigError, InputError
 from stclip.guarded_folder import LinkError
 from stclip.train import CHECKPOINT, fit
 from sweeps import launch, report
 from sweeps.arguments import make_parser
 from sweeps.describe import describe_sweep
 from sweeps.finish import keep_winners
+from sweeps.records import record_of
 from sweeps.resume import plan_to_resume
 from sweeps.trial_folder import trial_folder, write_to
 from tests.sweeps.made_up import record
@@ -74,6 +77,37 @@ def test_a_sweep_with_a_link_is_not_resumed_and_nothing_is_written(begun, away, 
         launch.run_sweep(plan, store, "command", quiet=True)
     assert is_as_it_was(away)
     assert tree(first.folder) == before
+
+
+@pytest.mark.parametrize("name", ["../../..", "/home", "..", "a/b", ".a", "", 7])
+@pytest.mark.parametrize("at_address", [False, True])
+def test_a_sealed_name_leads_nowhere_else(begun, name, at_address):
+    """The driver's own folder of results at an address has the sweep's name, and is emptied first."""
+    first, _ = begun
+    first.results.write_sweep_yaml({**first.results.read_sweep(), "name": name})
+    given = f"file://{first.folder}" if at_address else str(first.folder)
+    with pytest.raises(ConfigError, match="sweep.yaml: name: "):
+        plan_to_resume(make_parser().parse_args(["--resume", given]))
+
+
+@pytest.mark.parametrize("key", ["name", "seed", "budget", "base", "data", "space", "experiments"])
+@pytest.mark.parametrize("value", [None, [], "x"])
+def test_a_sealed_sweep_of_odd_values_is_refused(begun, key, value):
+    first, _ = begun
+    first.results.write_sweep_yaml({**first.results.read_sweep(), key: value})
+    if (key, value) == ("name", "x"):
+        value = "x/"
+        first.results.write_sweep_yaml({**first.results.read_sweep(), key: value})
+    with pytest.raises(ConfigError, match=f"sweep.yaml: {key}: "):
+        plan_to_resume(make_parser().parse_args(["--resume", str(first.folder)]))
+
+
+@pytest.mark.parametrize("attributes", [{"name": "../../away/x"}, {"name": "/tmp/x"}, {"name": ".."}, {"name": ["a"]},
+                                        {"seconds": "x"}, {"metrics": 1}])  # fmt: skip
+def test_a_study_names_no_folder_elsewhere(attributes):
+    trial = optuna.trial.create_trial(value=0.5, user_attrs={"name": "clip-0000", **attributes})
+    with pytest.raises(InputError, match="study.db: trial .* of clip is not as a sweep writes it"):
+        record_of("clip", trial)
 
 
 @pytest.mark.parametrize("place", ["report.html", "best/clip", "study.db-journal", "trials/x/wandb"])
