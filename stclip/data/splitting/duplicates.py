@@ -108,7 +108,8 @@ def _by_place(a: SectionSpots, b: SectionSpots) -> tuple[float, float] | None:
         return None
     some = np.unique(np.linspace(0, len(small.xy) - 1, FIRST).astype(int))
     for scale in dict.fromkeys((1.0, large.spacing / small.spacing)):
-        if len(_at_one_place(small, large, scale, some)[0]) < LEAST_MATCHED * 0.8 * len(some):
+        rows, places = _at_one_place(small, large, scale, some)
+        if len(rows) < LEAST_MATCHED * 0.8 * len(some) or not _worth_it(small, large, rows, places):
             continue
         rows, places = _at_one_place(small, large, scale, np.arange(len(small.xy)))
         evidence = _confirmed(small, large, rows, places)
@@ -128,15 +129,18 @@ def _confirmed(
     share = len(left) / max(1, min(len(a.xy), len(b.xy)))
     if share < LEAST_MATCHED:
         return None
-    some = np.unique(np.linspace(0, len(left) - 1, FIRST).astype(int))
-    if (
-        float((a.sketches[left[some]] * b.sketches[right[some]]).sum(1, dtype=np.float32).mean())
-        < LEAST_FIRST
-    ):
+    if not _worth_it(a, b, left, right):
         return None
     some = np.linspace(0, len(left) - 1, min(SAMPLE, len(left))).astype(int)
     correlation = float(np.mean(correlations(a.genes[left[some]], b.genes[right[some]])))
     return (share, correlation) if correlation >= LEAST_CORRELATION else None
+
+
+def _worth_it(a: SectionSpots, b: SectionSpots, left: np.ndarray, right: np.ndarray) -> bool:
+    """Whether some of the matched spots are alike at a glance."""
+    some = np.unique(np.linspace(0, len(left) - 1, FIRST).astype(int))
+    products = a.sketches[left[some]] * b.sketches[right[some]]
+    return float(products.sum(1, dtype=np.float32).mean()) >= LEAST_FIRST
 
 
 def _at_one_place(
