@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stclip.data.raw.gene_columns import ID_COLUMNS, SYMBOL_COLUMNS, GeneColumns, gene_columns
+from stclip.data.raw.gene_columns import (
+    GENE_EXPRESSION,
+    ID_COLUMNS,
+    OTHER_FEATURES,
+    SYMBOL_COLUMNS,
+    GeneColumns,
+    gene_columns,
+)
 from stclip.data.raw.h5ad_parts import column, columns_of, names_of, open_matrix
 from stclip.data.raw.sparse_rows import MatrixError, Rows
 from stclip.errors import DataError, unknown_name
@@ -68,9 +75,10 @@ class CountsFile:
         names = names_of(file[var])
         there = {key: column(file[var], key) for key in (*SYMBOL_COLUMNS, *ID_COLUMNS)}
         candidates = {"var_names": names, **{key: texts for key, texts in there.items() if texts is not None}}
-        genes = gene_columns(
-            candidates, column(file[var], "feature_types"), column(file[var], "genome"), genome, where
-        )
+        kinds = column(file[var], "feature_types")
+        if kinds is not None and not {GENE_EXPRESSION, *OTHER_FEATURES} & set(map(str, kinds)):
+            kinds = None  # somebody's own words
+        genes = gene_columns(candidates, kinds, column(file[var], "genome"), genome, where)
         matrix = open_matrix(file[at], (len(spots), len(names)))
         return cls(path, spots, _coordinates(file, len(spots), where), _way_out(file), genes, matrix)
 

@@ -258,6 +258,22 @@ def test_one_genome_is_chosen(tmp_path, hest):
     assert words == set(GENES[30:])
 
 
+@pytest.mark.parametrize(
+    ("kinds", "left"),
+    [
+        (["Gene Expression"] * 30 + ["Antibody Capture"] * 10, 30),
+        (["protein_coding"] * 20 + ["lncRNA"] * 20, 40),
+    ],
+)
+def test_only_gene_expression_is_taken_where_the_file_says_what_is(tmp_path, hest, kinds, left):
+    raw = write_hest(tmp_path / "raw", {"S1": slide_of(0)})
+    with h5py.File(raw / "st" / "S1.h5ad", "r+") as file:
+        file["var"]["feature_types"] = kinds
+    assert hest(raw, "--min-genes", "1")[0] == 0
+    words = {word for spot in spots_of(tmp_path / "out", "S1").values() for word in spot.sentence.split()}
+    assert words == set(GENES[:left])
+
+
 def test_names_that_seuratdisk_left_unmarked(tmp_path, hest):
     one = slide_of(0)
     raw = write_hest(tmp_path / "raw", {"S1": one})
