@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from stclip.data.raw.visium_positions import PITCH
+
 BINS = "binned_outputs"  # of Visium HD: the same tissue in squares of several sizes
 _SQUARE = re.compile(r"^square_(\d{3})um$")
 
@@ -19,6 +21,11 @@ class VisiumPlace:
     images: tuple[Path, ...]  # folders that the full-resolution image is looked for in
     bin_microns: int | None = None  # of Visium HD: the side of a square
     wrong: str | None = None  # why it cannot be used
+
+    @property
+    def pitch(self) -> float:
+        """µm from spot to spot."""
+        return PITCH if self.bin_microns is None else float(self.bin_microns)
 
 
 def visium_places(folder: Path, bin_microns: int) -> dict[str, VisiumPlace]:

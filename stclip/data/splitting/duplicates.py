@@ -102,7 +102,10 @@ def _by_barcode(a: SectionSpots, b: SectionSpots) -> tuple[float, float] | None:
 
 
 def _by_place(a: SectionSpots, b: SectionSpots) -> tuple[float, float] | None:
-    """Spots nearer to one of the other than half the distance of neighbours, at whichever scale the images are published."""
+    """Spots nearer to one of the other than half the distance of neighbours, at whichever scale the images are published.
+
+    Of two distances, as of two sizes of squares, the larger counts.
+    """
     small, large = (a, b) if len(a.xy) <= len(b.xy) else (b, a)
     if len(small.xy) < 2 or not small.spacing or not large.spacing:
         return None
@@ -150,7 +153,7 @@ def _at_one_place(
     if not len(rows) or not large.spacing:
         return np.zeros(0, int), np.zeros(0, int)
     distance, nearest = map(np.asarray, large.tree.query(small.xy[rows] * scale))
-    near = distance <= large.spacing / 2
+    near = distance <= max(large.spacing, small.spacing * scale) / 2
     return rows[near], nearest[near]
 
 

@@ -178,6 +178,14 @@ def test_what_macos_writes_beside_a_file_is_no_image(tmp_path):
     assert find_image([tmp_path], "S").name == "slide.tif"
 
 
+def test_an_image_of_a_scanner_s_own_form_is_named(tmp_path):
+    (tmp_path / "slide.ndpi").touch()
+    with pytest.raises(
+        DataError, match=r"slide 'S': .*slide.ndpi: images of this form are not read; export it as TIFF"
+    ):
+        find_image([tmp_path], "S")
+
+
 def test_only_the_chunks_that_a_band_touches_are_read(tmp_path, monkeypatch):
     tifffile.imwrite(tmp_path / "slide.tif", PICTURE, photometric="rgb", tile=(64, 64), compression="zlib")
     pasted = []

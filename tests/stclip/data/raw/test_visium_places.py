@@ -24,7 +24,10 @@ def test_squares_of_one_size_are_the_slides(hd):
     found = visium_places(hd, 16)
     assert sorted(found) == ["A_square_016um", "B_square_016um"]
     place = found["A_square_016um"]
-    assert place.outs == hd / "A" / "outs" / SQUARE.format(16) and place.bin_microns == 16
+    assert place.outs == hd / "A" / "outs" / SQUARE.format(16) and (place.bin_microns, place.pitch) == (
+        16,
+        16.0,
+    )
     assert [folder.resolve() for folder in place.images] == [hd / "A", hd / "A" / "outs"]
     assert sorted(visium_places(hd, 8)) == ["A_square_008um", "B_square_008um"]
 

@@ -117,6 +117,17 @@ def test_counts_made_anew_and_spots_called_anew_are_told_by_places():
     assert found(one, scaled) == [("A", "B", "places")]
 
 
+def test_two_bin_sizes_of_one_section():
+    """Visium HD: four squares of half the side lie around the middle of a square, each with a part of its counts."""
+    large = section(1)
+    fine = [section(1, word_noise=0.3) for _ in range(4)]
+    shifts = ([-25, -25], [25, -25], [-25, 25], [25, 25])
+    xy = np.concatenate([large.xy + np.array(shift) for shift in shifts])
+    assert found(large, Section(xy, [text for one in fine for text in one.sentences])) == [
+        ("A", "B", "places")
+    ]
+
+
 @pytest.mark.parametrize(("moved", "pairs"), [(30, 1), (31, 0)])
 def test_by_places_half_of_the_spots_have_to_match(moved, pairs):
     one, anew = section(1), section(1, word_noise=0.2)
