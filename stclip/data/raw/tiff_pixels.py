@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,11 +43,11 @@ class TiffPixels:
         Raises DataError: no TIFF, not RGB of 8 bits, or compressed by what cannot be read here.
         """
         tifffile = extra("tifffile", "visium", "TIFF images")
-        try:
-            file = tifffile.TiffFile(path)
-        except Exception as error:  # tifffile raises what its parts raise
-            raise unreadable(where, error) from None
-        with file:
+        with _silent(tifffile.logger()), ExitStack() as stack:
+            try:
+                file = stack.enter_context(tifffile.TiffFile(path))
+            except Exception as error:  # tifffile raises what its parts raise
+                raise unreadable(where, error) from None
             try:
                 found = _largest(file)
                 wrong = _cannot_be_decoded(tifffile.TIFF, found._page) if found else _what_it_is(file)
@@ -88,6 +89,17 @@ class TiffPixels:
         if page.is_tiled:
             return page.tilelength, page.tilewidth
         return min(page.rowsperstrip, self.height), self.width
+
+
+@contextmanager
+def _silent(logger: logging.Logger) -> Iterator[None]:
+    """Without tifffile's remarks on tags that make no sense: what matters of them is in the error."""
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def unreadable(where: str, error: Exception) -> DataError:

@@ -72,9 +72,14 @@ def _slides_at(folder: Path, name: str, bin_microns: int) -> Iterator[tuple[str,
 
 def _folders(outs: Path) -> tuple[Path, ...]:
     """The slide's own folder, then what Space Ranger wrote into."""
-    whole = outs.resolve()
-    outs = whole.parent if whole.name == BINS else outs
-    return (outs.resolve().parent, outs) if outs.resolve().name == "outs" else (outs, outs / "outs")
+    if outs.resolve().name == BINS:
+        outs = _above(outs)
+    return (_above(outs), outs) if outs.resolve().name == "outs" else (outs, outs / "outs")
+
+
+def _above(folder: Path) -> Path:
+    """The folder above, written as the user wrote it where its name says where that is."""
+    return folder.parent if folder.name not in ("", "..") else folder.resolve().parent
 
 
 def _sample(folder: Path) -> str:

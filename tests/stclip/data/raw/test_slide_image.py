@@ -172,6 +172,19 @@ def test_damaged_tiles_are_one_line(tmp_path, damage):
         squares(path)
 
 
+def test_a_damaged_tag_is_an_error_and_no_remark_of_tifffile(tmp_path, caplog):
+    path = tmp_path / "slide.tif"
+    tifffile.imwrite(path, PICTURE, photometric="rgb", tile=(64, 64), compression="zlib")
+    with tifffile.TiffFile(path) as file:
+        at = file.pages[0].tags["TileOffsets"].offset
+    data = bytearray(path.read_bytes())
+    data[at + 2 : at + 4] = b"\xff\xff"  # its type
+    path.write_bytes(data)
+    with pytest.raises(DataError, match="cannot be read as an image"):
+        squares(path)
+    assert not caplog.records
+
+
 def test_what_macos_writes_beside_a_file_is_no_image(tmp_path):
     tifffile.imwrite(tmp_path / "slide.tif", PICTURE, photometric="rgb")
     (tmp_path / "._slide.tif").write_bytes(b"\0\5\x16\7")
