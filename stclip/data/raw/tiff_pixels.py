@@ -103,9 +103,16 @@ def _silent(logger: logging.Logger) -> Iterator[None]:
 
 
 def unreadable(where: str, error: Exception) -> DataError:
-    """The error for an image that is damaged, or none."""
+    """The error for an image that is damaged, or none, or whose codec turns out to be missing."""
+    if isinstance(error, ImportError):  # tifffile imports some codecs only when they are needed
+        return DataError(f"{where}: {needs_codecs('what cannot be read here')}")
     what = " ".join(str(error).split())[:120] or type(error).__name__
     return DataError(f"{where}: cannot be read as an image ({what}); copy or export it again")
+
+
+def needs_codecs(compression: str) -> str:
+    """What to say of a compression whose codec is not there."""
+    return f"is compressed by {compression}, which needs the package imagecodecs; run: pip install 'stclip[visium]'"
 
 
 def not_rgb(got: str) -> str:
@@ -156,9 +163,7 @@ def _cannot_be_decoded(kinds: Any, page: Any) -> str | None:
         kinds.UNPREDICTORS[page.predictor]
     except (KeyError, ImportError):
         name = getattr(page.compression, "name", page.compression)
-        return (
-            f"is compressed by {name}, which needs the package imagecodecs; run: pip install 'stclip[visium]'"
-        )
+        return needs_codecs(str(name))
     return None
 
 

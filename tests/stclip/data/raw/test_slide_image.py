@@ -132,6 +132,19 @@ def test_a_codec_that_is_not_there_is_named_with_what_brings_it(tmp_path, monkey
         pass
 
 
+def test_a_codec_that_turns_out_to_be_missing_is_no_damage(tmp_path, monkeypatch):
+    tifffile.imwrite(tmp_path / "slide.tif", PICTURE, photometric="rgb", tile=(64, 64), compression="zlib")
+
+    def missing(page, *given, **more):
+        raise ModuleNotFoundError("No module named 'compression'")
+
+    monkeypatch.setattr(tifffile.TiffPage, "decode", missing)
+    with pytest.raises(
+        DataError, match=r"needs the package imagecodecs; run: pip install 'stclip\[visium\]'"
+    ):
+        squares(tmp_path / "slide.tif")
+
+
 OTHERS = {
     "uint16": (PICTURE.astype(np.uint16), {"photometric": "rgb"}, r"got uint16 \[200, 300, 3\]"),
     "grey": (PICTURE[..., 0], {"photometric": "minisblack"}, r"got uint8 \[200, 300\]"),
