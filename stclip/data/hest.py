@@ -18,6 +18,7 @@ import numpy as np
 
 from stclip.data.raw.barcodes import matched
 from stclip.data.raw.counts_file import CountsFile
+from stclip.data.raw.damage import damaged
 from stclip.data.raw.slide import RawSlide, SlideFacts
 from stclip.data.raw.tile_places import check_places
 from stclip.data.shards import plain_name
@@ -179,7 +180,7 @@ class _HestSlide:
         try:
             for at in range(0, len(wanted), AT_ONCE):
                 yield from self._patches["img"][wanted[at : at + AT_ONCE]]
-        except (OSError, RuntimeError) as error:
+        except Exception as error:  # h5py raises what its parts raise
             raise _damaged(*self._damage, error) from None
 
 
@@ -231,9 +232,7 @@ def _side_in_source(image: Any) -> float:
 
 
 def _damaged(slide: str, path: Path, error: Exception) -> DataError:
-    return DataError(
-        f"slide '{slide}': {path}: truncated or damaged ({' '.join(str(error).split())[:120]}); copy it again"
-    )
+    return damaged(f"slide '{slide}': {path}", error, "a file of patches")
 
 
 def _decoded(barcode: Any) -> str:

@@ -61,15 +61,14 @@ def raw_slides(source: Source) -> tuple[list[SlideRow], list[str]]:
     facts, errors = survey(source, source.slides())
     donors = donor_names({slide: asdict(found) for slide, found in facts.items()})
     rows = [
-        SlideRow(slide, found.spots, donors.get(slide), found.technology, found.image_size)
-        for slide, found in facts.items()
+        SlideRow(slide, found.spots, donors.get(slide), found.technology) for slide, found in facts.items()
     ]
     return rows, list(errors.values())
 
 
 def raw_section(source: Source, slide: str) -> Section:
-    """Coordinates and sentences of all genes of a slide. Raises DataError when it cannot be used."""
+    """Coordinates, sentences of all genes, and names of a slide. Raises DataError when it cannot be used."""
     with source.opened(slide) as raw:
         columns = SymbolMap.of(raw.genes, source.facts(slide).species, raw.where)
         sentences = slide_sentences(raw, columns, ConversionSettings())
-        return Section(raw.xy, [" ".join(words) for _, block in sentences for words in block])
+        return Section(raw.xy, [" ".join(words) for _, block in sentences for words in block], raw.names)

@@ -56,7 +56,7 @@ class VisiumFolder:
         place, image = self._place(slide), self._image(slide)
         matrix_file(place.outs, slide)
         barcodes, xy = read_positions(place.outs, slide)
-        pixel = microns_per_pixel(place.outs, xy, slide)
+        pixel = microns_per_pixel(place.outs, xy, slide, place.pitch)
         with SlideImage.opened(image, slide) as opened:
             size = (opened.width, opened.height)
         return SlideFacts(
@@ -81,7 +81,8 @@ class VisiumFolder:
 
         Raises DataError: a damaged file, no barcode in common, positions that lie outside the image.
         """
-        outs = self._place(slide).outs
+        place = self._place(slide)
+        outs = place.outs
         with ExitStack() as stack:
             counts = stack.enter_context(TenXMatrix.opened(outs, slide, self.genome))
             image = stack.enter_context(SlideImage.opened(self._image(slide), slide))
@@ -100,7 +101,7 @@ class VisiumFolder:
                 _counts=counts,
                 _rows=rows,
                 _image=image,
-                _side=self._side(microns_per_pixel(outs, xy, slide)),
+                _side=self._side(microns_per_pixel(outs, xy, slide, place.pitch)),
                 _copy=small_copy(outs / "spatial", read_scales(outs, slide)),
                 _slide=slide,
             )

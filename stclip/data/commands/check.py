@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     contents = _contents(folder, rows, arguments, findings)
     sides = _sides(folder, findings)
     _check_donors(folder, rows, sides, findings)
-    _check_sections(folder, rows, sides, contents, findings)
+    _check_sections(folder, sides, contents, findings)
     _check_galleries(rows, sides, contents, findings)
     _check_sizes(contents, findings)
     _check_counts(rows, contents, findings)
@@ -136,18 +136,14 @@ def _check_donors(
 
 def _check_sections(
     folder: Path,
-    rows: Sequence[SlideRow],
     sides: Mapping[str, str],
     contents: Mapping[str, SlideContent],
     findings: Findings,
 ) -> None:
     """A section under two ids, on two sides, is wrong. Slides with faults are left out of the search."""
-    spots = {
-        slide: contents[slide].spots for slide in sides if slide in contents and not contents[slide].faults
-    }
-    sizes = {row.slide: row.image_size for row in rows if row.image_size}
-    for pair in find_duplicates(spots, sizes, lambda slide: read_section(folder, slide)):
-        text = f"{pair.a} and {pair.b} show one section (expression correlates by {pair.correlation:.2f})"
+    whole = [slide for slide in sides if slide in contents and not contents[slide].faults]
+    for pair in find_duplicates(whole, lambda slide: read_section(folder, slide)):
+        text = f"{pair.a} and {pair.b} show one section ({pair.told})"
         a, b = sides[pair.a], sides[pair.b]
         if a != b:
             findings.wrong.append(f"{text}, {pair.a} in {a}, {pair.b} in {b}; keep them on one side")

@@ -11,8 +11,9 @@ from stclip.data.commands.parsers import Commands, add_dataset, add_source, data
 from stclip.data.donors import DONORS, write_csv_donors
 from stclip.data.raw_formats import is_raw, raw_section, raw_slides, raw_source
 from stclip.data.splits import SPLITS, Splits, write_splits
-from stclip.data.splitting.duplicates import Duplicate
-from stclip.data.splitting.plan import duplicates_among, merged_donors, plan_split
+from stclip.data.splitting.catalogue import unchecked_sections
+from stclip.data.splitting.duplicates import Duplicate, find_duplicates
+from stclip.data.splitting.plan import merged_donors, plan_split
 from stclip.data.splitting.record import write_split_record
 from stclip.data.splitting.slide_table import SlideRow, catalogue_slides, dataset_slides, read_section
 from stclip.errors import InputError
@@ -28,7 +29,7 @@ def add(commands: Commands) -> None:
         "split",
         help="choose the slides that train, validate and test",
         description="Write train_samples.txt, val_samples.txt and test_samples.txt. No donor stands on two sides, and no section "
-        "that is there under two ids; such sections are looked for.",
+        "that is there under two ids; such sections are looked for, but a catalogue alone cannot tell them.",
         allow_abbrev=False,
     )
     add_dataset(
@@ -84,6 +85,8 @@ def run(arguments: argparse.Namespace) -> int:
             f"{out}: cannot be written to ({error.strerror or error}); choose another --out"
         ) from None
     _say(slides, splits, donors, duplicates, out)
+    if _is_catalogue(user_path(arguments.name)):
+        print(f"note: {unchecked_sections(user_path(arguments.name), donors)}")
     return 1 if errors else 0
 
 
@@ -95,12 +98,25 @@ def _slides(
     if is_raw(place):
         source = raw_source(place, arguments.layer, arguments.genome, arguments.bin_microns)
         rows, errors = raw_slides(source)
-        return rows, duplicates_among(rows, lambda slide: raw_section(source, slide)), None, errors
-    if place.suffix == ".csv":
+        unusable: dict[str, str] = {}
+        found = find_duplicates(
+            [row.slide for row in rows], lambda slide: raw_section(source, slide), unusable
+        )
+        return [row for row in rows if row.slide not in unusable], found, None, [*errors, *unusable.values()]
+    if _is_catalogue(place):
         return catalogue_slides(place), [], None, []
     folder = dataset_folder(arguments)
     rows = dataset_slides(folder)
-    return rows, duplicates_among(rows, lambda slide: read_section(folder, slide)), folder, []
+    return (
+        rows,
+        find_duplicates([row.slide for row in rows], lambda slide: read_section(folder, slide)),
+        folder,
+        [],
+    )
+
+
+def _is_catalogue(place: Path) -> bool:
+    return place.suffix == ".csv"
 
 
 def _write(
@@ -121,6 +137,7 @@ def _write(
         "seed": arguments.seed,
         **{split: getattr(arguments, split) for split in SPLITS},
         "duplicates": [[pair.a, pair.b] for pair in duplicates],
+        "sections_compared": not _is_catalogue(user_path(arguments.name)),
     }
     write_split_record(out, record)
 
@@ -134,10 +151,7 @@ def _say(
 ) -> None:
     known = {row.slide: row for row in slides}
     for pair in duplicates:
-        print(
-            f"one section under two ids: {pair.a} and {pair.b} ({pair.matched:.0%} of the spots lie at a spot of the other, "
-            f"their expression correlates by {pair.correlation:.2f}); they stay on one side"
-        )
+        print(f"one section under two ids: {pair.a} and {pair.b} ({pair.told}); they stay on one side")
     for split in SPLITS:
         names = getattr(splits, split)
         whose = f" of {many(len({donors.get(s, s) for s in names}), 'donor')}" if donors else ""

@@ -14,9 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stclip.data.raw.gene_columns import ID_COLUMNS, SYMBOL_COLUMNS, GeneColumns, gene_columns
+from stclip.data.raw.damage import damaged
+from stclip.data.raw.gene_columns import (
+    GENE_EXPRESSION,
+    ID_COLUMNS,
+    OTHER_FEATURES,
+    SYMBOL_COLUMNS,
+    GeneColumns,
+    gene_columns,
+)
 from stclip.data.raw.h5ad_parts import column, columns_of, names_of, open_matrix
-from stclip.data.raw.sparse_rows import MatrixError, Rows
+from stclip.data.raw.sparse_rows import Rows
 from stclip.errors import DataError, unknown_name
 from stclip.extras import extra
 
@@ -24,6 +32,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 RAW = "raw"  # the name by which `raw/X` is asked for: counts that scanpy put aside before it normalised X
+KIND = "an .h5ad"
 PLACES = ("pxl_col_in_fullres", "pxl_row_in_fullres")  # x, y
 
 
@@ -51,14 +60,14 @@ class CountsFile:
         try:
             file = h5py.File(path, "r")
         except OSError as error:
-            raise _damaged(where, error) from None
+            raise damaged(where, error, KIND) from None
         with file:
             try:
                 yield_this = cls._of(file, path, where, layer, genome)
             except DataError:
                 raise
             except Exception as error:  # h5py and anndata raise what their parts raise
-                raise _damaged(where, error) from None
+                raise damaged(where, error, KIND) from None
             yield yield_this
 
     @classmethod
@@ -68,9 +77,10 @@ class CountsFile:
         names = names_of(file[var])
         there = {key: column(file[var], key) for key in (*SYMBOL_COLUMNS, *ID_COLUMNS)}
         candidates = {"var_names": names, **{key: texts for key, texts in there.items() if texts is not None}}
-        genes = gene_columns(
-            candidates, column(file[var], "feature_types"), column(file[var], "genome"), genome, where
-        )
+        kinds = column(file[var], "feature_types")
+        if kinds is not None and not {GENE_EXPRESSION, *OTHER_FEATURES} & set(map(str, kinds)):
+            kinds = None  # somebody's own words
+        genes = gene_columns(candidates, kinds, column(file[var], "genome"), genome, where)
         matrix = open_matrix(file[at], (len(spots), len(names)))
         return cls(path, spots, _coordinates(file, len(spots), where), _way_out(file), genes, matrix)
 
@@ -83,8 +93,8 @@ class CountsFile:
         """Counts float32 [n, genes] of these rows, in the order given; zeros are not stored. Raises DataError: damaged."""
         try:
             block = self._matrix.rows(rows)
-        except (OSError, RuntimeError, MatrixError) as error:
-            raise _damaged(f"slide '{self.path.stem}': {self.path}", error) from None
+        except Exception as error:  # h5py raises what its parts raise
+            raise damaged(f"slide '{self.path.stem}': {self.path}", error, KIND) from None
         found = block[:, self._columns.places]
         found.eliminate_zeros()
         return found
@@ -145,9 +155,3 @@ def _numbers(values: Any, what: str, where: str) -> np.ndarray:
         return np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
         raise DataError(f"{where}: {what} must hold numbers, the pixel coordinates; put it right") from None
-
-
-def _damaged(where: str, error: Exception) -> DataError:
-    return DataError(
-        f"{where}: truncated, damaged or not an .h5ad ({' '.join(str(error).split())[:160]}); copy it again"
-    )

@@ -14,6 +14,14 @@ from stclip.errors import DataError, shorten, unknown_name
 from stclip.words import many
 
 GENE_EXPRESSION = "Gene Expression"  # the type of a feature that is a gene, as 10x has it
+OTHER_FEATURES = (
+    "Antibody Capture",
+    "CRISPR Guide Capture",
+    "Multiplexing Capture",
+    "Antigen Capture",
+    "Custom",
+    "Peaks",
+)
 SYMBOL_COLUMNS = (
     "gene_symbols", "gene_symbol", "gene_name", "gene_names", "feature_name", "features", "symbol", "symbols", "SYMBOL",
     "Symbol", "hgnc_symbol", "gene_short_name", "gene", "genes", "Gene", "name", "_index", "index",

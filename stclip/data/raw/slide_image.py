@@ -15,6 +15,7 @@ from stclip.errors import DataError
 
 TIFF = (".tif", ".tiff", ".btf", ".svs", ".qptiff")
 OTHER = (".jpg", ".jpeg", ".png")
+UNREAD = (".ndpi", ".scn", ".mrxs", ".czi", ".bif", ".vsi", ".dcm", ".jp2", ".zarr")  # scanners' own forms
 AT_ONCE = 32  # squares cut from one band
 
 
@@ -131,6 +132,14 @@ def find_image(folders: Sequence[Path], slide: str) -> Path:
                 f"slide '{slide}': {folder} holds {len(found)} images ({', '.join(path.name for path in found[:3])}); leave the "
                 "full-resolution one there alone"
             )
+    others = [
+        path for folder in folders for path in sorted(folder.glob("*")) if path.suffix.lower() in UNREAD
+    ]
+    if others:
+        raise DataError(
+            f"slide '{slide}': {others[0]}: images of this form are not read; export it as TIFF in full resolution, as QuPath, "
+            "bfconvert or vips do"
+        )
     raise DataError(
         f"slide '{slide}': no full-resolution image in {folders[0]} ({', '.join((*TIFF, *OTHER))}); put the one there that Space "
         "Ranger was given"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stclip.data.raw.damage import damaged
 from stclip.data.raw.gene_columns import GeneColumns, gene_columns
 from stclip.data.raw.sparse_rows import MatrixError, Rows, SparseRows
 from stclip.errors import DataError
@@ -21,6 +22,7 @@ from stclip.regular_files import open_regular, read_unpacked
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
+KIND = "a 10x matrix"
 NAME = "filtered_feature_bc_matrix"
 LARGEST_LIST = 2**31  # bytes, unpacked; of barcodes or features: 11 million squares of 2 µm take 300 MB
 
@@ -51,14 +53,14 @@ class TenXMatrix:
         try:
             file = h5py.File(path, "r")
         except OSError as error:
-            raise _damaged(where, error) from None
+            raise damaged(where, error, KIND) from None
         with file:
             try:
                 opened = _from_h5(file["matrix"], path, where, genome)
             except DataError:
                 raise
             except Exception as error:  # h5py raises what its parts raise
-                raise _damaged(where, error) from None
+                raise damaged(where, error, KIND) from None
             yield opened
 
     @property
@@ -70,8 +72,8 @@ class TenXMatrix:
         """Counts float32 [n, genes] of these barcodes, in the order given. Raises DataError: damaged."""
         try:
             whole = self._matrix.rows(rows)
-        except (OSError, RuntimeError, MatrixError) as error:
-            raise _damaged(self._where, error) from None
+        except Exception as error:  # h5py raises what its parts raise
+            raise damaged(self._where, error, KIND) from None
         found = whole[:, self._columns.places]
         found.eliminate_zeros()
         return found
@@ -122,7 +124,7 @@ def _from_mtx(path: Path, where: str, genome: str | None) -> TenXMatrix:
     except DataError:
         raise
     except Exception as error:  # gzip, csv and scipy raise what their parts raise
-        raise _damaged(where, error) from None
+        raise damaged(where, error, KIND) from None
     return TenXMatrix(path, barcodes, columns, rows, where)
 
 
@@ -162,9 +164,3 @@ def _plain_or_gz(folder: Path, name: str) -> Path:
 
 def _texts(values: Any) -> list[str]:
     return [value.decode() if isinstance(value, bytes) else str(value) for value in values[:]]
-
-
-def _damaged(where: str, error: Exception) -> DataError:
-    return DataError(
-        f"{where}: truncated, damaged or not a 10x matrix ({' '.join(str(error).split())[:160]}); copy it again"
-    )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,11 +43,11 @@ class TiffPixels:
         Raises DataError: no TIFF, not RGB of 8 bits, or compressed by what cannot be read here.
         """
         tifffile = extra("tifffile", "visium", "TIFF images")
-        try:
-            file = tifffile.TiffFile(path)
-        except Exception as error:  # tifffile raises what its parts raise
-            raise unreadable(where, error) from None
-        with file:
+        with _silent(tifffile.logger()), ExitStack() as stack:
+            try:
+                file = stack.enter_context(tifffile.TiffFile(path))
+            except Exception as error:  # tifffile raises what its parts raise
+                raise unreadable(where, error) from None
             try:
                 found = _largest(file)
                 wrong = _cannot_be_decoded(tifffile.TIFF, found._page) if found else _what_it_is(file)
@@ -90,10 +91,28 @@ class TiffPixels:
         return min(page.rowsperstrip, self.height), self.width
 
 
+@contextmanager
+def _silent(logger: logging.Logger) -> Iterator[None]:
+    """Without tifffile's remarks on tags that make no sense: what matters of them is in the error."""
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
 def unreadable(where: str, error: Exception) -> DataError:
-    """The error for an image that is damaged, or none."""
+    """The error for an image that is damaged, or none, or whose codec turns out to be missing."""
+    if isinstance(error, ImportError):  # tifffile imports some codecs only when they are needed
+        return DataError(f"{where}: {needs_codecs('what cannot be read here')}")
     what = " ".join(str(error).split())[:120] or type(error).__name__
     return DataError(f"{where}: cannot be read as an image ({what}); copy or export it again")
+
+
+def needs_codecs(compression: str) -> str:
+    """What to say of a compression whose codec is not there."""
+    return f"is compressed by {compression}, which needs the package imagecodecs; run: pip install 'stclip[visium]'"
 
 
 def not_rgb(got: str) -> str:
@@ -144,9 +163,7 @@ def _cannot_be_decoded(kinds: Any, page: Any) -> str | None:
         kinds.UNPREDICTORS[page.predictor]
     except (KeyError, ImportError):
         name = getattr(page.compression, "name", page.compression)
-        return (
-            f"is compressed by {name}, which needs the package imagecodecs; run: pip install 'stclip[visium]'"
-        )
+        return needs_codecs(str(name))
     return None
 
 

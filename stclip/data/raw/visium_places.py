@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from stclip.data.raw.visium_positions import PITCH
+
 BINS = "binned_outputs"  # of Visium HD: the same tissue in squares of several sizes
 _SQUARE = re.compile(r"^square_(\d{3})um$")
 
@@ -19,6 +21,11 @@ class VisiumPlace:
     images: tuple[Path, ...]  # folders that the full-resolution image is looked for in
     bin_microns: int | None = None  # of Visium HD: the side of a square
     wrong: str | None = None  # why it cannot be used
+
+    @property
+    def pitch(self) -> float:
+        """µm from spot to spot."""
+        return PITCH if self.bin_microns is None else float(self.bin_microns)
 
 
 def visium_places(folder: Path, bin_microns: int) -> dict[str, VisiumPlace]:
@@ -65,9 +72,14 @@ def _slides_at(folder: Path, name: str, bin_microns: int) -> Iterator[tuple[str,
 
 def _folders(outs: Path) -> tuple[Path, ...]:
     """The slide's own folder, then what Space Ranger wrote into."""
-    whole = outs.resolve()
-    outs = whole.parent if whole.name == BINS else outs
-    return (outs.resolve().parent, outs) if outs.resolve().name == "outs" else (outs, outs / "outs")
+    if outs.resolve().name == BINS:
+        outs = _above(outs)
+    return (_above(outs), outs) if outs.resolve().name == "outs" else (outs, outs / "outs")
+
+
+def _above(folder: Path) -> Path:
+    """The folder above, written as the user wrote it where its name says where that is."""
+    return folder.parent if folder.name not in ("", "..") else folder.resolve().parent
 
 
 def _sample(folder: Path) -> str:

@@ -52,8 +52,8 @@ def read_positions(outs: Path, slide: str) -> tuple[list[str], np.ndarray]:
     return [str(row["barcode"]) for _, row in under], xy
 
 
-def microns_per_pixel(outs: Path, xy: np.ndarray, slide: str) -> float:
-    """As Space Ranger says (it does for Visium HD); else by the distance from spot to spot, which is 100 µm."""
+def microns_per_pixel(outs: Path, xy: np.ndarray, slide: str, pitch: float = PITCH) -> float:
+    """As Space Ranger says (it does for Visium HD); else by the distance from spot to spot, which is `pitch` µm."""
     from scipy.spatial import cKDTree
 
     said = read_scales(outs, slide).get("microns_per_pixel")
@@ -65,7 +65,7 @@ def microns_per_pixel(outs: Path, xy: np.ndarray, slide: str) -> float:
         raise DataError(
             f"slide '{slide}': its spots lie on one another, so no scale can be told; give {SCALES} with microns_per_pixel"
         )
-    return PITCH / distance
+    return pitch / distance
 
 
 def read_scales(outs: Path, slide: str) -> dict[str, float]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from stclip.data.splits import SPLITS, Splits
-from stclip.data.splitting.duplicates import Duplicate, Section, find_duplicates
+from stclip.data.splitting.duplicates import Duplicate
 from stclip.data.splitting.search import search_split
 from stclip.data.splitting.slide_table import SlideRow
 from stclip.errors import InputError, unknown_name
@@ -15,13 +15,6 @@ from stclip.words import many
 
 By = Literal["donor", "slide"]
 NEW_DONORS = "the test then says nothing of new donors"  # where a donor stands on two sides
-
-
-def duplicates_among(slides: Sequence[SlideRow], read: Callable[[str], Section]) -> list[Duplicate]:
-    """Slides that show one section; a slide whose spots nobody has counted is read to count them."""
-    spots = {row.slide: len(read(row.slide).xy) if row.spots is None else row.spots for row in slides}
-    sizes = {row.slide: row.image_size for row in slides if row.image_size}
-    return find_duplicates(spots, sizes, read)
 
 
 def merged_donors(slides: Sequence[SlideRow], duplicates: Sequence[Duplicate]) -> dict[str, str]:

@@ -27,13 +27,16 @@ class SlideRow:
     spots: int | None = None
     donor: str | None = None
     technology: str | None = None
-    image_size: tuple[int, int] | None = None
 
 
 def dataset_slides(dataset_dir: Path) -> list[SlideRow]:
     """Every folder with shards, sorted. Raises DataError when there is none."""
     names = sorted(
-        {path.parent.name for path in dataset_dir.glob("*/*.tar") if not path.parent.name.startswith(".")}
+        {
+            path.parent.name
+            for path in dataset_dir.glob("*/*.tar")
+            if not path.parent.name.startswith(".") and not path.name.startswith(".")
+        }
     )
     if not names:
         raise DataError(
@@ -42,14 +45,13 @@ def dataset_slides(dataset_dir: Path) -> list[SlideRow]:
     manifest = read_manifest(dataset_dir)
     donors = known_donors(dataset_dir)
     counted = _mapping(_mapping(manifest, "outputs"), "per_sample_spots")
-    technologies, sizes = _mapping(manifest, "technology"), _mapping(manifest, "image_size")
+    technologies = _mapping(manifest, "technology")
     return [
         SlideRow(
             slide,
             spots=counted.get(slide) if isinstance(counted.get(slide), int) else None,
             donor=donors.get(slide),
             technology=str(technologies[slide]) if slide in technologies else None,
-            image_size=_size(sizes.get(slide)),
         )
         for slide in names
     ]
@@ -84,16 +86,12 @@ def catalogue_slides(path: Path) -> list[SlideRow]:
 
 
 def read_section(dataset_dir: Path, slide: str) -> Section:
-    """Coordinates and sentences of a slide, without its tiles. Raises DataError for a spot that cannot be read."""
-    spots = [decode_text(raw) for raw in raw_spots(dataset_dir, slide)]
-    return Section(np.array([spot[:2] for spot in spots], dtype=np.float64), [spot[2] for spot in spots])
+    """Coordinates, sentences and names of a slide, without its tiles. Raises DataError for a spot that cannot be read."""
+    spots = [(*decode_text(raw), raw.spot) for raw in raw_spots(dataset_dir, slide)]
+    xy = np.array([spot[:2] for spot in spots], dtype=np.float64).reshape(-1, 2)
+    return Section(xy, [spot[2] for spot in spots], [spot[3] for spot in spots])
 
 
 def _mapping(tree: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     value = tree.get(key)
     return value if isinstance(value, dict) else {}
-
-
-def _size(value: Any) -> tuple[int, int] | None:
-    whole = isinstance(value, list) and len(value) == 2 and all(isinstance(side, int) for side in value)
-    return (value[0], value[1]) if whole else None

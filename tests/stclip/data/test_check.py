@@ -151,7 +151,8 @@ def test_one_section_on_two_sides(tiny_dataset, run):
     (tiny_dataset / "manifest.json").unlink()
     code, out, _ = run("check", tiny_dataset)
     assert code == 1
-    rule = "E1 and T3 show one section (expression correlates by 1.00), E1 in test, T3 in train; keep them"
+    rule = "E1 and T3 show one section (100% of the spots have the very expression of a spot of the other)"
+    rule += ", E1 in test, T3 in train; keep them"
     assert rule in wrong(out)[0]
 
 

@@ -123,6 +123,19 @@ def say(**attributes):
 
 
 @in_file
+def unknown_filter(file):
+    """As Blosc or Zstd leave it where their plug-in is not there; of a number that nobody has."""
+    values = file["X"]["data"][:]
+    del file["X"]["data"]
+    plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    plan.set_chunk(values.shape)
+    plan.set_filter(400, h5py.h5z.FLAG_OPTIONAL, ())
+    space = h5py.h5s.create_simple(values.shape)
+    data = h5py.h5d.create(file["X"].id, b"data", h5py.h5t.IEEE_F32LE, space, plan)
+    data.write_direct_chunk((0,), values.astype("<f4").tobytes())
+
+
+@in_file
 def only_layers(file):
     file.copy("X", "layers/spliced")
     file.copy("X", "layers/counts")
@@ -158,9 +171,15 @@ WHERE = "for gene 'GENE02' of spot '03x00'"
 BAD = {
     "no h5ad": (no_counts, r"slide 'S1': .*S1.h5ad is missing beside S1.h5; put it there"),
     "no patches": (no_patches, r"slide 'S1': .*S1.h5 is missing beside S1.h5ad"),
-    "truncated patches": (spoil_patches, r"slide 'S1': .*S1.h5: truncated or damaged .*; copy it again"),
+    "truncated patches": (
+        spoil_patches,
+        r"slide 'S1': .*S1.h5: truncated, damaged or not a file of patches .*; copy it again",
+    ),
     "truncated counts": (spoil_counts, r"S1.h5ad: truncated, damaged or not an .h5ad .*; copy it again"),
-    "damaged tile": (cut_tiles, r"slide 'S1': .*S1.h5: truncated or damaged .*; copy it again"),
+    "damaged tile": (
+        cut_tiles,
+        r"slide 'S1': .*S1.h5: truncated, damaged or not a file of patches .*; copy it again",
+    ),
     "other barcodes": (
         rename_barcodes,
         r"no barcode in common: 00x00, 01x00, 02x00 against spot0, spot1, spot2",
@@ -188,6 +207,10 @@ BAD = {
     "no indptr": (in_file(lambda file: file["X"].__delitem__("indptr")), rf"{DAMAGED} \(/X lacks its indptr"),
     "unknown form": (say(**{"encoding-type": "coo_matrix"}), rf"{DAMAGED} \(/X is stored as 'coo', not as"),
     "another shape": (say(shape=[30, 41]), rf"{DAMAGED} \(/X is \[30, 41\], there are 30 spots and 40 genes"),
+    "an unknown filter": (
+        unknown_filter,
+        r"S1.h5ad: is compressed by an HDF5 filter that is not there \(.*\); install hdf5plugin .*, or write it again with gzip",
+    ),
     "no X": (
         only_layers,
         r"has no X; its layers are counts, spliced: name the one that holds raw counts, as in --layer counts$",
@@ -256,6 +279,22 @@ def test_one_genome_is_chosen(tmp_path, hest):
     assert hest(raw, "--genome", "mm10", "--min-genes", "1")[0] == 0
     words = {word for spot in spots_of(tmp_path / "out", "S1").values() for word in spot.sentence.split()}
     assert words == set(GENES[30:])
+
+
+@pytest.mark.parametrize(
+    ("kinds", "left"),
+    [
+        (["Gene Expression"] * 30 + ["Antibody Capture"] * 10, 30),
+        (["protein_coding"] * 20 + ["lncRNA"] * 20, 40),
+    ],
+)
+def test_only_gene_expression_is_taken_where_the_file_says_what_is(tmp_path, hest, kinds, left):
+    raw = write_hest(tmp_path / "raw", {"S1": slide_of(0)})
+    with h5py.File(raw / "st" / "S1.h5ad", "r+") as file:
+        file["var"]["feature_types"] = kinds
+    assert hest(raw, "--min-genes", "1")[0] == 0
+    words = {word for spot in spots_of(tmp_path / "out", "S1").values() for word in spot.sentence.split()}
+    assert words == set(GENES[:left])
 
 
 def test_names_that_seuratdisk_left_unmarked(tmp_path, hest):

@@ -3,6 +3,7 @@
 import csv
 import json
 
+import h5py
 import numpy as np
 import pytest
 
@@ -74,11 +75,22 @@ def test_one_section_under_two_ids_stays_on_one_side(tmp_path, split):
             place, "--out", tmp_path / "split", "--train", ".4", "--val", ".2", "--test", ".4"
         )
         assert code == 0
-        assert "one section under two ids: AGAIN and S2 (100% of the spots lie at a spot of the other" in out
+        assert (
+            "one section under two ids: AGAIN and S2 (100% of the spots have a barcode of the other, " in out
+        )
         found = Splits(*(read_slides(tmp_path / "split", name) for name in SPLITS))
         assert any({"AGAIN", "S2"} <= set(side) for side in (found.train, found.val, found.test))
         assert read_csv_donors(tmp_path / "split" / "donors.csv")["S2"] == "P-AGAIN = P-S2"
         assert json.loads((tmp_path / "split" / "split.json").read_text())["duplicates"] == [["AGAIN", "S2"]]
+
+
+def test_a_raw_slide_whose_counts_are_damaged_is_named_and_left_out(tmp_path, split):
+    raw = write_hest(tmp_path / "raw", {f"S{number}": slide_of(number) for number in range(4)})
+    with h5py.File(raw / "st" / "S1.h5ad", "r+") as file:
+        file["X"]["indices"][0] = 4000
+    code, _, err = split(raw, "--out", tmp_path / "split", "--train", ".34", "--val", ".33", "--test", ".33")
+    assert code == 1 and "slide 'S1': " in err and "an index is 4000" in err and len(err.splitlines()) == 1
+    assert not any("S1" in read_slides(tmp_path / "split", name) for name in SPLITS)
 
 
 def test_a_raw_slide_that_cannot_be_used_is_named_and_left_out(tmp_path, split):
@@ -171,6 +183,8 @@ def test_a_catalogue(tmp_path, split):
     code, _, err = split(path)
     assert code == 2 and "is no data set yet: say with --out where the split files go" in err
     code, out, _ = split(path, "--out", tmp_path / "split", "--stratify", "technology")
+    assert "note: a catalogue does not say whether two ids are one section" in out
+    assert json.loads((tmp_path / "split" / "split.json").read_text())["sections_compared"] is False
     assert code == 0 and "test: 4 slides of 2 donors (3 Visium, 1 Xenium)" in out
     donors = read_csv_donors(tmp_path / "split" / "donors.csv")
     assert len(donors) == 20 and donors["S3"] == "D1"
@@ -194,14 +208,15 @@ def test_a_catalogue_that_cannot_be_read(tmp_path, split, text, rule):
 
 
 def test_the_split_that_comes_with_the_project():
-    """35, 5 and 10 slides, no donor on two sides, the sections that are listed twice on one."""
+    """35, 5 and 10 slides, no donor on two sides, the sections that are listed twice on one, with one donor."""
     folder = PROJECT_ROOT / "data" / "splits" / "hest_v1_human_medium"
     sides = {name: read_slides(folder, name) for name in SPLITS}
     donors = read_csv_donors(folder / "donors.csv")
     assert {name: len(slides) for name, slides in sides.items()} == {"train": 35, "val": 5, "test": 10}
     assert len({slide for slides in sides.values() for slide in slides}) == len(donors) == 50
-    assert len(set(donors.values())) == 36
+    assert len(set(donors.values())) == 35
     whose = [{donors[slide] for slide in slides} for slides in sides.values()]
-    assert np.sum([len(one) for one in whose]) == 36
-    for one, other in (("SPA99", "SPA125"), ("SPA100", "SPA126")):
+    assert np.sum([len(one) for one in whose]) == 35
+    for one, other in (("SPA99", "SPA125"), ("SPA100", "SPA126"), ("TENX155", "TENX128")):
+        assert donors[one] == donors[other]
         assert any({one, other} <= set(slides) for slides in sides.values())

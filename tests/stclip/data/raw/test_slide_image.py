@@ -132,6 +132,19 @@ def test_a_codec_that_is_not_there_is_named_with_what_brings_it(tmp_path, monkey
         pass
 
 
+def test_a_codec_that_turns_out_to_be_missing_is_no_damage(tmp_path, monkeypatch):
+    tifffile.imwrite(tmp_path / "slide.tif", PICTURE, photometric="rgb", tile=(64, 64), compression="zlib")
+
+    def missing(page, *given, **more):
+        raise ModuleNotFoundError("No module named 'compression'")
+
+    monkeypatch.setattr(tifffile.TiffPage, "decode", missing)
+    with pytest.raises(
+        DataError, match=r"needs the package imagecodecs; run: pip install 'stclip\[visium\]'"
+    ):
+        squares(tmp_path / "slide.tif")
+
+
 OTHERS = {
     "uint16": (PICTURE.astype(np.uint16), {"photometric": "rgb"}, r"got uint16 \[200, 300, 3\]"),
     "grey": (PICTURE[..., 0], {"photometric": "minisblack"}, r"got uint8 \[200, 300\]"),
@@ -172,10 +185,31 @@ def test_damaged_tiles_are_one_line(tmp_path, damage):
         squares(path)
 
 
+def test_a_damaged_tag_is_an_error_and_no_remark_of_tifffile(tmp_path, caplog):
+    path = tmp_path / "slide.tif"
+    tifffile.imwrite(path, PICTURE, photometric="rgb", tile=(64, 64), compression="zlib")
+    with tifffile.TiffFile(path) as file:
+        at = file.pages[0].tags["TileOffsets"].offset
+    data = bytearray(path.read_bytes())
+    data[at + 2 : at + 4] = b"\xff\xff"  # its type
+    path.write_bytes(data)
+    with pytest.raises(DataError, match="cannot be read as an image"):
+        squares(path)
+    assert not caplog.records
+
+
 def test_what_macos_writes_beside_a_file_is_no_image(tmp_path):
     tifffile.imwrite(tmp_path / "slide.tif", PICTURE, photometric="rgb")
     (tmp_path / "._slide.tif").write_bytes(b"\0\5\x16\7")
     assert find_image([tmp_path], "S").name == "slide.tif"
+
+
+def test_an_image_of_a_scanner_s_own_form_is_named(tmp_path):
+    (tmp_path / "slide.ndpi").touch()
+    with pytest.raises(
+        DataError, match=r"slide 'S': .*slide.ndpi: images of this form are not read; export it as TIFF"
+    ):
+        find_image([tmp_path], "S")
 
 
 def test_only_the_chunks_that_a_band_touches_are_read(tmp_path, monkeypatch):

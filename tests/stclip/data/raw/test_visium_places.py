@@ -1,5 +1,7 @@
 """Where Space Ranger's slides lie, Visium HD's among them, and that no two have one name."""
 
+from pathlib import Path
+
 import pytest
 
 from stclip.data.raw.visium_places import visium_places
@@ -24,7 +26,10 @@ def test_squares_of_one_size_are_the_slides(hd):
     found = visium_places(hd, 16)
     assert sorted(found) == ["A_square_016um", "B_square_016um"]
     place = found["A_square_016um"]
-    assert place.outs == hd / "A" / "outs" / SQUARE.format(16) and place.bin_microns == 16
+    assert place.outs == hd / "A" / "outs" / SQUARE.format(16) and (place.bin_microns, place.pitch) == (
+        16,
+        16.0,
+    )
     assert [folder.resolve() for folder in place.images] == [hd / "A", hd / "A" / "outs"]
     assert sorted(visium_places(hd, 8)) == ["A_square_008um", "B_square_008um"]
 
@@ -67,6 +72,14 @@ def test_visium_as_before(tmp_path, inside):
         "A": tmp_path / "raw" / inside
     }
     assert list(visium_places(tmp_path / "raw" / inside, 16)) == ["A"]
+
+
+def test_paths_are_shown_as_they_were_given(tmp_path, monkeypatch):
+    make(tmp_path / "raw", "A/outs")
+    monkeypatch.chdir(tmp_path)
+    assert [str(folder) for folder in visium_places(Path("raw"), 16)["A"].images] == ["raw/A", "raw/A/outs"]
+    monkeypatch.chdir(tmp_path / "raw" / "A" / "outs")
+    assert visium_places(Path(), 16)["A"].images[0] == tmp_path / "raw" / "A"
 
 
 def test_a_hidden_folder_is_no_slide(tmp_path):

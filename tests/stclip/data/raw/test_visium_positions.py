@@ -69,4 +69,6 @@ def test_scale_factors_that_are_no_object(tmp_path, text):
 
 def test_a_scale_in_words_is_told_from_the_spots(tmp_path):
     write(tmp_path, json.dumps({"microns_per_pixel": "half"}), SCALES)
-    assert microns_per_pixel(tmp_path, np.array([[0.0, 0], [200, 0]]), "S") == 0.5
+    spots = np.array([[0.0, 0], [200, 0]])
+    assert microns_per_pixel(tmp_path, spots, "S") == 0.5
+    assert microns_per_pixel(tmp_path, spots, "S", pitch=8.0) == 0.04
