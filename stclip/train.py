@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stclip.checkpoint_file import read_checkpoint
 from stclip.config import PROJECT_ROOT, Experiment
 from stclip.configio import dump_yaml, load_experiment
+from stclip.data.data_key import DataKey
 from stclip.errors import ConfigError, InputError
-from stclip.evaluate import by_slide, read_checkpoint
+from stclip.evaluate import by_slide
 from stclip.metrics_csv import keep_epochs
 from stclip.paths import check_can_be_made, is_file, user_path
 
@@ -84,6 +86,7 @@ def fit(
     save: bool = True,
     strategy: Strategy | str = "auto",
     plugins: Sequence[Any] = (),
+    data_key: DataKey | None = None,
 ) -> FitResult:
     """Train one configuration; validate after every epoch.
 
@@ -98,12 +101,14 @@ def fit(
         strategy, plugins: Lightning's, for a process that others have put into a process group: each process calls
             `fit` with the same configuration, and its environment plugin says which rank it is. Left as they are,
             Lightning starts a process for each of `trainer.devices` itself.
+        data_key: what the data must be, for a run that is to be compared with others; None takes them as they are.
 
     Only the process of rank 0 writes files. The metrics are the same in all of them: what is trained on is shared
     out, what is evaluated is the whole split in each.
 
     Raises:
-        DataError: the data set cannot be used.
+        DataError: the data set cannot be used, or is not the expected one.
+        InputError: `resume_from` is no checkpoint of this configuration.
         FloatingPointError: the loss became NaN or infinite.
     """
     import torch
@@ -120,15 +125,16 @@ def fit(
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
     quiet_lightning()
+    done = _epochs_of(resume_from) if resume_from else 0
     with clock.stage("data"):
-        data = SpotDataModule(config)
+        data = SpotDataModule(config, data_key)
         store = data.opened()
     # A process group that is there knows the rank; before Lightning makes one, its environment does.
     if out_dir is not None and rank() == 0 and getattr(rank_zero_only, "rank", 0) == 0:
         out_dir.mkdir(parents=True, exist_ok=True)
         (out_dir / CONFIG).write_text(dump_yaml(config), encoding="utf-8")
         # The logger appends to what is there.
-        keep_epochs(out_dir / "metrics.csv", _epochs_of(resume_from) if resume_from else 0)
+        keep_epochs(out_dir / "metrics.csv", done)
     with clock.stage("model"):
         from stclip.module import SpatialClipModule
 
@@ -158,10 +164,8 @@ def fit(
         )
     status, slides = "failed", {}
     try:
-        with clock.stage("train"):
-            trainer.fit(
-                module, datamodule=data, ckpt_path=resume_from, weights_only=True if resume_from else None
-            )
+        with clock.stage("train"), facts.restoring(resume_from):
+            trainer.fit(module, datamodule=data, ckpt_path=resume_from, weights_only=True)
         if test:
             with clock.stage("test"):
                 trainer.test(module, datamodule=data, verbose=False)
@@ -173,7 +177,9 @@ def fit(
     checkpoint = None
     if out_dir is not None and save:
         checkpoint = out_dir / CHECKPOINT
-        trainer.save_checkpoint(checkpoint)
+        trainer.save_checkpoint(
+            checkpoint, weights_only=False
+        )  # with the optimizer; left out, Lightning says so
         if trainer.is_global_zero:
             (out_dir / METRICS).write_text(
                 json.dumps(metrics, indent=2, sort_keys=True) + "\n", encoding="utf-8"
@@ -182,7 +188,9 @@ def fit(
 
 
 def _epochs_of(checkpoint: Path) -> int:
-    return int(read_checkpoint(checkpoint)["stclip"]["epochs"])
+    from stclip.checkpoint_content import progress_of
+
+    return progress_of(read_checkpoint(checkpoint, weights=False), checkpoint).epochs
 
 
 def parse_arguments(arguments: Sequence[str]) -> tuple[Experiment, Path]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from stclip.data.data_key import DataChangedError
 from stclip.data.store import SpotStore
 from stclip.errors import InputError, printable
 from stclip.remote import is_address
@@ -112,6 +113,9 @@ def _run_once(job: Sweeping, switch: StopSwitch, interrupts: InterruptHandler, n
 
         with _spinner(None if job.quiet else job.console, "reading the test slides, writing the report"):
             summary = conclude(job, outcome)
+    except DataChangedError as error:
+        status, reason = "stopped", str(error)
+        return _data_changed(job, error)
     except Exception as error:
         if not is_no_space(error):
             raise
@@ -183,6 +187,16 @@ def _out_of_space(job: Sweeping) -> int:
     """The last words of a sweep on a full disk; exit status 1."""
     print(
         "error: no space left to write results; every trial that had finished is kept; make room, then: "
+        f"python sweeps/run.py --resume {shlex.quote(job.plan.place)}",
+        file=sys.stderr,
+    )
+    return 1
+
+
+def _data_changed(job: Sweeping, error: DataChangedError) -> int:
+    """The last words of a sweep whose data are not those that it began with; exit status 1."""
+    print(
+        f"error: {error}; every trial that had finished is kept; when the data are back: "
         f"python sweeps/run.py --resume {shlex.quote(job.plan.place)}",
         file=sys.stderr,
     )

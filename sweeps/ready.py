@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 
-from stclip.data.store import SpotStore
+from stclip.data.data_key import DataState, changed
+from stclip.data.store import SpotStore, check_content
 from stclip.loggers import check_loggers
 from stclip.prepare import (
     check_hardware,
@@ -20,14 +23,17 @@ from sweeps.plan import SweepPlan
 from sweeps.resume import check_same_data
 
 
-def make_ready(plan: SweepPlan, quiet: bool) -> SpotStore:
-    """Check the results folder, then make or open the data of every configuration. Returns the first one's store.
+def make_ready(plan: SweepPlan, quiet: bool) -> tuple[SweepPlan, SpotStore]:
+    """Check the results folder, then make or open the data of every configuration.
 
+    Returns the plan with the state of the data, which its trials must find them in, and the first configuration's store.
     Raises InputError: the folder is taken, or the data cannot be used, or are not those of a resumed sweep. The folder
     is looked at first: it costs nothing, and making data can take minutes.
     """
     check_ready(plan)
     stores = [prepare_data(config, quiet) for config in plan.data_variants()]
+    plan = replace(plan, data=DataState.of(plan.data_variants()))
+    _check_stores(plan, stores)
     check_spots(stores, plan.devices)
     donors_by_split(next(plan.data_variants()))
     if plan.resumed:
@@ -35,7 +41,24 @@ def make_ready(plan: SweepPlan, quiet: bool) -> SpotStore:
     note = skipped_note(stores[0])
     if note and not quiet:
         print(f"data {stores[0].dataset_name}: {note}")
-    return stores[0]
+    return plan, stores[0]
+
+
+def _check_stores(plan: SweepPlan, stores: Sequence[SpotStore]) -> None:
+    """Raise DataChangedError when the state is not that of the stores, which were opened before."""
+    for config, store in zip(plan.data_variants(), stores, strict=True):
+        key = plan.data_key(config)
+        if key is not None and key.store != store.path.name:
+            raise changed(f"data set '{config.data.dataset}'", "shards, their times or the split files")
+
+
+def check_data_unchanged(plan: SweepPlan, store: SpotStore) -> None:
+    """Raise DataChangedError when the data are not those that the trials read, DataError for a store that is damaged."""
+    if plan.data is not None and DataState.of(plan.data_variants()) != plan.data:
+        raise changed(
+            "what the trials read", "shards, their times, the split files or a pretrained model's files"
+        )
+    check_content(store)
 
 
 def check_ready(plan: SweepPlan) -> None:
