@@ -180,11 +180,14 @@ def test_a_loaded_model_embeds_as_the_run_did(tiny_dataset, tmp_path, tower, nor
     store = data.opened()
     rows = store.spots("test")  # the fixture has one test slide, as `normalize: slide` expects
     sentences = [" ".join(store.vocabulary[g] for g in store.genes[row] if g >= 0) for row in rows]
-    tiles, genes = model.embed_tiles(np.array(store.tiles[rows])), model.embed_sentences(sentences)
+    tiles, genes = model.embed_slide(store.tiles[rows]), model.embed_sentences(sentences)
     batch = data.gather(rows)
     with torch.inference_mode():
         np.testing.assert_allclose(tiles, model.encoder.encode_image(batch["image"]), atol=1e-5)
         np.testing.assert_allclose(genes, model.encoder.encode_genes(batch["genes"]), atol=1e-6)
+    assert model.needs_whole_slides == (tower == "stain" and normalize == "slide")
+    if not model.needs_whole_slides:
+        np.testing.assert_allclose(model.embed_tiles(store.tiles[rows[3:4]]), tiles[3:4], atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(tiles, axis=1), 1, atol=1e-5)
 
 

@@ -161,10 +161,8 @@ def test_both_towers_train_and_embed(clip, tiny_dataset, tmp_path, finetune, ord
             model.encoder.encode_genes(batch["genes"]).numpy(),
             model.encoder.encode_image(batch["image"]).numpy(),
         )
-    np.testing.assert_allclose(model.embed_sentences(sentences), wanted[0], rtol=1e-3, atol=1e-5)
-    np.testing.assert_allclose(
-        model.embed_tiles(np.array(store.tiles[rows])), wanted[1], rtol=1e-3, atol=1e-5
-    )
+    np.testing.assert_allclose(model.embed_slide_sentences(sentences), wanted[0], rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(model.embed_slide(store.tiles[rows]), wanted[1], rtol=1e-3, atol=1e-5)
 
 
 def test_finetuning_moves_the_model_and_freezing_does_not(clip, tiny_dataset, tmp_path):
