@@ -6,8 +6,11 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 
+from stclip.config import Experiment
 from stclip.data.data_key import DataState, changed
+from stclip.data.locate import dataset_dir
 from stclip.data.store import SpotStore, check_content
+from stclip.data.synthetic import SYNTHETIC
 from stclip.loggers import check_loggers
 from stclip.prepare import (
     check_hardware,
@@ -16,6 +19,7 @@ from stclip.prepare import (
     prepare_data,
     skipped_note,
 )
+from stclip.remote import is_address
 from sweeps.cluster import Node, check_listening, local_resources
 from sweeps.describe import donors_by_split
 from sweeps.devices import check_spots
@@ -62,9 +66,13 @@ def check_data_unchanged(plan: SweepPlan, store: SpotStore) -> None:
 
 
 def check_ready(plan: SweepPlan) -> None:
-    """Raise InputError for whatever would stop the sweep from starting, its data aside. Quick; makes nothing."""
+    """Raise InputError for whatever would stop the sweep from starting, what its data hold aside.
+
+    Makes nothing. Quick but for pretrained models, which are loaded.
+    """
     if not plan.resumed:
         (plan.mirror() or plan.results).check_free()
+    _check_data_set(next(plan.data_variants()))
     check_installation()
     for config in plan.data_variants():
         check_models(config)
@@ -76,6 +84,12 @@ def check_ready(plan: SweepPlan) -> None:
         _check_resources(plan)
     elif plan.address != "auto":
         check_listening(plan.address)
+
+
+def _check_data_set(config: Experiment) -> None:
+    """A data set that belongs on this machine is there: of all that may be missing, that is told first."""
+    if not is_address(config.data.dataset) and config.data.dataset not in SYNTHETIC:
+        dataset_dir(config.data)
 
 
 def _check_resources(plan: SweepPlan) -> None:

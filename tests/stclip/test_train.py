@@ -1,6 +1,7 @@
 """One training run from shards to test metrics, and a model taken out of it again."""
 
 import json
+import logging
 from itertools import pairwise
 
 import lightning.pytorch as pl
@@ -258,3 +259,14 @@ def test_arguments_are_overrides():
     assert config == load_experiment("medium_normal", ["optimizer.lr=1e-4"])
     with pytest.raises(ConfigError, match="unknown key 'optimizer.lrr'"):
         parse_arguments(["experiment=medium_normal", "optimizer.lrr=1e-4"])
+
+
+def test_lightning_says_nothing_of_how_checkpoints_are_read(tiny_dataset, tmp_path, caplog):
+    """Its note on `weights_only`, printed as one is saved, reads like a hole in how they are read."""
+    logger = logging.getLogger("lightning.pytorch")
+    logger.addHandler(caplog.handler)
+    try:
+        fit(experiment(tiny_dataset, trainer={"max_epochs": 1}), tmp_path)
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert caplog.messages == []
