@@ -1,6 +1,9 @@
-"""Configuration files, overrides and shards with random faults: each must be accepted, or refused in one clear line.
+"""Files and texts from others with random faults: each must be accepted, or refused in one clear line.
 
-    python benchmarks/fuzz.py [--texts 2000] [--shards 500] [--seed 0]
+    python benchmarks/fuzz.py [--texts 2000] [--shards 500] [--checkpoints 500] [--seed 0]
+
+Configuration files, overrides, shards, checkpoints. A new door is an entry in `kinds`: a strategy that makes examples, and a
+function that tries one.
 
 Prints how many of each were accepted and refused, and the seconds. Exit status 1 for a finding: anything else that is
 raised, an error of several lines, an example that takes longer than its limit or much memory. The example is
@@ -28,6 +31,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from benchmarks.fuzz_checkpoints import mutated_checkpoints, read_all_ways
 from stclip.config import PROJECT_ROOT, Experiment
 from stclip.configio import parse_override, validate
 from stclip.data.shards import read_slide
@@ -231,13 +235,17 @@ def fuzz(
     return counts
 
 
-def kinds(texts: int, shards: int) -> dict[str, tuple[st.SearchStrategy[Any], Outcome, int]]:
+def kinds(
+    texts: int, shards: int, checkpoints: int
+) -> dict[str, tuple[st.SearchStrategy[Any], Outcome, int]]:
     """What is fuzzed: name -> examples, what is done with one, how many. Overrides are a quarter of `texts`."""
+    checkpoint_files = mutated_checkpoints(flipped)
     files = mutated_text(spaces_and_experiments())
     return {
         "files": (files, load_text, texts - texts // 4),
         "overrides": (override_texts(), set_override, texts // 4),
         "shards": (mutated_shards(), read_shard, shards),
+        "checkpoints": (checkpoint_files, lambda data: read_all_ways(data, refused_or_accepted), checkpoints),
     }
 
 
@@ -248,10 +256,13 @@ def main() -> int:
     )
     parser.add_argument("--texts", type=int, default=2000)
     parser.add_argument("--shards", type=int, default=500)
+    parser.add_argument("--checkpoints", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     findings = 0
-    for name, (strategy, outcome, examples) in kinds(options.texts, options.shards).items():
+    for name, (strategy, outcome, examples) in kinds(
+        options.texts, options.shards, options.checkpoints
+    ).items():
         start = time.perf_counter()
         try:
             counts = fuzz(strategy, outcome, examples, options.seed)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from stclip.config import Experiment
+from stclip.data.data_key import DataKey
 from stclip.evaluate import data_and_model
 
 if TYPE_CHECKING:
@@ -28,15 +29,18 @@ class EmbeddedSplit:
 
 
 def embed_split(
-    config: Experiment, checkpoint: Path, split: Literal["train", "val", "test"]
+    config: Experiment,
+    checkpoint: Path,
+    split: Literal["train", "val", "test"],
+    data_key: DataKey | None = None,
 ) -> EmbeddedSplit:
-    """Encode a split with the model of a checkpoint.
+    """Encode a split with the model of a checkpoint. `data_key`: what the data must be; None takes them as they are.
 
     Raises what `stclip.evaluate.data_and_model` does.
     """
     import torch
 
-    data, module = data_and_model(config, checkpoint)
+    data, module = data_and_model(config, checkpoint, data_key)
     store = data.opened()
     device = _device(config)
     encoder = module.encoder.to(device).eval()

@@ -5,54 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
+from stclip.checkpoint_file import read_checkpoint
 from stclip.config import Experiment
-from stclip.errors import InputError
+from stclip.data.data_key import DataKey
 from stclip.launchers import forget_launchers
-from stclip.regular_files import check_regular
 
 if TYPE_CHECKING:
     from stclip.data.datamodule import SpotDataModule
     from stclip.data.store import SpotStore
     from stclip.module import SpatialClipModule
     from stclip.retrieval import SlideRecall
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint's content, on the CPU, as tensors and plain values only (`weights_only=True`: no code is run).
-
-    Raises InputError for a file that is no checkpoint, or holds anything else: it is refused, not run.
-    """
-    import pickle
-
-    import torch
-
-    try:
-        check_regular(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such checkpoint") from None
-    except (
-        pickle.UnpicklingError,
-        OSError,  # a file that is cut short, as a seek to where nothing is
-        RuntimeError,
-        EOFError,
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-    ) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise InputError(
-            f"{path}: not a checkpoint that is safe to read (cut short, or holds more than tensors and plain values: {reason}); "
-            "delete it, and use one that this program wrote"
-        ) from None
-    if not isinstance(content, dict):
-        raise InputError(
-            f"{path}: not a checkpoint of stclip (a {type(content).__name__}); give another file"
-        )
-    return content
 
 
 @dataclass(frozen=True)
@@ -67,10 +31,17 @@ class Evaluation:
     slides: dict[str, dict[str, float]]
 
 
-def evaluate(config: Experiment, checkpoint: Path | None, split: Literal["val", "test"]) -> Evaluation:
+def evaluate(
+    config: Experiment,
+    checkpoint: Path | None,
+    split: Literal["val", "test"],
+    data_key: DataKey | None = None,
+) -> Evaluation:
     """A trained model on one split; without a checkpoint the untrained one, as `config.seed` starts it.
 
-    Raises DataError when the data set cannot be used, RuntimeError when the weights are of another model.
+    `data_key`: what the data must be; None takes them as they are.
+    Raises DataError when the data set cannot be used, or is not the expected one, InputError for a checkpoint that is not
+    one of this model.
     """
     forget_launchers()
     import lightning.pytorch as pl
@@ -79,7 +50,7 @@ def evaluate(config: Experiment, checkpoint: Path | None, split: Literal["val", 
     from stclip.run_callbacks import quiet_lightning
 
     quiet_lightning()
-    data, module = data_and_model(config, checkpoint)
+    data, module = data_and_model(config, checkpoint, data_key)
     trainer = pl.Trainer(
         accelerator=config.trainer.accelerator,
         devices=1,
@@ -94,20 +65,23 @@ def evaluate(config: Experiment, checkpoint: Path | None, split: Literal["val", 
     return Evaluation(dict(module.metrics), by_slide(module.slides, data.opened()))
 
 
-def data_and_model(config: Experiment, checkpoint: Path | None) -> tuple[SpotDataModule, SpatialClipModule]:
+def data_and_model(
+    config: Experiment, checkpoint: Path | None, data_key: DataKey | None
+) -> tuple[SpotDataModule, SpatialClipModule]:
     """A configuration's opened data, and its model with the weights of a checkpoint, or as `config.seed` starts it.
 
-    Raises DataError when the data set cannot be used, InputError for what is no checkpoint, RuntimeError when its weights
-    are of another model.
+    Raises DataError when the data set cannot be used, or is not the expected one, InputError for a checkpoint that is not
+    one of this model.
     """
+    from stclip.checkpoint_content import load_weights
     from stclip.data.datamodule import SpotDataModule
     from stclip.module import SpatialClipModule
 
-    data = SpotDataModule(config)
+    data = SpotDataModule(config, data_key)
     store = data.opened()
     module = SpatialClipModule(config, data.input_dim, len(store.vocabulary))
     if checkpoint is not None:
-        module.load_state_dict(read_checkpoint(checkpoint)["state_dict"])
+        load_weights(module, read_checkpoint(checkpoint), checkpoint)
     return data, module
 
 

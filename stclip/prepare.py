@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 
 from stclip.config import Experiment
 from stclip.data.store import SpotStore, check_content, open_store
-from stclip.errors import ConfigError, InputError
+from stclip.errors import ConfigError, InputError, shorten
 from stclip.progress import ProgressBar
 from stclip.remote import is_address
 
@@ -56,12 +57,36 @@ def check_installation() -> None:
 
 
 def check_models(config: Experiment) -> None:
-    """Raise ConfigError when a pretrained model that the configuration names is not on this machine."""
-    from stclip.model.pretrained import is_pretrained, model_folder
+    """Raise ConfigError when a pretrained model that the configuration names is not on this machine, or does not work.
 
-    for name in (config.model.image.name, config.model.genes.name):
+    Each is loaded, and given a tile or a sentence, once for each content of its files: a trial would do it first.
+    """
+    from stclip.model.pretrained import fingerprint, is_pretrained
+
+    for kind, name in (("image", config.model.image.name), ("gene", config.model.genes.name)):
         if is_pretrained(name):
-            model_folder(name)
+            _try_model(kind, name, fingerprint(name))
+
+
+@lru_cache(maxsize=64)
+def _try_model(kind: str, name: str, content: str) -> None:
+    import torch
+
+    try:
+        with torch.inference_mode():
+            if kind == "image":
+                from stclip.model.pretrained_image import VisionBackbone
+
+                VisionBackbone(name).eval()(torch.zeros(1, 3, 32, 32))
+            else:
+                from stclip.model.pretrained_genes import SentenceTokens, TextBackbone
+
+                TextBackbone(name).eval()(SentenceTokens(name)(["ACTB"]))
+    except InputError:
+        raise
+    except Exception as error:  # transformers raises what its many models raise
+        reason = shorten(f"{type(error).__name__}: {error}", 200)
+        raise ConfigError(f"{name}: cannot be used as {kind} tower ({reason}); name another model") from None
 
 
 def check_hardware(config: Experiment) -> None:

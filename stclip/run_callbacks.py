@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 
+from stclip.checkpoint_content import progress_of
 from stclip.config import Experiment
 from stclip.data.datamodule import SpotDataModule
+from stclip.errors import InputError
 
 
 class CarryModelFacts(pl.Callback):
@@ -21,13 +27,42 @@ class CarryModelFacts(pl.Callback):
 
     def __init__(self, config: Experiment, data: SpotDataModule) -> None:
         self.config, self.data = config, data
+        self._restored_from: Path | None = None  # until the first epoch begins
+
+    @contextmanager
+    def restoring(self, checkpoint: Path | None) -> Iterator[None]:
+        """Around `Trainer.fit`: what Lightning raises before the first epoch is the fault of the checkpoint it goes on from.
+
+        Raises InputError for that. What it restores is nested and its own, and it checks little of it.
+        """
+        self._restored_from = checkpoint
+        try:
+            yield
+        except (
+            LookupError,
+            TypeError,
+            AttributeError,
+            ValueError,
+            ArithmeticError,
+            AssertionError,
+            RuntimeError,
+        ) as error:
+            machine = isinstance(error, InputError | torch.OutOfMemoryError | torch.distributed.DistError)
+            if self._restored_from is None or machine:
+                raise
+            raise InputError(
+                f"{checkpoint}: no run can go on from this checkpoint ({type(error).__name__}: {error}); delete it, and use one "
+                "that this program wrote"
+            ) from error
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Lightning hook: everything is restored."""
+        self._restored_from = None
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Lightning hook."""
-        import torch
-
         scaling = self.data.scaling
         checkpoint["stclip"] = {
             "epochs": trainer.current_epoch + 1,
@@ -46,7 +81,7 @@ class CarryModelFacts(pl.Callback):
         from stclip.module import SpatialClipModule
 
         assert isinstance(pl_module, SpatialClipModule)
-        pl_module.history = list(checkpoint["stclip"]["history"])
+        pl_module.history = list(progress_of(checkpoint, self._restored_from or Path("checkpoint")).history)
 
 
 # Hints that do not apply: hardware banners, and advice to add loader workers (there are no loaders).

@@ -36,6 +36,8 @@ class _Strict(yaml.constructor.SafeConstructor):
     """Refuses a key given twice (plain YAML keeps the last one silently), and `<<`."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        if not isinstance(node, yaml.MappingNode):  # `!!set [a]`, `!!map 3`
+            raise yaml.constructor.ConstructorError(None, None, _misfit(node), node.start_mark)
         seen: set[Any] = set()
         for key_node, _ in node.value:
             if key_node.tag == "tag:yaml.org,2002:merge":
@@ -58,9 +60,9 @@ class _Strict(yaml.constructor.SafeConstructor):
         try:
             return super().construct_object(node, deep=deep)
         except (ValueError, ArithmeticError, AttributeError, LookupError, TypeError) as error:
-            # PyYAML's constructors of single values, for a tag that does not fit (`!!int x`); a date's says something.
-            tag = node.tag.removeprefix("tag:yaml.org,2002:")
-            words = str(error) if isinstance(error, ValueError) else f"'{node.value}' is no !!{tag}"
+            # PyYAML's constructors of single values, for a tag that does not fit (`!!int x`); a date's says which part is wrong.
+            is_date = isinstance(error, ValueError) and node.tag == "tag:yaml.org,2002:timestamp"
+            words = str(error) if is_date else _misfit(node)
             raise yaml.constructor.ConstructorError(None, None, words, node.start_mark) from None
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
@@ -156,11 +158,12 @@ def parse_yaml(text: str, source: str, limits: Limits = CONFIGURATION) -> Any:
         tree = _load(text, limits)
     except RecursionError:
         raise _too_deep(source) from None
-    # All but the first come from PyYAML's constructors of a whole, for a tag that does not fit it (`!!set [a]`).
+    # All but the first come from PyYAML's constructors of a whole, for a tag that does not fit it.
     except (yaml.YAMLError, ValueError, ArithmeticError, AttributeError, LookupError, TypeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or str(error) or type(error).__name__
+        said = str(error) if isinstance(error, yaml.YAMLError) else "a value does not fit its tag"
+        problem = getattr(error, "problem", None) or said
         raise ConfigError(f"{source}:{where} not valid YAML: {shorten(str(problem), 200)}") from None
     check_size(tree, source, limits)
     return tree
@@ -188,6 +191,15 @@ def _inside(value: Any) -> Iterable[Any]:
     if isinstance(value, Mapping):
         return value.values()
     return value if isinstance(value, list | tuple | set) else ()
+
+
+def _misfit(node: yaml.Node) -> str:
+    """A value and the tag that it does not fit."""
+    if isinstance(node, yaml.ScalarNode):
+        value = f"'{shorten(str(node.value), 60)}'"
+    else:
+        value = "a mapping" if isinstance(node, yaml.MappingNode) else "a list"
+    return f"{value} is no !!{node.tag.removeprefix('tag:yaml.org,2002:')}"
 
 
 def _too_deep(source: str) -> ConfigError:

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
+from stclip.checkpoint_file import read_checkpoint
 from stclip.config import PROJECT_ROOT, Experiment
 from stclip.configio import dump_yaml, load_experiment
+from stclip.data.data_key import DataKey
 from stclip.errors import ConfigError, InputError
-from stclip.evaluate import by_slide, read_checkpoint
+from stclip.evaluate import by_slide
 from stclip.guarded_folder import check_no_links, write_below
 from stclip.launchers import forget_launchers, is_launched, launching
 from stclip.metrics_csv import keep_epochs
@@ -90,6 +92,7 @@ def fit(
     save: bool = True,
     strategy: Strategy | str = "auto",
     plugins: Sequence[Any] = (),
+    data_key: DataKey | None = None,
 ) -> FitResult:
     """Train one configuration; validate after every epoch.
 
@@ -104,6 +107,7 @@ def fit(
         strategy, plugins: Lightning's, for a process that others have put into a process group: each process calls
             `fit` with the same configuration, and its environment plugin says which rank it is. Left as they are,
             Lightning starts a process for each of `trainer.devices` itself.
+        data_key: what the data must be, for a run that is to be compared with others; None takes them as they are.
 
     What launchers left in the environment (Slurm's, torchrun's, …) is then removed from it: it decides nothing.
 
@@ -111,7 +115,8 @@ def fit(
     out, what is evaluated is the whole split in each.
 
     Raises:
-        DataError: the data set cannot be used.
+        DataError: the data set cannot be used, or is not the expected one.
+        InputError: `resume_from` is no checkpoint of this configuration.
         FloatingPointError: the loss became NaN or infinite.
         LinkError: `out_dir` holds a link (see `stclip.guarded_folder`).
     """
@@ -133,8 +138,9 @@ def fit(
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
     quiet_lightning()
+    done = _epochs_of(resume_from) if resume_from else 0
     with clock.stage("data"):
-        data = SpotDataModule(config)
+        data = SpotDataModule(config, data_key)
         store = data.opened()
     # A process group that is there knows the rank; before Lightning makes one, its environment does.
     if out_dir is not None and rank() == 0 and getattr(rank_zero_only, "rank", 0) == 0:
@@ -142,7 +148,7 @@ def fit(
         check_no_links(out_dir)  # the loggers' own writers follow them
         write_below(out_dir, CONFIG, dump_yaml(config))
         # The logger appends to what is there.
-        keep_epochs(out_dir / "metrics.csv", _epochs_of(resume_from) if resume_from else 0)
+        keep_epochs(out_dir / "metrics.csv", done)
     with clock.stage("model"):
         from stclip.module import SpatialClipModule
 
@@ -172,7 +178,7 @@ def fit(
         )
     status, slides = "failed", {}
     try:
-        with clock.stage("train"), launching():
+        with clock.stage("train"), launching(), facts.restoring(resume_from):
             trainer.fit(module, datamodule=data, ckpt_path=resume_from, weights_only=True)
         if test:
             with clock.stage("test"):
@@ -185,14 +191,18 @@ def fit(
     checkpoint = None
     if out_dir is not None and save:
         checkpoint = out_dir / CHECKPOINT
-        trainer.save_checkpoint(checkpoint)
+        trainer.save_checkpoint(
+            checkpoint, weights_only=False
+        )  # with the optimizer; left out, Lightning says so
         if trainer.is_global_zero:
             write_below(out_dir, METRICS, json.dumps(metrics, indent=2, sort_keys=True) + "\n")
     return FitResult(metrics, clock.seconds, checkpoint, slides)
 
 
 def _epochs_of(checkpoint: Path) -> int:
-    return int(read_checkpoint(checkpoint)["stclip"]["epochs"])
+    from stclip.checkpoint_content import progress_of
+
+    return progress_of(read_checkpoint(checkpoint, weights=False), checkpoint).epochs
 
 
 def parse_arguments(arguments: Sequence[str]) -> tuple[Experiment, Path]:

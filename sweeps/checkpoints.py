@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from stclip.checkpoint_content import said_config
+from stclip.checkpoint_file import is_whole, read_checkpoint
 from stclip.config import Experiment
-from stclip.evaluate import read_checkpoint
-from stclip.regular_files import open_regular
+from stclip.paths import is_file, is_folder
 from stclip.remote import is_address, open_address
 from stclip.train import CHECKPOINT
 
-_NUMBER = re.compile(r"checkpoint_(\d+)")
+_RUN, _NUMBER = re.compile("[0-9]+"), re.compile("checkpoint_([0-9]+)")  # names of folders
 # What may differ between a trial's runs without making it another trial: where its data lie, and on what it trains.
 _PLACES = (("data", "root"), ("data", "dataset"), ("trainer",))
 
@@ -36,47 +36,40 @@ def newest_checkpoint(ray_dir: str, config: Experiment, into: Path) -> Path | No
 
 def _in_folder(ray_dir: str, trial: str) -> Iterator[Path]:
     """Newest first."""
-    found = Path(ray_dir).glob(f"[0-9]*/{trial}/checkpoint_*/{CHECKPOINT}")
-    yield from sorted(found, key=lambda path: _age(path.parents[2].name, path.parent.name), reverse=True)
+    top = Path(ray_dir)
+    for run, name in _newest_first(_subfolders(top), lambda run: _subfolders(top / run / trial)):
+        path = top / run / trial / name / CHECKPOINT
+        if is_file(path):
+            yield path
 
 
 def _at_address(ray_dir: str, trial: str, into: Path) -> Iterator[Path]:
     """Newest first, each copied when it is asked for, in place of the one before."""
     remote = open_address(ray_dir)
-    runs = [run for run in remote.folders() if run.isdigit()]
-    places = [
-        (run, name) for run in runs for name in remote.folders(f"{run}/{trial}") if _NUMBER.fullmatch(name)
-    ]
-    for run, name in sorted(places, key=lambda place: _age(*place), reverse=True):
+    for run, name in _newest_first(remote.folders(), lambda run: remote.folders(f"{run}/{trial}")):
         if remote.exists(f"{run}/{trial}/{name}/{CHECKPOINT}"):
             remote.download(f"{run}/{trial}/{name}/{CHECKPOINT}", into / CHECKPOINT)
             yield into / CHECKPOINT
 
 
-def _age(run: str, checkpoint: str) -> tuple[int, int]:
-    """Run, then place within the run."""
-    match = _NUMBER.fullmatch(checkpoint)
-    return int(run) if run.isdigit() else 0, int(match[1]) if match else -1
+def _subfolders(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if is_folder(path)] if is_folder(folder) else []
 
 
-def is_whole(checkpoint: Path) -> bool:
-    """A file that torch wrote to its end: a zip archive whose members all have their checksum.
-
-    A worker that is killed while it copies a checkpoint leaves a shorter file under the final name.
-    """
-    try:
-        with open_regular(checkpoint) as file, zipfile.ZipFile(file) as archive:
-            return archive.testzip() is None
-    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
-        return False
+def _newest_first(runs: Iterable[str], names: Callable[[str], Iterable[str]]) -> list[tuple[str, str]]:
+    """Run and checkpoint, of all that bear names as Tune gives them; `names` has what lies in a run's folder of the trial."""
+    places = [
+        (run, name) for run in runs if _RUN.fullmatch(run) for name in names(run) if _NUMBER.fullmatch(name)
+    ]
+    return sorted(places, key=lambda place: (int(place[0]), int(place[1].rpartition("_")[2])), reverse=True)
 
 
 def is_checkpoint_of(checkpoint: Path, config: Experiment) -> bool:
     """Is a whole file a checkpoint of this very trial: does all that it says of its configuration hold?
 
-    Raises InputError for a file that is not safe to read, or no checkpoint.
+    Raises InputError for a file that is not safe to read, or whose configuration is malformed.
     """
-    said = read_checkpoint(checkpoint).get("stclip", {}).get("config", {})
+    said = said_config(read_checkpoint(checkpoint, weights=False), checkpoint)
     return bool(said) and _holds(said, config.model_dump(mode="json"), ())
 
 

@@ -21,6 +21,7 @@ from sweeps.phase import Outcome, Sweeping
 from sweeps.plan import SweepPlan
 from sweeps.ranks import ranks_of
 from sweeps.readings import as_trees, read_readings
+from sweeps.ready import check_data_unchanged
 from sweeps.records import TrialRecord, configuration_of, without_test
 from sweeps.report import write_report
 from sweeps.slide_table import SlideRow, write_slide_rows
@@ -35,8 +36,10 @@ def conclude(job: Sweeping, outcome: Outcome) -> Mapping[str, Any]:
 
     Nothing of the test slides is shown, and the baselines do not read them, until every training of the confirmation has
     ended: a verdict from a part of it would be a look of its own (see `sweeps.readings`).
+    Raises DataChangedError for data that are not those which the sweep began with: the baselines would read others.
     """
     plan, folder = job.plan, job.folder
+    check_data_unchanged(plan, job.store)
     donors = _donors(folder.read_sweep())
     chosen = find_chosen(plan, outcome.records)
     winners = {family: configurations[0].record for family, configurations in chosen.items()}
@@ -109,7 +112,9 @@ def _shown_model(
     first = min(again, key=lambda r: r.number)
     request = request_of(plan, first)
     checkpoint = newest_checkpoint(request.checkpoints, request.config(), copies)
-    return None if checkpoint is None else ShownModel(family, first.seed, request.config(), checkpoint)
+    if checkpoint is None:
+        return None
+    return ShownModel(family, first.seed, request.config(), checkpoint, request.data_key)
 
 
 def sources_of(space: SearchSpace) -> dict[str, Source]:

@@ -67,6 +67,7 @@ def describe_data(plan: SweepPlan, store: SpotStore) -> dict[str, Any]:
     return {
         "dataset": config.data.dataset,
         "fingerprint": store.path.name,
+        "models": dict(plan.data.models) if plan.data else {},  # pretrained ones: name -> fingerprint
         "genes": len(store.vocabulary),
         "tile_pixels": config.data.image_size,
         "skipped_spots": {slide: count for slide, count in store.skipped.items() if count},

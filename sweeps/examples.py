@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stclip.config import Experiment
+from stclip.data.data_key import DataKey
 
 if TYPE_CHECKING:
     from stclip.data.store import SpotStore
@@ -42,6 +43,7 @@ class ShownModel:
     seed: int | None
     config: Experiment
     checkpoint: Path
+    data_key: DataKey | None = None  # what the data must be; None: they are taken as they are
 
 
 def retrieval_of(model: ShownModel, donors: Mapping[str, str]) -> dict[str, Any]:
@@ -51,7 +53,7 @@ def retrieval_of(model: ShownModel, donors: Mapping[str, str]) -> dict[str, Any]
     from stclip.embed import embed_split
     from stclip.retrieval import slide_recall
 
-    split = embed_split(model.config, model.checkpoint, "test")
+    split = embed_split(model.config, model.checkpoint, "test", model.data_key)
     slide_ids = torch.from_numpy(np.asarray(split.store.slide_index[split.rows], dtype=np.int64))
     slides = slide_recall(split.image, split.genes, slide_ids, ks=(10,))
     return {

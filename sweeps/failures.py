@@ -6,6 +6,7 @@ import errno
 import re
 from collections.abc import Iterator, Sequence
 
+from stclip.data.data_key import DataChangedError
 from sweeps.records import TrialRecord
 
 SAME_REASON_LIMIT = 10  # failed trials in a row after which the next would not help
@@ -14,8 +15,13 @@ SAME_REASON_LIMIT = 10  # failed trials in a row after which the next would not 
 def repeated_reason(ended: Sequence[TrialRecord], limit: int = SAME_REASON_LIMIT) -> str | None:
     """Why to stop a sweep whose newest `limit` trials all failed for one reason; None while they did not.
 
+    Data that have changed are reason enough at the first.
+
     `ended`: trials in the order of their ends. Reasons are the same when they differ in numbers only.
     """
+    # These would fail one by one, until somebody puts the data back.
+    if ended and ended[-1].state == "FAIL" and (ended[-1].error or "").startswith(DataChangedError.__name__):
+        return f"what the trials read has changed: {ended[-1].error}"
     newest = ended[-limit:]
     if len(newest) < limit or any(record.state != "FAIL" for record in newest):
         return None

@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from stclip.checkpoint_file import is_whole
 from stclip.config import Experiment
 from stclip.configio import dump_yaml
 from stclip.data.store import SpotStore
 from stclip.errors import InputError
 from stclip.guarded_folder import copy_below, write_below
 from stclip.train import CHECKPOINT, CONFIG
-from sweeps.checkpoints import is_checkpoint_of, is_whole, newest_checkpoint
+from sweeps.checkpoints import is_checkpoint_of, newest_checkpoint
 from sweeps.choice import Chosen
 from sweeps.plan import SweepPlan
 from sweeps.records import TrialRecord, configuration_of, mean_metrics
@@ -124,9 +125,10 @@ def run_baselines(
     vals, tests = [], []
     for replicate, seed in enumerate(seeds):
         started = config.model_copy(update={"seed": seed})
-        vals.append(evaluate(started, None, "val").metrics)
+        key = plan.data_key(started)
+        vals.append(evaluate(started, None, "val", key).metrics)
         if test:
-            found = evaluate(started, None, "test")
+            found = evaluate(started, None, "test", key)
             tests.append(found.metrics)
             rows += model_rows("baseline", UNTRAINED, "", replicate, seed, found.slides, donors)
     untrained = BaselineFound(mean_metrics(vals), mean_metrics(tests), {})

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from stclip.data.data_key import DataChangedError
 from stclip.data.store import SpotStore
 from stclip.errors import InputError, printable
 from stclip.remote import is_address
@@ -140,6 +141,9 @@ def _run_once(job: Sweeping, switch: StopSwitch, interrupts: InterruptHandler, n
 
         with _spinner(None if job.quiet else job.console, "reading the test slides, writing the report"):
             summary = conclude(job, outcome)
+    except DataChangedError as error:
+        status, reason = "stopped", str(error)
+        return _data_changed(job, error)
     except Exception as error:
         fault = results_fault(job.folder, error)
         if fault is None:
@@ -218,6 +222,16 @@ def _not_written(job: Sweeping, fault: str) -> int:
     )
     resume = f"python sweeps/run.py --resume {shlex.quote(job.plan.place)}"
     print(f"error: {printable(fault)}; {way_out}: {resume}", file=sys.stderr)
+    return 1
+
+
+def _data_changed(job: Sweeping, error: DataChangedError) -> int:
+    """The last words of a sweep whose data are not those that it began with; exit status 1."""
+    print(
+        f"error: {error}; every trial that had finished is kept; when the data are back: "
+        f"python sweeps/run.py --resume {shlex.quote(job.plan.place)}",
+        file=sys.stderr,
+    )
     return 1
 
 

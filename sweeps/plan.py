@@ -12,6 +12,7 @@ from typing import Any
 
 from stclip.config import PROJECT_ROOT, Experiment
 from stclip.configio import parse_override
+from stclip.data.data_key import DataKey, DataState
 from stclip.errors import ConfigError
 from stclip.paths import user_path
 from stclip.registry import LOGGERS, lookup
@@ -59,6 +60,7 @@ class SweepPlan:
     trial_timeout: float | None  # seconds without a report after which a trial has failed
     address: str | None  # of an existing Ray cluster; None: a private one on this machine
     resumed: bool = False  # a sweep that goes on in its own folder
+    data: DataState | None = None  # as this run of the driver found them; None until then
 
     @property
     def configurations(self) -> int:
@@ -109,7 +111,12 @@ class SweepPlan:
             checkpoints=self.storage,
             known_epochs=int(suggestion["epochs"]),
             test=bool(suggestion["test"]),
+            data_key=self.data_key(config),
         )
+
+    def data_key(self, config: Experiment) -> DataKey | None:
+        """What a configuration must find its data to be; None before they were looked at."""
+        return self.data.key(config) if self.data else None
 
     @property
     def results(self) -> ResultsFolder:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from stclip.data.store import SpotStore
+from collections.abc import Sequence
+from dataclasses import replace
+
+from stclip.config import Experiment
+from stclip.data.data_key import DataState, changed
+from stclip.data.locate import dataset_dir
+from stclip.data.store import SpotStore, check_content
+from stclip.data.synthetic import SYNTHETIC
 from stclip.loggers import check_loggers
 from stclip.paths import home_folder
 from stclip.prepare import (
@@ -13,6 +20,7 @@ from stclip.prepare import (
     skipped_note,
 )
 from stclip.processors import usable_processors
+from stclip.remote import is_address
 from sweeps.cluster import Node, check_listening, local_resources
 from sweeps.describe import donors_by_split
 from sweeps.devices import check_spots
@@ -21,14 +29,17 @@ from sweeps.ray_token import check_token
 from sweeps.resume import check_same_data
 
 
-def make_ready(plan: SweepPlan, quiet: bool) -> SpotStore:
-    """Check the results folder, then make or open the data of every configuration. Returns the first one's store.
+def make_ready(plan: SweepPlan, quiet: bool) -> tuple[SweepPlan, SpotStore]:
+    """Check the results folder, then make or open the data of every configuration.
 
+    Returns the plan with the state of the data, which its trials must find them in, and the first configuration's store.
     Raises InputError: the folder is taken, or the data cannot be used, or are not those of a resumed sweep. The folder
     is looked at first: it costs nothing, and making data can take minutes.
     """
     check_ready(plan)
     stores = [prepare_data(config, quiet) for config in plan.data_variants()]
+    plan = replace(plan, data=DataState.of(plan.data_variants()))
+    _check_stores(plan, stores)
     check_spots(stores, plan.devices)
     donors_by_split(next(plan.data_variants()))
     if plan.resumed:
@@ -36,15 +47,36 @@ def make_ready(plan: SweepPlan, quiet: bool) -> SpotStore:
     note = skipped_note(stores[0])
     if note and not quiet:
         print(f"data {stores[0].dataset_name}: {note}")
-    return stores[0]
+    return plan, stores[0]
+
+
+def _check_stores(plan: SweepPlan, stores: Sequence[SpotStore]) -> None:
+    """Raise DataChangedError when the state is not that of the stores, which were opened before."""
+    for config, store in zip(plan.data_variants(), stores, strict=True):
+        key = plan.data_key(config)
+        if key is not None and key.store != store.path.name:
+            raise changed(f"data set '{config.data.dataset}'", "shards, their times or the split files")
+
+
+def check_data_unchanged(plan: SweepPlan, store: SpotStore) -> None:
+    """Raise DataChangedError when the data are not those that the trials read, DataError for a store that is damaged."""
+    if plan.data is not None and DataState.of(plan.data_variants()) != plan.data:
+        raise changed(
+            "what the trials read", "shards, their times, the split files or a pretrained model's files"
+        )
+    check_content(store)
 
 
 def check_ready(plan: SweepPlan) -> None:
-    """Raise InputError for whatever would stop the sweep from starting, its data aside. Quick; makes nothing."""
+    """Raise InputError for whatever would stop the sweep from starting, what its data hold aside.
+
+    Makes nothing. Quick but for pretrained models, which are loaded.
+    """
     home_folder()  # Ray and torch want one, and say it in tracebacks
     check_token(private=plan.address is None)
     if not plan.resumed:
         (plan.mirror() or plan.results).check_free()
+    _check_data_set(next(plan.data_variants()))
     check_installation()
     for config in plan.data_variants():
         check_models(config)
@@ -56,6 +88,12 @@ def check_ready(plan: SweepPlan) -> None:
         _check_resources(plan)
     elif plan.address != "auto":
         check_listening(plan.address)
+
+
+def _check_data_set(config: Experiment) -> None:
+    """A data set that belongs on this machine is there: of all that may be missing, that is told first."""
+    if not is_address(config.data.dataset) and config.data.dataset not in SYNTHETIC:
+        dataset_dir(config.data)
 
 
 def _check_resources(plan: SweepPlan) -> None:

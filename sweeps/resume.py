@@ -152,7 +152,7 @@ def _confirm_configs(sweep: Sweep) -> int:
 
 
 def check_same_data(plan: SweepPlan, store: SpotStore) -> None:
-    """Raise InputError when the data are not those that the sweep began with."""
+    """Raise InputError when the data, or the pretrained models, are not those that the sweep began with."""
     data = Sweep.at(plan.place).tree["data"]
     if store.path.name != data["fingerprint"]:
         raise InputError(
@@ -161,6 +161,13 @@ def check_same_data(plan: SweepPlan, store: SpotStore) -> None:
             "changed), so old and new trials could not be compared; put the data back (--data if they have moved), or "
             "start another sweep"
         )
+    began = data.get("models", {})  # a sweep of an older version does not say
+    for name, found in (plan.data.models if plan.data else {}).items():
+        if began.get(name, found) != found:
+            raise InputError(
+                f"--resume {plan.place}: the model {name} is not as it was when the sweep began (fingerprint {found}, then "
+                f"{began[name]}), so old and new trials could not be compared; put its files back, or start another sweep"
+            )
 
 
 def check_record(folder: ResultsFolder, recorded: set[str]) -> None:

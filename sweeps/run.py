@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from sweeps.launch import run_sweep
         from sweeps.ready import make_ready
 
-        store = make_ready(plan, options.quiet)
+        plan, store = make_ready(plan, options.quiet)
         return run_sweep(plan, store, command, options.quiet)
     except KeyboardInterrupt:
         print("interrupted before the first trial; nothing was run", file=sys.stderr)

@@ -151,10 +151,11 @@ def _family(found: Found, family: str) -> dict[str, Any]:
 
 
 def _best_of_n(own: Sequence[TrialRecord], found: Found) -> dict[str, Any] | None:
-    """The expected best value against the number of trials. A pruned trial counts with the value it was pruned at, a
-    failed one as the worst: it took its place in the budget and gave nothing."""
+    """The expected best value against the number of trials. A pruned trial counts with the value it was pruned at, one that
+    failed, or whose value is no finite number, as the worst: it took its place in the budget and gave nothing."""
     ended = [r for r in own if r.state != "RUNNING"]
-    values = [r.metrics[found.metric] for r in ended if r.state != "FAIL" and found.metric in r.metrics]
+    given = [r.metrics.get(found.metric, math.nan) for r in ended if r.state != "FAIL"]
+    values = [value for value in given if math.isfinite(value)]
     if not values:
         return None
     worst = min(values) if found.mode == "max" else max(values)

@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stclip.config import Experiment
+from stclip.data.data_key import DataKey
 from stclip.remote import is_address
 from stclip.train import CHECKPOINT, fit
 from sweeps.cluster import TrialResources
@@ -85,6 +86,7 @@ def waiting_actor() -> PlacementGroupFactory:
 def _train(
     resources: TrialResources,
     config: Experiment,
+    data_key: DataKey | None,
     folder: str,
     start: Path | None,
     log: logging.Logger,
@@ -104,7 +106,7 @@ def _train(
     config = config.model_copy(update={"trainer": on_device})
     content = None if start is None else ray.put(start.read_bytes())  # the workers may be on other nodes
     training = _in_thread(
-        _trainer(partial(_train_on_worker, config, folder, content, line, test), resources, own).fit
+        _trainer(partial(_train_on_worker, config, data_key, folder, content, line, test), resources, own).fit
     )
     try:
         _pass_on(line, training, log)
@@ -224,7 +226,9 @@ def explain(error: Exception, resources: TrialResources) -> TrialFailedError | P
     return ProcessLostError(f"Ray Train could not run the trial: {' '.join(str(error).split())}"[:1000])
 
 
-def _train_on_worker(config: Experiment, folder: str, start: Any, line: Any, test: bool) -> None:
+def _train_on_worker(
+    config: Experiment, data_key: DataKey | None, folder: str, start: Any, line: Any, test: bool
+) -> None:
     """In each worker: train its share. Ray Train has made the process group. `start`: a reference to a checkpoint's bytes."""
     import ray
     from ray.train.lightning import RayDDPStrategy, RayLightningEnvironment
@@ -243,6 +247,7 @@ def _train_on_worker(config: Experiment, folder: str, start: Any, line: Any, tes
                 strategy=RayDDPStrategy(),
                 plugins=[RayLightningEnvironment()],
                 test=test,
+                data_key=data_key,
             )
             if test and _rank() == 0:
                 ray.get(line.keep.remote(tested_text(result)))

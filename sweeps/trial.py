@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stclip.checkpoint_content import progress_of
+from stclip.checkpoint_file import read_checkpoint
 from stclip.config import Experiment
 from stclip.configio import validate
-from stclip.evaluate import read_checkpoint
+from stclip.data.data_key import DataKey
 from stclip.launchers import forget_launchers
 from stclip.redact import redacted
 from stclip.train import CHECKPOINT, FitResult, fit
@@ -59,6 +61,7 @@ class TrialRequest:
     checkpoints: str  # the `ray/` of the results, where earlier runs of the sweep left this trial's
     known_epochs: int  # that earlier runs of the sweep have written down
     test: bool  # whether it reads the test slides when it is trained
+    data_key: DataKey | None = None  # what the data must be; None: they are taken as they are
 
     def config(self) -> Experiment:
         """The typed configuration."""
@@ -88,12 +91,20 @@ class ProcessLostError(Exception):
     """A process that took part in the training is gone; started again, the trial goes on from its last checkpoint."""
 
 
-# Trains a configuration, with its folder, from a checkpoint if there is one; reports each epoch to Tune and logs it. The
-# flag asks for a look at the test slides at the end; what is found there (see `tested_text`) is returned, else "".
-Training = Callable[[Experiment, str, Path | None, logging.Logger, bool], str]
+# Trains a configuration on the data of a key, with its folder, from a checkpoint if there is one; reports each epoch to Tune
+# and logs it. The flag asks for a look at the test slides at the end; what is found there (see `tested_text`) is returned,
+# else "".
+Training = Callable[[Experiment, DataKey | None, str, Path | None, logging.Logger, bool], str]
 
 
-def train_here(config: Experiment, folder: str, start: Path | None, log: logging.Logger, test: bool) -> str:
+def train_here(
+    config: Experiment,
+    data_key: DataKey | None,
+    folder: str,
+    start: Path | None,
+    log: logging.Logger,
+    test: bool,
+) -> str:
     """The training of a trial on one device, in this process."""
     with trial_folder(folder, log.warning) as (here, send):
 
@@ -103,7 +114,9 @@ def train_here(config: Experiment, folder: str, start: Path | None, log: logging
             return report_to_tune(metrics, checkpoint)
 
         callbacks = [epoch_logger(log), reporter(report)]
-        result = fit(config, here, callbacks=callbacks, resume_from=start, save=False, test=test)
+        result = fit(
+            config, here, callbacks=callbacks, resume_from=start, save=False, test=test, data_key=data_key
+        )
     return tested_text(result) if test else ""
 
 
@@ -156,7 +169,7 @@ def run_trial(request: TrialRequest, params: Mapping[str, Any], train: Training)
             )
             done = 0 if start is None or folder else _report_again(start, request.known_epochs)
             if done < config.trainer.max_epochs or request.test:
-                tested = train(config, request.folder, start, log, request.test)
+                tested = train(config, request.data_key, request.folder, start, log, request.test)
                 if request.test:
                     tune.report({EPOCH: config.trainer.max_epochs, TESTED: tested})
     except ProcessLostError:
@@ -179,14 +192,14 @@ def _report_again(start: Path, known_epochs: int) -> int:
     """
     from ray import tune
 
-    facts = read_checkpoint(start)["stclip"]
-    for epoch, metrics in list(enumerate(facts["history"], 1))[known_epochs:-1]:
+    done = progress_of(read_checkpoint(start, weights=False), start)
+    for epoch, metrics in list(enumerate(done.history, 1))[known_epochs:-1]:
         tune.report({EPOCH: epoch, **metrics})
     with tempfile.TemporaryDirectory(prefix="stclip-") as folder:
         shutil.copyfile(start, Path(folder) / CHECKPOINT)
-        last = {EPOCH: facts["epochs"], **facts["history"][-1]}
+        last = {EPOCH: done.epochs, **done.history[-1]}
         tune.report(last, checkpoint=tune.Checkpoint.from_directory(folder))
-    return int(facts["epochs"])
+    return done.epochs
 
 
 def report_to_tune(metrics: dict[str, Any], checkpoint: Path | None) -> bool:
@@ -225,7 +238,8 @@ def reporter(report: Callable[[dict[str, Any], Path | None], bool]) -> Any:
             # Saving takes all processes, and their clocks differ.
             if trainer.strategy.broadcast(due):
                 with tempfile.TemporaryDirectory(prefix="stclip-") as folder:
-                    trainer.save_checkpoint(Path(folder) / CHECKPOINT)
+                    # With the optimizer's state.
+                    trainer.save_checkpoint(Path(folder) / CHECKPOINT, weights_only=False)
                     go_on = report(metrics, Path(folder))
                 self.saved = time.monotonic()
             else:

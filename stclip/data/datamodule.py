@@ -12,6 +12,7 @@ import torch
 from stclip.config import Experiment
 from stclip.data.batch import Batch
 from stclip.data.batching import NeighborhoodBatches, RandomBatches, neighbor_coverage
+from stclip.data.data_key import DataKey, check_models
 from stclip.data.gene_inputs import gene_inputs
 from stclip.data.store import SpotStore, open_store
 from stclip.model.features import FeatureScaling, frozen_features, reads_features, scale_features
@@ -60,17 +61,20 @@ class SpotDataModule(pl.LightningDataModule):
     `scaling`, the training slides' feature mean and spread (None without frozen features).
     """
 
-    def __init__(self, config: Experiment) -> None:
+    def __init__(self, config: Experiment, expected: DataKey | None = None) -> None:
+        """`expected`: what the data must be; None takes them as they are."""
         super().__init__()
-        self.config = config
+        self.config, self.expected = config, expected
         self.store: SpotStore | None = None
         self.scaling: FeatureScaling | None = None
 
     def setup(self, stage: str | None = None) -> None:
-        """Open everything once. Raises DataError for a data set that cannot be used."""
+        """Open everything once. Raises DataError for a data set that cannot be used, or is not the expected one."""
         if self.store is not None:
             return
-        store = open_store(self.config.data)
+        if self.expected is not None:
+            check_models(self.config, self.expected)
+        store = open_store(self.config.data, expected=self.expected.store if self.expected else None)
         image = self.config.model.image
         if reads_features(image):
             raw = frozen_features(store, image.name, image.center)

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from stclip.config import DataConfig
-from stclip.data.fetch import content_digests
+from stclip.data.data_key import changed, files_of, key_of
 from stclip.data.locate import dataset_dir
-from stclip.data.shards import read_manifest, slide_shards
+from stclip.data.shards import read_manifest
 from stclip.data.splits import SPLITS, Splits, read_splits
 from stclip.data.store_seal import META, changed_files, read_array, read_meta
 from stclip.errors import DataError, unknown_name
 from stclip.paths import cache_dir
 
-FORMAT_VERSION = 2
 Progress = Callable[[int, int], None]
 
 
@@ -69,17 +67,21 @@ class SpotStore:
         return np.arange(self.first_rows[place], self.first_rows[place + 1], dtype=np.int64)
 
 
-def open_store(data: DataConfig, progress: Progress | None = None) -> SpotStore:
+def open_store(data: DataConfig, progress: Progress | None = None, expected: str | None = None) -> SpotStore:
     """The store of a data set; built on first use, beside the shards, by one process while others wait.
 
     The folder is `<data set>/.store/<key>`, or `<cache>/<key>` when the data set cannot be written to; the
     cache is `$STCLIP_CACHE`, else `~/.cache/stclip`. The key changes with the shards (size and time), the
     split files and every setting that the arrays depend on. `progress(slides done, slides)` follows a build.
-    Raises DataError: the data set is missing or cannot be used; nothing half-written is left.
+    `expected`: the key it must have.
+    Raises DataError: the data set is missing or cannot be used; nothing half-written is left. DataChangedError: its key is
+    another than was expected, or was another after the store had been built.
     """
     dataset = dataset_dir(data)
     splits = read_splits(dataset)
     key = store_key(dataset, splits, data)
+    if expected not in (None, key):
+        raise changed(f"data set '{data.dataset}'", "shards, their times or the split files")
     name = _dataset_name(dataset)
     parents = (dataset / ".store", cache_dir())
     for parent in parents:
@@ -91,27 +93,8 @@ def open_store(data: DataConfig, progress: Progress | None = None) -> SpotStore:
 
 
 def store_key(dataset: Path, splits: Splits, data: DataConfig) -> str:
-    """A name for the content of a store: equal keys, equal arrays.
-
-    Files are told apart by size and time; those of a fetched data set, whose times mean nothing, by their content.
-    """
-    digests = content_digests(dataset)
-    content: list[Any] = [
-        FORMAT_VERSION,
-        data.image_size,
-        data.max_genes,
-        data.num_neighbors,
-        data.on_bad_spot,
-    ]
-    for split in SPLITS:
-        slides = getattr(splits, split)
-        content.append([split, *slides])
-        for slide in slides:
-            for shard in slide_shards(dataset, slide):
-                stat = shard.stat()
-                name = f"{slide}/{shard.name}"
-                content.append([name, stat.st_size, digests.get(name, stat.st_mtime_ns)])
-    return blake2b(json.dumps(content).encode(), digest_size=12).hexdigest()
+    """A name for the content of a store: equal keys, equal arrays (see `stclip.data.data_key`)."""
+    return key_of(files_of(dataset, splits), data)
 
 
 def _build_once(
@@ -126,6 +109,7 @@ def _build_once(
             if not (parent / key / META).is_file():
                 try:
                     build_store(parent / key, dataset, splits, data, progress or (lambda done, total: None))
+                    _check_still(key, parent / key, dataset, data)
                 except BaseException:
                     _leave_no_trace(parent, key)
                     raise
@@ -134,6 +118,16 @@ def _build_once(
             f"{parent}: the spot store cannot be written ({error.strerror or error}); "
             "make room there, or set STCLIP_CACHE to a folder with room"
         ) from None
+
+
+def _check_still(key: str, path: Path, dataset: Path, data: DataConfig) -> None:
+    """Raise DataError, and remove the store, when its shards changed while they were read: it may hold old and new ones."""
+    if store_key(dataset, read_splits(dataset), data) != key:
+        shutil.rmtree(path, ignore_errors=True)
+        raise DataError(
+            f"data set '{data.dataset}': shards or split files changed while the spot store was built from them; wait until "
+            "they are complete, then try again"
+        )
 
 
 def _leave_no_trace(parent: Path, key: str) -> None:

@@ -1,6 +1,7 @@
 """One training run from shards to test metrics, and a model taken out of it again."""
 
 import json
+import logging
 from itertools import pairwise
 
 import lightning.pytorch as pl
@@ -180,11 +181,14 @@ def test_a_loaded_model_embeds_as_the_run_did(tiny_dataset, tmp_path, tower, nor
     store = data.opened()
     rows = store.spots("test")  # the fixture has one test slide, as `normalize: slide` expects
     sentences = [" ".join(store.vocabulary[g] for g in store.genes[row] if g >= 0) for row in rows]
-    tiles, genes = model.embed_tiles(np.array(store.tiles[rows])), model.embed_sentences(sentences)
+    tiles, genes = model.embed_slide(store.tiles[rows]), model.embed_sentences(sentences)
     batch = data.gather(rows)
     with torch.inference_mode():
         np.testing.assert_allclose(tiles, model.encoder.encode_image(batch["image"]), atol=1e-5)
         np.testing.assert_allclose(genes, model.encoder.encode_genes(batch["genes"]), atol=1e-6)
+    assert model.needs_whole_slides == (tower == "stain" and normalize == "slide")
+    if not model.needs_whole_slides:
+        np.testing.assert_allclose(model.embed_tiles(store.tiles[rows[3:4]]), tiles[3:4], atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(tiles, axis=1), 1, atol=1e-5)
 
 
@@ -255,3 +259,14 @@ def test_arguments_are_overrides():
     assert config == load_experiment("medium_normal", ["optimizer.lr=1e-4"])
     with pytest.raises(ConfigError, match="unknown key 'optimizer.lrr'"):
         parse_arguments(["experiment=medium_normal", "optimizer.lrr=1e-4"])
+
+
+def test_lightning_says_nothing_of_how_checkpoints_are_read(tiny_dataset, tmp_path, caplog):
+    """Its note on `weights_only`, printed as one is saved, reads like a hole in how they are read."""
+    logger = logging.getLogger("lightning.pytorch")
+    logger.addHandler(caplog.handler)
+    try:
+        fit(experiment(tiny_dataset, trainer={"max_epochs": 1}), tmp_path)
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert caplog.messages == []

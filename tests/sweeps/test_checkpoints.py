@@ -54,8 +54,17 @@ def test_numbers_are_compared_and_not_their_digits(place, into, tmp_path):
     assert mark(newest_checkpoint(place, CONFIG, into)) == "0001/1000000"
 
 
-def test_a_folder_that_is_no_run_is_passed_over(place, into, tmp_path):
-    write(tmp_path, "other", 0)
+@pytest.mark.parametrize("run", ["other", "0001x", "\u00b2", "1 "])
+def test_a_folder_that_is_no_run_is_passed_over(place, into, tmp_path, run):
+    write(tmp_path, run, 0)
+    assert newest_checkpoint(place, CONFIG, into) is None
+
+
+@pytest.mark.parametrize("name", ["checkpoint_", "checkpoint_x", "checkpoint_1x", "checkpoint_\u00b2"])
+def test_a_folder_that_is_no_checkpoint_is_passed_over(place, into, tmp_path, name):
+    write(tmp_path, "0001", 0)
+    run = tmp_path / "ray" / "0001" / CONFIG.name
+    (run / "checkpoint_000000").rename(run / name)
     assert newest_checkpoint(place, CONFIG, into) is None
 
 

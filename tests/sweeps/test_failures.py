@@ -23,6 +23,15 @@ def test_a_reason_is_the_same_when_only_its_numbers_differ():
     assert repeated_reason([*same, failed(10, "another"), *same[:9]]) is None
 
 
+def test_data_that_have_changed_stop_a_sweep_at_the_first_trial_that_finds_it_out():
+    changed = failed(1, "DataChangedError: data set 'x' is not as it was")
+    assert (
+        repeated_reason([failed(0, "another"), changed])
+        == f"what the trials read has changed: {changed.error}"
+    )
+    assert repeated_reason([changed, failed(2, "another")]) is None
+
+
 UNEXPECTED = (
     "The actor died unexpectedly before finishing this task.\n\tclass_name: StclipTrial\nThe actor is dead because its worker "
     "process has died. Worker exit type: SYSTEM_ERROR Worker exit detail: Worker unexpectedly exits with a connection error "

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from stclip.data.store import open_store
-from stclip.errors import DataError, InputError
+from stclip.errors import ConfigError, DataError, InputError
 from stclip.registry import LOSSES
 from sweeps import listing
 from sweeps.cluster import Node
@@ -114,6 +114,23 @@ def test_a_dry_run_names_the_rungs_where_trials_are_stopped(plan_of):
     space = plan.space.model_copy(update={"early_stopping": EarlyStopping(first_rung=10, factor=3)})
     text = describe_plan(replace(plan, space=space), None, None)
     assert "early stopping within a family: after epoch 10, 30 the best 1 in 3 goes on; seed 0" in text
+
+
+def test_a_data_set_that_is_missing_is_told_before_a_gpu_that_is_missing(plan_of, monkeypatch):
+    monkeypatch.setattr("sweeps.ready.local_resources", lambda: (Node(2.0, 0.0),))
+    plan = plan_of("--data", "hest_v1_human_medium", "--gpus-per-trial", "0.25")
+    for check in (dry_run, lambda plan: make_ready(plan, quiet=True)):
+        with pytest.raises(DataError, match="data set 'hest_v1_human_medium' is not at "):
+            check(plan)
+
+
+def test_a_dry_run_loads_the_models_that_are_named(plan_of, tmp_path):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "config.json").write_text('{"model_type": "vit"}')
+    (tmp_path / "m" / "model.safetensors").write_bytes(b"no weights")
+    plan = plan_of("--set", f"model.image.name=hf:{tmp_path / 'm'}")
+    with pytest.raises(ConfigError, match="cannot be loaded from"):
+        dry_run(plan)
 
 
 def test_a_dry_run_finds_what_would_stop_the_sweep(plan_of, tmp_path, monkeypatch):

@@ -23,8 +23,8 @@ def test_values_of_any_yaml_kind_are_refused_in_one_line():
                 refused_or_accepted(lambda given=given: validate(Experiment, given, "odd"))
 
 
-@pytest.mark.parametrize("kind", ["files", "overrides", "shards"])
+@pytest.mark.parametrize("kind", ["files", "overrides", "shards", "checkpoints"])
 def test_a_tenth_of_the_fuzzing(kind):
-    strategy, outcome, examples = kinds(texts=200, shards=50)[kind]
+    strategy, outcome, examples = kinds(texts=200, shards=50, checkpoints=50)[kind]
     counts = fuzz(strategy, outcome, examples, number=0, seconds=HANGS)
     assert counts[False] > 0 and counts[True] > 0 and counts.total() >= examples // 2

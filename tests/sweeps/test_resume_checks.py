@@ -2,10 +2,12 @@
 
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 import yaml
 
+from stclip.data.data_key import DataState
 from stclip.data.store import open_store
 from stclip.errors import ConfigError, InputError
 from sweeps.arguments import make_parser
@@ -192,6 +194,21 @@ def test_the_same_data_are_accepted_and_others_are_not(begun, store):
     told = rf"is not as it was when the sweep began \(fingerprint {store.path.name}, then 0123abcd;"
     with pytest.raises(InputError, match=told):
         check_same_data(begun, store)
+
+
+def test_a_pretrained_model_must_be_what_it_was_when_the_sweep_began(begun, store):
+    sweep = read_sealed(begun.results.sweep_yaml)
+    sweep["data"]["models"] = {"hf:a": "0123"}
+    begun.results.write_sweep_yaml(sweep)
+    same, other = ({"hf:a": key} for key in ("0123", "4567"))
+    check_same_data(replace(begun, data=DataState((), same)), store)
+    with pytest.raises(
+        InputError, match=r"the model hf:a is not as it was .*\(fingerprint 4567, then 0123\)"
+    ):
+        check_same_data(replace(begun, data=DataState((), other)), store)
+    del sweep["data"]["models"]  # as versions before this one wrote it
+    begun.results.write_sweep_yaml(sweep)
+    check_same_data(replace(begun, data=DataState((), other)), store)
 
 
 # -- the record

@@ -173,6 +173,15 @@ def test_best_of_n_counts_every_trial_of_the_budget():
     assert failed["best_of_n"] is None
 
 
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
+def test_a_value_that_is_no_finite_number_counts_as_the_worst(odd):
+    records = [record(number=i, metrics=scores(value)) for i, value in enumerate((0.1, 0.3, odd))]
+    curve = summary(records, {"spatial": 3})["families"]["spatial"]["best_of_n"]
+    assert curve["n"] == [1, 2, 3] and curve["value"][0] == pytest.approx(np.mean([0.1, 0.3, 0.1]))
+    alone = summary([record(metrics=scores(odd))], {"spatial": 1})["families"]["spatial"]
+    assert alone["best_of_n"] is None
+
+
 def test_summary_json_is_strict_json(tmp_path):
     folder = ResultsFolder(tmp_path)
     metrics = {

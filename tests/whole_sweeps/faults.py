@@ -13,8 +13,8 @@ from typing import Any
 def faulty_fit(fit: Callable[..., Any], faults: dict[str, str], marks: Path) -> Callable[..., Any]:
     """`stclip.train.fit`, but the trials named in `faults` meet theirs, and every trial leaves the title of its process.
 
-    raise, exit, hang, memory, nan: at the start. killed: SIGKILL to the process after its third epoch, the first time
-    only.
+    raise, exit, hang, memory, nan, changed (a shard of its data): at the start. killed: SIGKILL to the process after its
+    third epoch, the first time only.
     """
 
     def faulty(config: Any, *arguments: Any, callbacks: Any = (), **options: Any) -> Any:
@@ -27,6 +27,9 @@ def faulty_fit(fit: Callable[..., Any], faults: dict[str, str], marks: Path) -> 
         if fault == "hang":
             (marks / "hung").touch()
             time.sleep(3600)
+        if fault == "changed":
+            shard = next(Path(config.data.dataset).glob("V1/*.tar"))
+            os.utime(shard, ns=(0, shard.stat().st_mtime_ns + 10**9))
         if fault == "memory":
             _eat_memory()
         if fault == "nan":

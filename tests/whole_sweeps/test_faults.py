@@ -1,6 +1,7 @@
 """What happens to single trials and to the disk, in real sweeps: reasons, retries, and when the whole sweep stops."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -107,6 +108,34 @@ def test_ten_failures_with_one_reason_stop_the_sweep(runner, hooks):
     assert summary["status"] == "stopped"
     assert "10 trials in a row failed" in summary["stopped_because"]
     assert "10 trials in a row failed" in ended.report()
+
+
+def test_data_that_change_stop_the_sweep_and_once_they_are_back_it_goes_on(
+    runner, hooks, tmp_path, shared_tiny_dataset
+):
+    dataset = shutil.copytree(shared_tiny_dataset, tmp_path / "own", ignore=shutil.ignore_patterns(".store"))
+    (shard, *_) = dataset.glob("V1/*.tar")
+    time = shard.stat().st_mtime_ns
+    space = runner.space("changed", {"clip": BOTH["clip"]}, trials=6, epochs=1)
+    flags = ("--max-concurrent", "1", "--confirm-seeds", "0", "--data", str(dataset))
+    environment = hooks.environment(faults={"clip-0002": "changed"})
+    ended = runner.run(space, "changed", *flags, environment=environment, code=1)
+    states = ended.states()["clip"]
+    assert states[:3] == ["COMPLETE", "COMPLETE", "FAIL"] and "COMPLETE" not in states[3:], states
+    assert ended.rows()[2]["error"].startswith(
+        f"DataChangedError: data set '{dataset}' is not as it was when"
+    )
+    assert (
+        "error: what the trials read is not as it was" in ended.err
+        and f"--resume {ended.folder}" in ended.err
+    )
+    assert not (ended.folder / "report.md").exists()
+    refused = runner.end(runner.resume(ended.folder, "refused"), ended.folder, code=2)
+    assert "is not as it was when the sweep began" in refused.err
+    os.utime(shard, ns=(0, time))
+    again = runner.end(runner.resume(ended.folder, "back"), ended.folder)
+    assert again.summary()["status"] == "complete"
+    assert again.summary()["families"]["clip"]["trials"]["complete"] >= 4
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system takes root")

@@ -10,10 +10,10 @@ import pytest
 
 from stclip.config import Experiment
 from stclip.configio import validate
-from stclip.data.store import open_store
 from stclip.evaluate import evaluate, read_checkpoint
 from stclip.inference import load_model
 from stclip.strict_yaml import read_yaml
+from tests.readme_example import run_readme_example
 from tests.whole_sweeps.sweep_runner import SPATIAL, TEMPERATURE
 
 pytestmark = pytest.mark.slow
@@ -175,11 +175,11 @@ def test_the_winners_val_metrics_are_those_of_its_checkpoint(whole):
 def test_the_winners_embed_new_tiles_and_sentences(whole):
     for family, entry in whole.summary()["families"].items():
         model = load_model(whole.folder / "best" / family)
-        store = open_store(model.config.data)
-        tiles = model.embed_tiles(np.array(store.tiles[:5]))
-        genes = model.embed_sentences(["GENE01 GENE02 GENE03", "GENE20"])
-        assert (tiles.shape, genes.shape) == ((5, 8), (2, 8))
-        np.testing.assert_allclose(np.linalg.norm(np.concatenate([tiles, genes]), axis=1), 1, rtol=1e-5)
+        found = run_readme_example(whole.folder / "best" / family)
+        spots = len(found["rows"])
+        assert spots > 10 and (found["tiles"].shape, found["genes"].shape) == ((spots, 8), (spots, 8))
+        both = np.concatenate([found["tiles"], found["genes"]])
+        np.testing.assert_allclose(np.linalg.norm(both, axis=1), 1, rtol=1e-5)
         assert model.temperature == pytest.approx(entry["best"]["params"]["model.temperature"], rel=1e-4)
 
 

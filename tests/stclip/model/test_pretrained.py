@@ -19,7 +19,7 @@ from stclip.model.features import frozen_features
 from stclip.model.pretrained import fingerprint, image_transform, load_pretrained, model_folder
 from stclip.model.pretrained_genes import PretrainedSentences, SentenceTokens, TextBackbone
 from stclip.model.pretrained_image import FinetunedImageTower, PretrainedFeatures, VisionBackbone
-from stclip.prepare import prepare_data
+from stclip.prepare import check_models, prepare_data
 from stclip.train import fit
 from tests.stclip.model.tiny_pretrained import SIDE, save_clip, save_vit
 
@@ -161,10 +161,8 @@ def test_both_towers_train_and_embed(clip, tiny_dataset, tmp_path, finetune, ord
             model.encoder.encode_genes(batch["genes"]).numpy(),
             model.encoder.encode_image(batch["image"]).numpy(),
         )
-    np.testing.assert_allclose(model.embed_sentences(sentences), wanted[0], rtol=1e-3, atol=1e-5)
-    np.testing.assert_allclose(
-        model.embed_tiles(np.array(store.tiles[rows])), wanted[1], rtol=1e-3, atol=1e-5
-    )
+    np.testing.assert_allclose(model.embed_slide_sentences(sentences), wanted[0], rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(model.embed_slide(store.tiles[rows]), wanted[1], rtol=1e-3, atol=1e-5)
 
 
 def test_finetuning_moves_the_model_and_freezing_does_not(clip, tiny_dataset, tmp_path):
@@ -230,6 +228,34 @@ BAD = {
     broken_config: "cannot be loaded from",
     other_weights: "lacks 4 weights, such as ",
 }
+
+
+def no_hidden_size(folder):
+    tree = json.loads((folder / "config.json").read_text())
+    tree["text_config"].pop("hidden_size"), tree["vision_config"].pop("hidden_size")
+    (folder / "config.json").write_text(json.dumps(tree))
+
+
+@pytest.mark.parametrize("finetune", [False, True])
+@pytest.mark.parametrize(
+    "spoil", [cut_weights, other_weights, no_hidden_size], ids=lambda spoil: spoil.__name__
+)
+@pytest.mark.parametrize("tower", ["image", "genes"])
+def test_a_model_that_cannot_be_loaded_is_found_out_before_anything_runs(
+    clip, tiny_dataset, tmp_path, tower, spoil, finetune
+):
+    folder = shutil.copytree(clip, tmp_path / "m")
+    used = {"name": f"hf:{folder}", "finetune": finetune}
+    config = config_of(tiny_dataset, **{tower: used})
+    check_models(config)
+    spoil(folder)
+    with pytest.raises(ConfigError, match=f"hf:{folder}: "):
+        check_models(config)
+
+
+def test_a_model_of_another_kind_is_found_out_before_anything_runs(vision, tiny_dataset):
+    with pytest.raises(ConfigError, match="has no tokenizer that can be read|is not a text model"):
+        check_models(config_of(tiny_dataset, genes={"name": f"hf:{vision}"}))
 
 
 @pytest.mark.parametrize("spoil", BAD, ids=lambda spoil: spoil.__name__)
