@@ -13,6 +13,7 @@ from stclip.prepare import (
     prepare_data,
     skipped_note,
 )
+from stclip.progress import waiting
 from sweeps.cluster import Node, check_listening, local_resources
 from sweeps.describe import donors_by_split
 from sweeps.devices import check_spots
@@ -26,12 +27,14 @@ def make_ready(plan: SweepPlan, quiet: bool) -> SpotStore:
     Raises InputError: the folder is taken, or the data cannot be used, or are not those of a resumed sweep. The folder
     is looked at first: it costs nothing, and making data can take minutes.
     """
-    check_ready(plan)
+    with waiting("checking the machine and the command line", quiet):
+        check_ready(plan)
     stores = [prepare_data(config, quiet) for config in plan.data_variants()]
-    check_spots(stores, plan.devices)
-    donors_by_split(next(plan.data_variants()))
-    if plan.resumed:
-        check_same_data(plan, stores[0])
+    with waiting("checking the data", quiet):
+        check_spots(stores, plan.devices)
+        donors_by_split(next(plan.data_variants()))
+        if plan.resumed:
+            check_same_data(plan, stores[0])
     note = skipped_note(stores[0])
     if note and not quiet:
         print(f"data {stores[0].dataset_name}: {note}")
