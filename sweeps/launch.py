@@ -38,9 +38,11 @@ from sweeps.words import confirm_words
 if TYPE_CHECKING:
     from sweeps.search import FamilySearch
 
+TOO_LATE = "the trials have ended, the report is being written (once more: stop now)"  # to an interrupt
 
-def run_sweep(plan: SweepPlan, store: SpotStore, command: str, quiet: bool) -> int:
-    """Run or go on with a resolved sweep whose data are ready.
+
+def run_sweep(plan: SweepPlan, store: SpotStore, command: str, quiet: bool, began: float) -> int:
+    """Run or go on with a resolved sweep whose data are ready. `began`: when its command did, by `time.monotonic`.
 
     Returns the exit status: 0 when every family has a winner, 1 when one has none or a fault stopped the sweep.
     Raises InputError when the results folder is taken, damaged or cannot be written, when no trial fits on any node, or
@@ -64,8 +66,12 @@ def run_sweep(plan: SweepPlan, store: SpotStore, command: str, quiet: bool) -> i
                 if not folder.study_db.exists():
                     check_record(folder, set())  # before an empty one is made
                 widen(plan)
+            interrupts.way_on = resume_command(plan.place)
             return _run(
-                Sweeping(plan, folder, store, runs, console, quiet, mirror), switch, interrupts, command
+                Sweeping(plan, folder, store, runs, console, quiet, mirror, began),
+                switch,
+                interrupts,
+                command,
             )
 
 
@@ -110,7 +116,9 @@ def _run_once(job: Sweeping, switch: StopSwitch, interrupts: InterruptHandler, n
             conclude,  # imports Ray, which must be told of its token before (`start_local_ray`)
         )
 
-        with _spinner(None if job.quiet else job.console, "reading the test slides, writing the report"):
+        switch.on_stop = lambda reason: None if job.quiet else job.console.print(TOO_LATE)
+        reading = "reading the test slides, " if outcome.reads_test else ""
+        with _spinner(None if job.quiet else job.console, f"{reading}writing the report"):
             summary = conclude(job, outcome)
     except Exception as error:
         if not is_no_space(error):
@@ -134,7 +142,13 @@ def _is_well(entry: Mapping[str, Any]) -> bool:
 def _run_phases(job: Sweeping, search: FamilySearch, switch: StopSwitch, ray_now: RunningRay) -> Outcome:
     """The search, then the confirmation of its winners, if the search came to its end or its time was used up."""
     from sweeps.choice import Chosen, find_chosen
-    from sweeps.confirm import ConfirmReserve, ConfirmSearch, confirm_budgets, confirm_plan
+    from sweeps.confirm import (
+        ConfirmReserve,
+        ConfirmSearch,
+        confirm_budgets,
+        confirm_plan,
+        trainings_to_go,
+    )
     from sweeps.reading_record import enter_reading
 
     plan = job.plan
@@ -162,7 +176,14 @@ def _run_phases(job: Sweeping, search: FamilySearch, switch: StopSwitch, ray_now
     heading = f"confirming: {confirm_words(most, plan.space.searches, plan.confirm_seeds)}"
     again = Phase(confirm_plan(plan, found), confirm, "confirm.csv", heading, confirm_budgets(plan, found))
     run_phase(job, again, ray_now, switch, last=lambda: True)
-    return Outcome(search.snapshot(), confirm.snapshot(), reason or switch.reason, switch.broken)
+    confirmed = confirm.snapshot()
+    to_go = trainings_to_go(found, confirmed, plan.confirm_seeds)
+    return Outcome(search.snapshot(), confirmed, reason or switch.reason, switch.broken, to_go)
+
+
+def resume_command(place: str) -> str:
+    """What goes on with the sweep at this place."""
+    return f"python sweeps/run.py --resume {shlex.quote(place)}"
 
 
 def _places(place: str, status: str) -> list[tuple[str, str]]:
@@ -175,7 +196,7 @@ def _places(place: str, status: str) -> list[tuple[str, str]]:
         ("study", f"{place}/study.db (opens in optuna-dashboard{copied})"),
     ]
     if status != "complete":
-        places.append(("go on", f"python sweeps/run.py --resume {shlex.quote(place)}"))
+        places.append(("go on", resume_command(place)))
     return places
 
 
@@ -183,7 +204,7 @@ def _out_of_space(job: Sweeping) -> int:
     """The last words of a sweep on a full disk; exit status 1."""
     print(
         "error: no space left to write results; every trial that had finished is kept; make room, then: "
-        f"python sweeps/run.py --resume {shlex.quote(job.plan.place)}",
+        f"{resume_command(job.plan.place)}",
         file=sys.stderr,
     )
     return 1

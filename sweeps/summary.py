@@ -103,7 +103,7 @@ def build_summary(found: Found, status: str, seconds: float, versions: Mapping[s
 
 
 def _confirmation(found: Found) -> dict[str, Any] | None:
-    if not found.confirmed:
+    if not found.confirmed and not found.confirm_to_go:
         return None
     slides = list(dict.fromkeys(row.slide for row in found.rows if row.kind == "family"))
     clusters = clusters_of(found.rows, slides)
