@@ -239,6 +239,21 @@ def test_a_summary_that_lacks_what_a_report_needs_ends_with_2_and_a_line(tmp_pat
     )
 
 
+def test_a_summary_of_an_older_version_is_said_to_be_one_and_its_report_stays(tmp_path, capsys):
+    folder = folder_of(tmp_path / "a", many())
+    summary = folder.read_summary()
+    del summary["margin"]
+    folder.write_summary(summary)
+    folder.report_md.write_text("as it was")
+    assert main([str(folder.path)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert re.match(
+        rf"error: {folder.summary_json}: is of an older version, .*--resume {folder.path} \(it trains", error
+    )
+    assert folder.report_md.read_text() == "as it was"
+
+
 def test_no_file_of_sweeps_hides_a_module_when_run_as_a_script():
     """`python sweeps/report.py` puts sweeps/ first on the path: a `types.py` there would break Python."""
     from importlib.metadata import packages_distributions

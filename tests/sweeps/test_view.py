@@ -130,7 +130,7 @@ def test_elapsed_time_begins_with_the_command_and_goes_on_in_the_confirmation():
 
 def test_remaining_time_is_named_after_what_it_is_of_and_never_exceeds_the_time_budget():
     now = Clock()
-    snap = Snapshot({"clip": status(20)}, effort=Effort(epochs=1, seconds=50.0, left=9.0))
+    snap = Snapshot({"clip": status(20)}, effort=Effort(epochs=1, seconds=500.0, left=9.0))
     view, out = plain_view(lambda: snap, now=now, time_budget=90, time_left=lambda: 30.0, of="the search")
     now.seconds += 60
     view.refresh()
