@@ -103,7 +103,7 @@ def _run_once(job: Sweeping, switch: StopSwitch, interrupts: InterruptHandler, n
     status: str = "stopped"
     reason: str | None = "a fault; see what the driver printed"
     try:
-        with _spinner(None if job.quiet else job.console, "starting Ray"):
+        with _spinner(None if job.quiet else job.console, _starting(job.plan)):
             try:
                 cluster, resources, search = _start(job)
             except InputError:  # nothing was run, so there is nothing to log
@@ -215,6 +215,10 @@ def _spinner(console: Console | None, text: str) -> AbstractContextManager[objec
     if console is None or not console.is_terminal:
         return nullcontext()
     return console.status(text, spinner="dots")
+
+
+def _starting(plan: SweepPlan) -> str:
+    return "starting Ray" if plan.address is None else "joining the cluster, checking its nodes"
 
 
 def _start(job: Sweeping) -> tuple[ClusterInfo, TrialResources, FamilySearch]:

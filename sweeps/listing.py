@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Literal
 
 from stclip.config import PROJECT_ROOT, Experiment
@@ -10,6 +11,7 @@ from stclip.data.locate import dataset_dir, list_datasets
 from stclip.data.store import SpotStore, open_store
 from stclip.data.synthetic import SYNTHETIC
 from stclip.errors import DataError, InputError
+from stclip.progress import ProgressBar
 from stclip.registry import LOSSES
 from stclip.remote import is_address
 from sweeps.cluster import TrialResources, local_resources
@@ -56,13 +58,18 @@ def dry_run(plan: SweepPlan) -> str:
     Raises InputError for whatever would stop the sweep from starting.
     """
     check_ready(plan)
-    stores = [open_store(config.data) for config in plan.data_variants() if not _to_be_made(config)]
+    stores = [_opened(config) for config in plan.data_variants() if not _to_be_made(config)]
     check_spots(stores, plan.devices)
     if stores:
         donors_by_split(next(plan.data_variants()))
     if plan.resumed and stores:
         check_same_data(plan, stores[0])
     return describe_plan(plan, stores[0] if stores else None, _resources(plan))
+
+
+def _opened(config: Experiment) -> SpotStore:
+    with ProgressBar("building the spot store", quiet=not sys.stdout.isatty()) as bar:
+        return open_store(config.data, bar.update)
 
 
 def _resources(plan: SweepPlan) -> TrialResources | None:

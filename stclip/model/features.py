@@ -66,7 +66,9 @@ def frozen_features(
     encoder = frozen_encoder(name, center)
     version = encoder.version if center == 1.0 else f"{encoder.version}_center{center:g}"
     file = f"features_{name.partition(':')[0]}_{version}.npy"
-    return _computed_once(store, file, len(store.tiles), lambda: _compute(store.tiles, encoder, progress))
+    return _computed_once(
+        store, file, len(store.tiles), lambda: _compute(store.tiles, encoder, progress), progress
+    )
 
 
 def frozen_sentences(
@@ -87,10 +89,12 @@ def frozen_sentences(
             genes, lambda block: encoder(sentences_of(store.vocabulary, block)).cpu().numpy(), progress
         )
 
-    return _computed_once(store, file, len(store.genes), compute)
+    return _computed_once(store, file, len(store.genes), compute, progress)
 
 
-def _computed_once(store: SpotStore, file: str, spots: int, compute: Callable[[], np.ndarray]) -> np.ndarray:
+def _computed_once(
+    store: SpotStore, file: str, spots: int, compute: Callable[[], np.ndarray], progress: Progress
+) -> np.ndarray:
     path = Path(store.path) / file
     if path.exists():
         return _read(path, spots)
@@ -98,6 +102,7 @@ def _computed_once(store: SpotStore, file: str, spots: int, compute: Callable[[]
         return compute()
     from filelock import FileLock
 
+    progress(0, spots)  # another process may be at it for minutes
     draft = path.with_name(f".{path.name}.partial")
     try:
         with FileLock(path.with_name(f".{path.name}.lock")):
@@ -139,9 +144,8 @@ def _by_block(rows: np.ndarray, encode: Callable[[np.ndarray], np.ndarray], prog
     """Features float32 [N, F] of N rows, a few of them in memory at once."""
     features = []
     for at in range(0, len(rows), _BLOCK):
-        progress(at, len(rows))
         features.append(encode(rows[at : at + _BLOCK]))
-    progress(len(rows), len(rows))
+        progress(min(at + _BLOCK, len(rows)), len(rows))
     return np.concatenate(features).astype(np.float32, copy=False)
 
 
