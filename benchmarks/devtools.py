@@ -84,11 +84,15 @@ class Browser:
         for part in ("Network", "Runtime", "Log", "Page"):
             await self._ask(f"{part}.enable")
 
-    async def look(self, width: int, height: int = HEIGHT, dark: bool = False) -> None:
-        """Show pages in a window of this many pixels, light or dark."""
+    async def look(self, width: int, height: int = HEIGHT, dark: bool = False, paper: bool = False) -> None:
+        """Show pages in a window of this many pixels, light or dark, or as they are laid out on paper."""
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-        await self._ask("Emulation.setEmulatedMedia", features=scheme)
+        await self._ask("Emulation.setEmulatedMedia", media="print" if paper else "", features=scheme)
         await self._size(width, height)
+
+    async def save_into(self, folder: Path) -> None:
+        """Where files go that a page offers for saving."""
+        await self._ask("Page.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
 
     async def _size(self, width: int, height: int) -> None:
         await self._ask(

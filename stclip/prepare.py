@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from stclip.config import Experiment
 from stclip.data.store import SpotStore, check_content, open_store
 from stclip.errors import ConfigError, InputError, shorten
-from stclip.progress import ProgressBar
+from stclip.progress import ProgressBar, waiting
 from stclip.remote import is_address
 
 
@@ -31,11 +31,14 @@ def prepare_data(config: Experiment, quiet: bool = False) -> SpotStore:
         ensure_builtin(config.data, bar.update)
     with ProgressBar("building the spot store", quiet) as bar:
         store = open_store(config.data, bar.update)
-    check_content(store)
+    with waiting("checking the spot store", quiet):
+        check_content(store)
     if reads_features(config.model.image):
-        frozen_features(store, config.model.image.name, config.model.image.center)
+        with ProgressBar(f"features of the tiles by {config.model.image.name}", quiet) as bar:
+            frozen_features(store, config.model.image.name, config.model.image.center, bar.update)
     if is_pretrained(config.model.genes.name) and not config.model.genes.finetune:
-        frozen_sentences(store, config.model.genes.name, config.features.normalize_genes)
+        with ProgressBar(f"features of the gene sentences by {config.model.genes.name}", quiet) as bar:
+            frozen_sentences(store, config.model.genes.name, config.features.normalize_genes, bar.update)
     return store
 
 

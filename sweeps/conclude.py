@@ -12,7 +12,7 @@ from typing import Any
 from sweeps.checkpoints import newest_checkpoint
 from sweeps.choice import find_chosen
 from sweeps.compute import compute_of
-from sweeps.confirm import confirm_seed, trainings_to_go
+from sweeps.confirm import confirm_seed
 from sweeps.examples import ShownModel, retrieval_of
 from sweeps.family_stats import Source
 from sweeps.finish import confirmed_rows, keep_winners, request_of, run_baselines
@@ -44,8 +44,8 @@ def conclude(job: Sweeping, outcome: Outcome) -> Mapping[str, Any]:
     chosen = find_chosen(plan, outcome.records)
     winners = {family: configurations[0].record for family, configurations in chosen.items()}
     keep_winners(plan, folder, winners)
-    to_go = trainings_to_go(chosen, outcome.confirmed, plan.confirm_seeds) if outcome.confirmed else 0
-    confirmed = list(map(without_test, outcome.confirmed)) if to_go else outcome.confirmed
+    to_go = outcome.to_go or 0
+    confirmed = outcome.confirmed if outcome.reads_test else list(map(without_test, outcome.confirmed))
     rows: list[SlideRow] = confirmed_rows(confirmed, chosen, donors)
     seeds = [confirm_seed(plan.seed, replicate) for replicate in range(max(1, plan.confirm_seeds))]
     baselines = run_baselines(plan, job.store, seeds, donors, test=bool(rows))

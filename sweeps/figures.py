@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweeps.slide_table import SlideRow
 from sweeps.table import baseline_title
-from sweeps.words import RECALLS, printable
+from sweeps.words import RECALLS, many, printable
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure, Scatter
@@ -32,6 +32,7 @@ class Shown:
     title: str
     alt: str
     figure: Figure
+    wide: bool = False  # in a grid of figures: a row of its own
 
 
 def safe(text: Any) -> str:
@@ -61,7 +62,7 @@ def slides_figure(rows: Sequence[SlideRow], families: Sequence[str]) -> Shown | 
         **_slides_layout(place, {row.slide: row.donor for row in tested}, [x for _, x in groups])
     )
     who = ", ".join(families)
-    alt = f"Test R@10 of {who} on {len(slides)} slides: a dot a slide and seed, beside the CCA baseline and chance."
+    alt = f"Test R@10 of {who} on {many(len(slides), 'slide')}: a dot a slide and seed, beside the CCA baseline and chance."
     return Shown("Test R@K by slide", alt, figure)
 
 
@@ -184,7 +185,8 @@ def map_figure(one: Mapping[str, Any]) -> Shown:
     )
     name = f"{one['slide']} (donor {one['donor']})" if one.get("donor") else str(one["slide"])
     first = sum(rank <= 10 for rank in ranks) / len(ranks)
-    alt = f"Map of slide {name}: {len(ranks)} spots by the rank of their true partner; {first:.0%} are among the first 10."
+    spots = many(len(ranks), "spot")
+    alt = f"Map of slide {name}: {spots} by the rank of the true partner; {first:.0%} are among the first 10."
     return Shown(printable(name), alt, figure)
 
 

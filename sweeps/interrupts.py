@@ -31,6 +31,7 @@ class InterruptHandler:
         self._switch = switch
         self._before: dict[int, Any] = {}
         self._ending = threading.Lock()
+        self.way_on = ""  # the command that goes on with the sweep, once there is one to go on with
 
     def __enter__(self) -> InterruptHandler:
         if threading.current_thread() is threading.main_thread():
@@ -70,7 +71,12 @@ class InterruptHandler:
     def _end_at_once(self) -> None:
         if not self._ending.acquire(blocking=False):
             return  # the other thread is at it
-        os.write(2, b"\nstopped at once; what had finished is in the results folder\n")
+        kept = (
+            f"what had finished is in the results folder\ngo on     {self.way_on}"
+            if self.way_on
+            else "nothing was run"
+        )
+        os.write(2, f"\nstopped at once; {kept}\n".encode())
         end_descendants()
         os._exit(130)
 

@@ -41,9 +41,11 @@ from sweeps.words import confirm_words
 if TYPE_CHECKING:
     from sweeps.search import FamilySearch
 
+TOO_LATE = "the trials have ended, the report is being written (once more: stop now)"  # to an interrupt
 
-def run_sweep(plan: SweepPlan, store: SpotStore, command: str, quiet: bool) -> int:
-    """Run or go on with a resolved sweep whose data are ready.
+
+def run_sweep(plan: SweepPlan, store: SpotStore, command: str, quiet: bool, began: float) -> int:
+    """Run or go on with a resolved sweep whose data are ready. `began`: when its command did, by `time.monotonic`.
 
     Returns the exit status: 0 when every family has a winner, 1 when one has none or a fault stopped the sweep.
     Raises InputError when the results folder is taken, damaged or cannot be written, when no trial fits on any node, or
@@ -72,8 +74,12 @@ def run_sweep(plan: SweepPlan, store: SpotStore, command: str, quiet: bool) -> i
                 if not folder.study_db.exists():
                     check_record(folder, set())  # before an empty one is made
                 widen(plan)
+            interrupts.way_on = resume_command(plan.place)
             return _run(
-                Sweeping(plan, folder, store, runs, console, quiet, mirror), switch, interrupts, command
+                Sweeping(plan, folder, store, runs, console, quiet, mirror, began),
+                switch,
+                interrupts,
+                command,
             )
 
 
@@ -126,7 +132,7 @@ def _run_once(job: Sweeping, switch: StopSwitch, interrupts: InterruptHandler, n
     status: str = "stopped"
     reason: str | None = "a fault; see what the driver printed"
     try:
-        with _spinner(None if job.quiet else job.console, "starting Ray"):
+        with _spinner(None if job.quiet else job.console, _starting(job.plan)):
             try:
                 cluster, resources, search = _start(job)
             except InputError as error:  # nothing was run, so there is nothing to log
@@ -139,7 +145,9 @@ def _run_once(job: Sweeping, switch: StopSwitch, interrupts: InterruptHandler, n
             conclude,  # imports Ray, which must be told of its token before (`start_local_ray`)
         )
 
-        with _spinner(None if job.quiet else job.console, "reading the test slides, writing the report"):
+        switch.on_stop = lambda reason: None if job.quiet else job.console.print(TOO_LATE)
+        reading = "reading the test slides, " if outcome.reads_test else ""
+        with _spinner(None if job.quiet else job.console, f"{reading}writing the report"):
             summary = conclude(job, outcome)
     except DataChangedError as error:
         status, reason = "stopped", str(error)
@@ -167,7 +175,13 @@ def _is_well(entry: Mapping[str, Any]) -> bool:
 def _run_phases(job: Sweeping, search: FamilySearch, switch: StopSwitch, ray_now: RunningRay) -> Outcome:
     """The search, then the confirmation of its winners, if the search came to its end or its time was used up."""
     from sweeps.choice import Chosen, find_chosen
-    from sweeps.confirm import ConfirmReserve, ConfirmSearch, confirm_budgets, confirm_plan
+    from sweeps.confirm import (
+        ConfirmReserve,
+        ConfirmSearch,
+        confirm_budgets,
+        confirm_plan,
+        trainings_to_go,
+    )
     from sweeps.reading_record import enter_reading
 
     plan = job.plan
@@ -195,7 +209,14 @@ def _run_phases(job: Sweeping, search: FamilySearch, switch: StopSwitch, ray_now
     heading = f"confirming: {confirm_words(most, plan.space.searches, plan.confirm_seeds)}"
     again = Phase(confirm_plan(plan, found), confirm, "confirm.csv", heading, confirm_budgets(plan, found))
     run_phase(job, again, ray_now, switch, last=lambda: True)
-    return Outcome(search.snapshot(), confirm.snapshot(), reason or switch.reason, switch.broken)
+    confirmed = confirm.snapshot()
+    to_go = trainings_to_go(found, confirmed, plan.confirm_seeds)
+    return Outcome(search.snapshot(), confirmed, reason or switch.reason, switch.broken, to_go)
+
+
+def resume_command(place: str) -> str:
+    """What goes on with the sweep at this place."""
+    return f"python sweeps/run.py --resume {shlex.quote(place)}"
 
 
 def _places(place: str, status: str) -> list[tuple[str, str]]:
@@ -208,7 +229,7 @@ def _places(place: str, status: str) -> list[tuple[str, str]]:
         ("study", f"{place}/study.db (opens in optuna-dashboard{copied})"),
     ]
     if status != "complete":
-        places.append(("go on", f"python sweeps/run.py --resume {shlex.quote(place)}"))
+        places.append(("go on", resume_command(place)))
     return places
 
 
@@ -220,8 +241,7 @@ def _not_written(job: Sweeping, fault: str) -> int:
         if fault == NO_ROOM
         else "what had been written before that is all there is; put that right, then"
     )
-    resume = f"python sweeps/run.py --resume {shlex.quote(job.plan.place)}"
-    print(f"error: {printable(fault)}; {way_out}: {resume}", file=sys.stderr)
+    print(f"error: {printable(fault)}; {way_out}: {resume_command(job.plan.place)}", file=sys.stderr)
     return 1
 
 
@@ -229,7 +249,7 @@ def _data_changed(job: Sweeping, error: DataChangedError) -> int:
     """The last words of a sweep whose data are not those that it began with; exit status 1."""
     print(
         f"error: {error}; every trial that had finished is kept; when the data are back: "
-        f"python sweeps/run.py --resume {shlex.quote(job.plan.place)}",
+        f"{resume_command(job.plan.place)}",
         file=sys.stderr,
     )
     return 1
@@ -240,6 +260,10 @@ def _spinner(console: Console | None, text: str) -> AbstractContextManager[objec
     if console is None or not console.is_terminal:
         return nullcontext()
     return console.status(text, spinner="dots")
+
+
+def _starting(plan: SweepPlan) -> str:
+    return "starting Ray" if plan.address is None else "joining the cluster, checking its nodes"
 
 
 def _start(job: Sweeping) -> tuple[ClusterInfo, TrialResources, FamilySearch]:

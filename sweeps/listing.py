@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from typing import Literal
+
 from stclip.config import PROJECT_ROOT, Experiment
 from stclip.data.fetch import fetch_dataset
 from stclip.data.locate import dataset_dir, list_datasets
 from stclip.data.store import SpotStore, open_store
 from stclip.data.synthetic import SYNTHETIC
 from stclip.errors import DataError, InputError
+from stclip.progress import ProgressBar
 from stclip.registry import LOSSES
 from stclip.remote import is_address
 from sweeps.cluster import TrialResources, local_resources
@@ -48,7 +52,7 @@ def _budget(space: SearchSpace) -> str:
     families = len(space.families)
     searches = f" x {space.searches} searches" if space.searches > 1 else ""
     families_text = f"{families} {'family' if families == 1 else 'families'}"
-    return f"{families_text}{searches} x {space.trials} trials x {space.epochs} epochs"
+    return f"{families_text}{searches} x {many(space.trials, 'trial')} x {many(space.epochs, 'epoch')}"
 
 
 def dry_run(plan: SweepPlan) -> str:
@@ -57,13 +61,18 @@ def dry_run(plan: SweepPlan) -> str:
     Raises InputError for whatever would stop the sweep from starting.
     """
     check_ready(plan)
-    stores = [open_store(config.data) for config in plan.data_variants() if not _to_be_made(config)]
+    stores = [_opened(config) for config in plan.data_variants() if not _to_be_made(config)]
     check_spots(stores, plan.devices)
     if stores:
         donors_by_split(next(plan.data_variants()))
     if plan.resumed and stores:
         check_same_data(plan, stores[0])
     return describe_plan(plan, stores[0] if stores else None, _resources(plan))
+
+
+def _opened(config: Experiment) -> SpotStore:
+    with ProgressBar("building the spot store", quiet=not sys.stdout.isatty()) as bar:
+        return open_store(config.data, bar.update)
 
 
 def _resources(plan: SweepPlan) -> TrialResources | None:
@@ -91,7 +100,7 @@ def describe_plan(plan: SweepPlan, store: SpotStore | None, resources: TrialReso
     space = plan.space
     total = space.trials * space.searches * len(space.families)
     lines = [
-        f"sweep {plan.name}: {total} trials ({_budget(space)})",
+        f"sweep {plan.name}: {many(total, 'trial')} ({_budget(space)})",
         f"chosen by {space.metric} ({space.mode}); {_stopping_words(space)}; seed {plan.seed}",
         _resource_words(plan, resources)
         + (f"; time budget {duration(plan.time_budget)}" if plan.time_budget else ""),
@@ -185,9 +194,13 @@ def _data_line(plan: SweepPlan, store: SpotStore | None) -> str:
     name = next(iter(plan.middles().values())).data.dataset
     if store is None:
         return f"data {name}: built in, will be made on first use"
-    parts = [f"{split} {len(set(store.slide_index[store.spots(split)].tolist()))} slides / {len(store.spots(split))} spots"
-             for split in ("train", "val", "test")]  # fmt: skip
+    parts = [f"{split} {_size_words(store, split)}" for split in ("train", "val", "test")]
     skipped = sum(store.skipped.values())
-    return f"data {name}: {', '.join(parts)}, {len(store.vocabulary)} genes" + (
-        f"; {skipped} broken spots skipped" if skipped else ""
+    return f"data {name}: {', '.join(parts)}, {many(len(store.vocabulary), 'gene')}" + (
+        f"; {many(skipped, 'broken spot')} skipped" if skipped else ""
     )
+
+
+def _size_words(store: SpotStore, split: Literal["train", "val", "test"]) -> str:
+    rows = store.spots(split)
+    return f"{many(len(set(store.slide_index[rows].tolist())), 'slide')} / {many(len(rows), 'spot')}"

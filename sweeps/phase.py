@@ -40,6 +40,7 @@ class Sweeping:
     console: Console
     quiet: bool
     mirror: Mirror | None  # of results at an address
+    began: float  # when the command began, by `time.monotonic`
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,12 @@ class Outcome:
     confirmed: list[TrialRecord]  # of the confirmation; none where there was none
     reason: str | None  # why it ended before its budget; None: it did not
     broken: bool  # a fault was the reason
+    to_go: int | None = None  # trainings of the confirmation that have not ended; None: it did not begin
+
+    @property
+    def reads_test(self) -> bool:
+        """Whether the test slides may be read: when every training of the confirmation has ended."""
+        return self.to_go == 0
 
     @property
     def status(self) -> str:
@@ -93,6 +100,9 @@ def run_phase(
         dashboard=ray_now.cluster.dashboard,
         metric=plan.space.metric,
         time_budget=None if search.reads_test else plan.time_budget,
+        time_left=None if search.reads_test or plan.time_budget is None else switch.seconds_left,
+        began=job.began,
+        of="the search" if plan.confirm_seeds and not search.reads_test else "",
         quiet=job.quiet,
         heading=phase.heading,
     )

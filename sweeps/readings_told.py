@@ -93,7 +93,8 @@ def _history(reads: Sequence[Tree]) -> str:
     trials, seeds = [_trials(one) for one in reads], [str(one["seeds"]) for one in reads]
     last_seeds = many(reads[-1]["seeds"], "seed")
     with_seeds = _in_turn([*seeds[:-1], last_seeds]) if len(set(seeds)) > 1 else last_seeds
-    return f"{_in_turn(trials)} trials a family, with {with_seeds}"
+    word = "trial" if trials[-1] == "1" else "trials"
+    return f"{_in_turn(trials)} {word} a family, with {with_seeds}"
 
 
 def _in_turn(words: Sequence[str]) -> str:

@@ -20,6 +20,7 @@ from stclip.prepare import (
     skipped_note,
 )
 from stclip.processors import usable_processors
+from stclip.progress import waiting
 from stclip.remote import is_address
 from sweeps.cluster import Node, check_listening, local_resources
 from sweeps.describe import donors_by_split
@@ -36,14 +37,16 @@ def make_ready(plan: SweepPlan, quiet: bool) -> tuple[SweepPlan, SpotStore]:
     Raises InputError: the folder is taken, or the data cannot be used, or are not those of a resumed sweep. The folder
     is looked at first: it costs nothing, and making data can take minutes.
     """
-    check_ready(plan)
+    with waiting("checking the machine and the command line", quiet):
+        check_ready(plan)
     stores = [prepare_data(config, quiet) for config in plan.data_variants()]
-    plan = replace(plan, data=DataState.of(plan.data_variants()))
-    _check_stores(plan, stores)
-    check_spots(stores, plan.devices)
-    donors_by_split(next(plan.data_variants()))
-    if plan.resumed:
-        check_same_data(plan, stores[0])
+    with waiting("checking the data", quiet):
+        plan = replace(plan, data=DataState.of(plan.data_variants()))
+        _check_stores(plan, stores)
+        check_spots(stores, plan.devices)
+        donors_by_split(next(plan.data_variants()))
+        if plan.resumed:
+            check_same_data(plan, stores[0])
     note = skipped_note(stores[0])
     if note and not quiet:
         print(f"data {stores[0].dataset_name}: {note}")

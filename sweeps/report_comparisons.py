@@ -8,8 +8,9 @@ from typing import Any
 from sweeps.outcome import Effort, search_share
 from sweeps.readings_told import level_text, looks_note, looks_of
 from sweeps.report_blocks import Block, Table
+from sweeps.table import baseline_title
 from sweeps.verdict import p_text, signed
-from sweeps.words import number, settings
+from sweeps.words import many, number, settings
 
 Tree = Mapping[str, Any]
 
@@ -55,7 +56,8 @@ def comparisons(summary: Tree) -> list[Block]:
                 difference += f" ({found['low']:.3f} to {found['high']:.3f})"
             ps = ["-" if found[key] is None else p_text(found[key]) for key in ("p", "p_holm")]
             shown = [found["outcome"], number(found["detectable"])]
-            body.append([one["a"], one["b"], name, difference, *ps, *shown, _share(one, found), _size(one)])
+            b = baseline_title(one["b"]) if one["kind"] == "baseline" else one["b"]
+            body.append([one["a"], b, name, difference, *ps, *shown, _share(one, found), _size(one)])
     if not body:
         return []
     note = (
@@ -75,5 +77,5 @@ def _share(one: Tree, found: Tree) -> str:
 
 
 def _size(one: Tree) -> str:
-    donors = f" ({one['clusters']} donors)" if one["clusters"] < one["slides"] else ""
+    donors = f" ({many(one['clusters'], 'donor')})" if one["clusters"] < one["slides"] else ""
     return f"{one['seeds']} x {one['slides']}{donors}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,10 +25,13 @@ from sweeps.verdict_figure import verdict_figure
 
 if TYPE_CHECKING:
     from jinja2 import Template
+    from markupsafe import Markup
 
 HERE = Path(__file__).parent
 TEMPLATE = "report.html.jinja"
 SCRIPT = "report.js"
+LONGEST_WHOLE = 30  # characters: what is longer must be breakable, or a phone shows a part of it only
+_UNITS = re.compile(r"(\([^()]*\)|\[[^][]*\]|\S+)")  # an interval is one
 
 
 def html_text(report: Report, summary: Mapping[str, Any], folder: ResultsFolder) -> str:
@@ -75,6 +79,7 @@ def _template() -> Template:
         lstrip_blocks=True,
     )
     environment.filters["shown"] = lambda value: printable(str(value))
+    environment.filters["cell"] = _cell
     environment.globals["kind"] = _kind
     return environment.get_template(TEMPLATE)
 
@@ -85,7 +90,26 @@ def _drawn(shown: Shown | str) -> dict[str, Any]:
         return {"missing": shown}
     figure = json.loads(shown.figure.to_json())
     figure["layout"].pop("template", None)
-    return {"title": shown.title, "alt": shown.alt, "figure": figure}
+    return {"title": shown.title, "alt": shown.alt, "figure": figure, "wide": shown.wide}
+
+
+def _cell(value: Any) -> Markup:
+    """A table cell in which no number and no interval is broken over lines, as `1e-06` and `(0.113 to 0.181)` would be."""
+    from markupsafe import Markup
+
+    parts = re.split(_UNITS, printable(str(value)))
+    return Markup("").join(map(_unit, parts))
+
+
+def _unit(part: str) -> Markup:
+    from markupsafe import Markup
+
+    if len(part) > LONGEST_WHOLE and " " not in part:
+        return Markup('<span class="long">{}</span>').format(part)
+    breaks = any(sign in part for sign in " -/") and any(map(str.isdigit, part))
+    if part.strip() and breaks and len(part) <= LONGEST_WHOLE:
+        return Markup('<span class="whole">{}</span>').format(part)
+    return Markup("{}").format(part)
 
 
 def _retrieval(folder: ResultsFolder) -> dict[str, Any]:

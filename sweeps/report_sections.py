@@ -92,7 +92,7 @@ def _how_sure(summary: Tree) -> str:
     about = summary.get("confirmation")
     if about is None or not about["slides"]:
         return "Test results: none; the verdict says why."
-    donors = f" of {about['clusters']} donors" if about["donors_known"] else ""
+    donors = f" of {many(about['clusters'], 'donor')}" if about["donors_known"] else ""
     return (
         "Test: the weighted mean of each family's confirmed configurations, trained again with "
         f"{many(about['seeds'], 'fresh seed')} (the same for all), on {many(about['slides'], 'slide')}{donors}. The 95 % "
@@ -126,7 +126,8 @@ def _compared(sweep: Tree) -> list[Block]:
     rows = [_family_row(family, facts or {}) for family, facts in (space.get("families") or {}).items()]
     if not rows:
         return []
-    given = f"Planned for every family: {space.get('trials', '-')} trials of up to {space.get('epochs', '-')} epochs. "
+    trials, epochs = many(space.get("trials", "-"), "trial"), many(space.get("epochs", "-"), "epoch")
+    given = f"Planned for every family: {trials} of up to {epochs}. "
     stopping = space.get("early_stopping") or {}
     rungs = (
         rungs_before_the_end(stopping["first_rung"], stopping["factor"], space["epochs"]) if stopping else []
@@ -203,7 +204,7 @@ def _parameters(summary: Tree) -> list[Block]:
             lines.append(f"{family}: no winner.")
             continue
         pairs = ", ".join(f"{key} = {value_text(value)}" for key, value in best["params"].items())
-        took = f"{best['epochs']} epochs in {duration(best['seconds'] or 0)}, seed {best['seed']}"
+        took = f"{many(best['epochs'], 'epoch')} in {duration(best['seconds'] or 0)}, seed {best['seed']}"
         lines.append(f"{family} ({best['name']}, {took}): {pairs or 'nothing was searched'}")
     return [Bullets(lines)] if lines else []
 

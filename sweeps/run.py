@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from stclip.errors import ConfigError, InputError
 from stclip.launchers import forget_launchers
+from stclip.progress import waiting
 from stclip.strict_warnings import warnings_stay_warnings
 from sweeps.arguments import make_parser
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0 every family has a winner, 1 some has none or a fault stopped the sweep, 2 bad input (one line on
     stderr), 130 Ctrl-C."""
+    began = time.monotonic()
     given = sys.argv[1:] if arguments is None else list(arguments)
     parser = make_parser()
     options = parser.parse_args(given)
@@ -31,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             print(list_names())
             return 0
-        plan = _plan(options)
+        with waiting("reading the command line", options.quiet or options.dry_run):
+            plan = _plan(options)
         if options.debug:
             from sweeps.debug import choose_family, debug_trial
 
@@ -47,11 +51,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             print(dry_run(plan))
             return 0
-        from sweeps.launch import run_sweep
-        from sweeps.ready import make_ready
+        with waiting("loading what a sweep needs", options.quiet):
+            from sweeps.launch import run_sweep
+            from sweeps.ready import make_ready
 
         plan, store = make_ready(plan, options.quiet)
-        return run_sweep(plan, store, command, options.quiet)
+        return run_sweep(plan, store, command, options.quiet, began)
     except KeyboardInterrupt:
         print("interrupted before the first trial; nothing was run", file=sys.stderr)
         return 130

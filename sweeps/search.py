@@ -27,6 +27,7 @@ from sweeps.records import State, TrialRecord, record_of, trial_name
 from sweeps.space import SearchSpace
 from sweeps.startup import startup_points
 from sweeps.studies import open_study, training_seed
+from sweeps.words import many
 
 
 @dataclass
@@ -103,7 +104,7 @@ class FamilySearch(DriverOnly, Searcher):
     def _lacks(self, record: TrialRecord) -> str | None:
         """What a trial that has ended without an error still lacks to be COMPLETE; None for nothing."""
         if self._space.metric not in record.metrics or record.epochs < self._space.epochs:
-            return f"ended after {record.epochs} of {self._space.epochs} epochs without an error"
+            return f"ended after {record.epochs} of {many(self._space.epochs, 'epoch')} without an error"
         return None
 
     # -- what the driver asks

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from sweeps.records import TrialRecord, best_record, mean_metrics
 from sweeps.space import SearchSpace
-from sweeps.view import FamilyStatus, Snapshot
+from sweeps.standing import Effort, FamilyStatus, Snapshot
 from sweeps.words import many
 
 
@@ -59,9 +59,19 @@ def snapshots(
         families = {
             family: _status(space, family, budget, records, means) for family, budget in budgets.items()
         }
-        return Snapshot(families, news)
+        running = [r for r in records if r.state == "RUNNING"]
+        return Snapshot(families, news, running, space.epochs, _effort(space, families, records))
 
     return snapshot
+
+
+def _effort(space: SearchSpace, families: Mapping[str, FamilyStatus], records: list[TrialRecord]) -> Effort:
+    """A trial that has not begun is taken to be as long as those that have ended, of which some were stopped early."""
+    ended = [r.epochs for r in records if r.state in ("COMPLETE", "PRUNED")]
+    usual = sum(ended) / len(ended) if ended else space.epochs
+    waiting = sum(max(0, one.budget - one.done - one.running) for one in families.values())
+    left = sum(max(0, space.epochs - r.epochs) for r in records if r.state == "RUNNING")
+    return Effort(sum(r.epochs for r in records), sum(r.seconds for r in records), waiting * usual + left)
 
 
 def _status(

@@ -3,6 +3,7 @@ mend."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
@@ -27,6 +28,10 @@ class StopSwitch:
         self._now = now
         self._deadline = None if time_budget is None else now() + time_budget
 
+    def seconds_left(self) -> float:
+        """Until the clock stops this phase; without a time budget for ever."""
+        return math.inf if self._deadline is None else self._deadline - self.reserve() - self._now()
+
     @property
     def out_of_time(self) -> bool:
         """Whether it was the clock that stopped the sweep."""
@@ -34,8 +39,7 @@ class StopSwitch:
 
     def stop_all(self) -> bool:
         """True once the sweep is to stop."""
-        late = self._deadline is not None and self._now() >= self._deadline - self.reserve()
-        if self.reason is None and late:
+        if self.reason is None and self.seconds_left() <= 0:
             self.stop(OUT_OF_TIME)
         return self.reason is not None
 

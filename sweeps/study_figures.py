@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from sweeps.words import many
 
 if TYPE_CHECKING:
     from optuna import Study
+    from optuna.trial import FrozenTrial
     from plotly.graph_objects import Figure
 
 # Optuna's importances (PED-ANOVA, Watanabe et al. 2023) compare the values that a parameter has in the best trials with those
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 # 20 trials, in 90 % with 9 and 36; with 10 trials in 63 % and 37 %. With Optuna's default, the best tenth, in 62 % and 69 %.
 BEST_SHARE = 0.25
 MIN_COMPLETE, MIN_COMPLETE_EACH = 20, 4  # complete trials in all, and for each parameter
+
+SCALE = [COLOURS[1], COLOURS[0]]  # of what Optuna draws on white only
 
 _TAGS = re.compile(r"<(?!/?(?:br|b|i|extra)>)")  # those that plotly and Optuna write themselves are kept
 
@@ -47,7 +51,6 @@ def study_figures(family: str, study: Study, metric: str) -> list[Shown | str]:
     Args:
         family: its name, for titles. study: its search. metric: what the search went by, such as `val/R@10`.
     """
-    from optuna import visualization
 
     trials = study.get_trials(deepcopy=False)
     curves = _learning_curves(family, trials, metric)
@@ -61,11 +64,12 @@ def study_figures(family: str, study: Study, metric: str) -> list[Shown | str]:
         ]
     if len(parameters) > 1:
         found.append(_importances(family, study, metric, complete, len(parameters)))
-        coordinates = partial(visualization.plot_parallel_coordinate, study, target_name=metric)
+        coordinates = partial(_coordinates, study, metric, parameters)
         words = f"A line for each complete trial of {family} through its parameters' values, in the colour of its {metric}."
-        found.append(_optuna(f"{family}: parallel coordinates", words, coordinates))
+        found.append(_optuna(f"{family}: parallel coordinates", words, coordinates, wide=True))
+    names = {trial.number: _name(trial) for trial in trials}
     for name in parameters:
-        plot = partial(visualization.plot_slice, study, [name], target_name=metric)
+        plot = partial(_slice, study, metric, name, names)
         words = f"{metric} of each complete trial of {family} against {name}."
         found.append(_optuna(f"{family}: {name}", words, plot))
     return found
@@ -91,7 +95,59 @@ def _importances(family: str, study: Study, metric: str, complete: int, paramete
     return _optuna(title, words, partial(visualization.plot_param_importances, study, evaluator=evaluator))
 
 
-def _optuna(title: str, alt: str, plot: Callable[[], Figure]) -> Shown | str:
+def _name(trial: FrozenTrial) -> str:
+    """As it is called in tables and folders."""
+    return str(trial.user_attrs.get("name", trial.number))
+
+
+def _coordinates(study: Study, metric: str, parameters: Sequence[str]) -> Figure:
+    """Optuna's parallel coordinates in colours that are seen on white and on black; a line names its trial.
+
+    Optuna cuts names after 20 characters, and its colours and letters are for white paper.
+    """
+    from optuna import visualization
+    from plotly.colors import sample_colorscale
+
+    figure = visualization.plot_parallel_coordinate(study, target_name=metric)
+    complete = [one for one in study.get_trials(deepcopy=False) if one.state.name == "COMPLETE"]
+    found = [
+        (_name(one), one.value) for one in complete if one.value is not None and math.isfinite(one.value)
+    ]
+    low, high = min(value for _, value in found), max(value for _, value in found)
+    labels = [metric, *parameters]
+    lines = [trace for trace in figure.data if trace.mode == "lines"]
+    for line, (name, value) in zip(lines, found, strict=True):
+        share = (value - low) / (high - low) if high > low else 1.0
+        line.customdata = [[label, cell[1]] for label, cell in zip(labels, line.customdata, strict=True)]
+        line.update(
+            line={"color": sample_colorscale(SCALE, [share])[0], "width": 1.5},
+            opacity=0.9,
+            hovertemplate=f"{name}: %{{customdata[0]}} %{{customdata[1]}}<extra></extra>",
+        )
+    figure.update_traces(selector={"mode": "markers"}, marker={"colorscale": SCALE, "reversescale": False})
+    figure.update_xaxes(ticktext=labels)
+    for note in figure.layout.annotations:
+        note.font.color = None  # the page's
+    return figure
+
+
+def _slice(study: Study, metric: str, parameter: str, names: Mapping[int, str]) -> Figure:
+    """Optuna's slice of one parameter; a point names its trial. `names`: of the trials, by number."""
+    from optuna import visualization
+
+    figure = visualization.plot_slice(study, [parameter], target_name=metric)
+    for points in figure.data:
+        numbers = points.marker.color
+        if isinstance(numbers, list | tuple):  # which Optuna colours the points by
+            points.marker.update(colorscale=SCALE, size=8)
+            points.update(
+                text=[names[number] for number in numbers],
+                hovertemplate=f"%{{text}}: {parameter} %{{x}}, {metric} %{{y:.3f}}<extra></extra>",
+            )
+    return figure
+
+
+def _optuna(title: str, alt: str, plot: Callable[[], Figure], wide: bool = False) -> Shown | str:
     """One of Optuna's plots, without its own title, width and colours of paper."""
     from plotly.graph_objects import Figure
 
@@ -102,11 +158,11 @@ def _optuna(title: str, alt: str, plot: Callable[[], Figure]) -> Shown | str:
     except (
         Exception
     ) as error:  # of whatever kind: the report does without one plot, not the sweep without a report
-        return f"{title}: Optuna cannot draw it ({error})."
+        return f"{title}: Optuna cannot draw it ({' '.join(str(error).split())[:200]})."
     figure = Figure(_escaped(drawn.to_plotly_json()))
     margin = {"l": 40, "r": 40, "t": 40, "b": 80}
     figure.update_layout(title=None, template=None, width=None, height=340, margin=margin)
-    return Shown(title, alt, figure)
+    return Shown(title, alt, figure, wide)
 
 
 def _learning_curves(family: str, trials: Sequence[Any], metric: str) -> Shown | None:
@@ -124,7 +180,7 @@ def _learning_curves(family: str, trials: Sequence[Any], metric: str) -> Shown |
             if trial.state.name != state or not trial.intermediate_values:
                 continue
             steps = sorted(trial.intermediate_values)
-            name = safe(trial.user_attrs.get("name", trial.number))
+            name = safe(_name(trial))
             figure.add_trace(Scatter(
                 x=steps, y=[trial.intermediate_values[step] for step in steps], mode="lines+markers", opacity=opacity,
                 line={"color": colour, "width": 1.5}, marker={"size": 4}, name=state.lower(), legendgroup=state, showlegend=first,

@@ -37,7 +37,7 @@ from sweeps.family_stats import Source
 from sweeps.records import TrialRecord, of_split
 from sweeps.slide_table import SlideRow, clusters_of
 from sweeps.verdict import verdict
-from sweeps.words import last_line
+from sweeps.words import last_line, many
 
 Metrics = Mapping[str, float]
 STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
@@ -103,7 +103,7 @@ def build_summary(found: Found, status: str, seconds: float, versions: Mapping[s
 
 
 def _confirmation(found: Found) -> dict[str, Any] | None:
-    if not found.confirmed:
+    if not found.confirmed and not found.confirm_to_go:
         return None
     slides = list(dict.fromkeys(row.slide for row in found.rows if row.kind == "family"))
     clusters = clusters_of(found.rows, slides)
@@ -177,14 +177,14 @@ def _baseline(found: Found, name: str) -> dict[str, Any]:
 def why_no_winner(own: Sequence[TrialRecord], budget: int) -> str:
     """One line: how a family's trials ended, and the most common reason of those that failed."""
     if not own:
-        return f"none of its {budget} trials was started"
+        return f"none of its {many(budget, 'trial')} was started"
     counts = Counter(STATES[r.state] for r in own)
     ends = ", ".join(f"{counts[state]} {state}" for state in STATES.values() if counts[state])
     text = f"no trial gave a value ({ends} of {budget})"
     common = common_reasons(own)
     if common:
         reason, times = common[0]
-        text += f"; most common reason ({times} of {counts['failed']} failures): {reason}"
+        text += f"; most common reason ({times} of {many(counts['failed'], 'failure')}): {reason}"
     return text
 
 

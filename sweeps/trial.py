@@ -157,7 +157,7 @@ def run_trial(request: TrialRequest, params: Mapping[str, Any], train: Training)
         config = request.config()
         restored = tune.get_checkpoint()
         with (
-            trial_log(ray_log_folder(), request.name) as log,
+            trial_log(ray_log_folder(), request.name, request.folder) as log,
             restored.as_directory() if restored else nullcontext() as folder,
             tempfile.TemporaryDirectory(prefix="stclip-") as copies,
         ):

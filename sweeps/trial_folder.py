@@ -14,12 +14,15 @@ GOES_ON = "metrics.csv"  # what a trial that goes on appends to; all else is wri
 
 
 @contextmanager
-def trial_folder(place: str, note: Callable[[str], None]) -> Iterator[tuple[Path, Callable[[], None]]]:
+def trial_folder(
+    place: str, note: Callable[[str], None], goes_on: str = GOES_ON
+) -> Iterator[tuple[Path, Callable[[], None]]]:
     """The folder to write into, and a function that brings `place` up to date; it is called at the end, too.
 
     Args:
         place: the trial's folder, `<results>/trials/<name>`; one that is no address is written into directly.
         note: is told when a copy fails. A trial does not fail for that: what decides is its reports and checkpoints.
+        goes_on: the file that an earlier start of the trial wrote and this one appends to.
 
     Raises LinkError for a folder with a link in it (see `stclip.guarded_folder`).
     """
@@ -30,7 +33,7 @@ def trial_folder(place: str, note: Callable[[str], None]) -> Iterator[tuple[Path
         yield Path(place), lambda: None
         return
     with tempfile.TemporaryDirectory(prefix="stclip-") as folder:
-        copy = _Copy(open_address(place), Path(folder), note)
+        copy = _Copy(open_address(place), Path(folder), note, goes_on)
         copy.fetch()
         try:
             yield Path(folder), copy.send
@@ -48,16 +51,17 @@ def write_to(place: str, name: str, text: str) -> None:
 class _Copy:
     """Sends what has changed since it was last sent."""
 
-    def __init__(self, remote: Remote, folder: Path, note: Callable[[str], None]) -> None:
-        self._remote, self._folder, self._note = remote, folder, note
+    def __init__(self, remote: Remote, folder: Path, note: Callable[[str], None], goes_on: str) -> None:
+        self._remote, self._folder, self._note, self._goes_on = remote, folder, note, goes_on
         self._sent: dict[str, tuple[int, int]] = {}
 
     def fetch(self) -> None:
         """What an earlier start of the trial wrote and this one goes on with."""
         try:
-            if self._remote.exists(GOES_ON):
-                self._remote.download(GOES_ON, self._folder / GOES_ON)
-                self._sent[GOES_ON] = self._state(self._folder / GOES_ON)
+            if self._remote.exists(self._goes_on):
+                own = self._folder / self._goes_on
+                self._remote.download(self._goes_on, own)
+                self._sent[self._goes_on] = self._state(own)
         except Exception as error:  # of whatever kind the file system has
             self._note(f"{self._remote.path}: cannot be read ({type(error).__name__}: {error})")
 

@@ -1,21 +1,29 @@
-"""A log file for each trial, under the trial's own name, where Ray's dashboard lists a node's log files."""
+"""A trial's log, twice: `trial.log` in its folder, which stays, and a file under its name where Ray's dashboard lists a
+node's log files, which goes with Ray's temporary folder.
+"""
 
 from __future__ import annotations
 
 import logging
+import math
+import os
 import re
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from stclip.config import Experiment
 from stclip.errors import InputError, printable
 from stclip.redact import redacted
+from stclip.remote import is_address
+from sweeps.trial_folder import trial_folder
 from sweeps.words import number, settings
 
+LOG = "trial.log"
+SEND_SECONDS = 10.0  # between two copies of a log to an address
 SHOWN = ("val/R@10", "train/loss")  # of an epoch's metrics; metrics.csv in the trial's folder has them all
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,199}")
 
@@ -30,8 +38,13 @@ _FORMAT = _WithoutSecrets("%(asctime)s [pid %(process)d] %(message)s", datefmt="
 
 
 @contextmanager
-def trial_log(folder: Path | None, name: str) -> Iterator[logging.Logger]:
-    """A logger that writes to `<folder>/<name>.log`; nowhere without a folder.
+def trial_log(folder: Path | None, name: str, place: str | None = None) -> Iterator[logging.Logger]:
+    """A logger that writes to `<folder>/<name>.log`, and to `trial.log` in the trial's folder.
+
+    Args:
+        folder: Ray's for log files; None where there is none.
+        name: the trial's.
+        place: the trial's folder below the results, or its address; None writes none there.
 
     The block's end is the file's last word: all epochs done, the error with its traceback, or stopped from outside. What
     the file holds already stays: a trial that goes on after its process died goes on in its file, if it is on the same
@@ -47,10 +60,49 @@ def trial_log(folder: Path | None, name: str) -> Iterator[logging.Logger]:
     log = logging.Logger(
         f"stclip.trial.{name}", logging.INFO
     )  # not registered: nothing of it outlives the trial
-    handler = _handler(folder, name)
-    log.addHandler(handler)
+    with _own_log(place) as own:
+        ray_file = _file_handler(folder / f"{name}.log", name) if folder else logging.NullHandler()
+        handlers = [ray_file, *own]
+        for handler in handlers:
+            log.addHandler(handler)
+        try:
+            with _last_word(log):
+                yield log
+        finally:
+            for handler in handlers:
+                handler.close()
+
+
+@contextmanager
+def _own_log(place: str | None) -> Iterator[list[logging.Handler]]:
+    """What writes the log into the trial's folder; where that is at an address, it is copied now and then and at the end."""
+    if place is None:
+        yield []
+        return
+    with trial_folder(place, lambda reason: None, LOG) as (here, send):
+        with suppress(OSError):  # said when the file cannot be opened
+            here.mkdir(parents=True, exist_ok=True)
+        handler = _file_handler(here / LOG, place)
+        yield [handler, _Sender(send)] if is_address(place) else [handler]
+
+
+class _Sender(logging.Handler):
+    """Has the log sent when something was written and the last time is a while ago."""
+
+    def __init__(self, send: Callable[[], None], now: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._send, self._now, self._sent = send, now, -math.inf
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._now() - self._sent >= SEND_SECONDS:
+            self._send()
+            self._sent = self._now()
+
+
+@contextmanager
+def _last_word(log: logging.Logger) -> Iterator[None]:
     try:
-        yield log
+        yield
     except Exception as error:
         log.info("failed: %s: %s", type(error).__name__, printable(str(error)), exc_info=True)
         raise
@@ -59,8 +111,6 @@ def trial_log(folder: Path | None, name: str) -> Iterator[logging.Logger]:
         raise
     else:
         log.info("complete")
-    finally:
-        handler.close()
 
 
 def log_start(log: logging.Logger, config: Experiment, params: Mapping[str, Any], folder: str) -> None:
@@ -118,13 +168,22 @@ def ray_log_folder() -> Path | None:
     return Path(worker._global_node.get_logs_dir_path())
 
 
-def _handler(folder: Path | None, name: str) -> logging.Handler:
-    if folder is None:
-        return logging.NullHandler()
+def _file_handler(path: Path, trial: str) -> logging.Handler:
+    """Appends to a file, through no link: a log is written where it was asked for."""
     try:
-        handler = logging.FileHandler(folder / f"{name}.log", encoding="utf-8")
+        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     except OSError as error:
-        print(f"no log file for trial {name}: {error}", file=sys.stderr)
+        print(f"no log file for trial {trial}: {error}", file=sys.stderr)
         return logging.NullHandler()
+    handler = _FileHandler(os.fdopen(file, "a", encoding="utf-8"))
     handler.setFormatter(_FORMAT)
     return handler
+
+
+class _FileHandler(logging.StreamHandler[TextIO]):
+    """A handler that closes its file."""
+
+    def close(self) -> None:
+        with suppress(OSError):  # a full disk
+            self.stream.close()
+        super().close()

@@ -11,18 +11,17 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime
 from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
+from sweeps.pace import Pace
+from sweeps.picture import ended_line, families_table, levels, running_lines, running_text
 from sweeps.records import TrialRecord
-from sweeps.summary import lift
+from sweeps.standing import FamilyStatus, Snapshot
 from sweeps.words import duration, epochs, last_line, number, printable, settings
 
 log = logging.getLogger(__name__)
@@ -30,32 +29,7 @@ log = logging.getLogger(__name__)
 STATUS_SECONDS = 30.0  # plain lines: the status at most this often
 REDRAW_SECONDS = 0.25
 _HINT = "Ctrl-C once: stop and report; twice: stop now"
-_STYLES = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red"}
-
-
-@dataclass(frozen=True)
-class FamilyStatus:
-    """Where one family stands: numbers of trials, and its best finished one."""
-
-    budget: int
-    complete: int
-    pruned: int
-    failed: int
-    running: int
-    best: TrialRecord | None = None
-
-    @property
-    def done(self) -> int:
-        """Trials that have ended, in whatever way."""
-        return self.complete + self.pruned + self.failed
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """A sweep at one moment. `events` are the trials that ended since the snapshot before."""
-
-    families: dict[str, FamilyStatus]
-    events: list[TrialRecord] = field(default_factory=list)
+_NAMED = 8  # running trials in a plain line
 
 
 class LiveView:
@@ -68,6 +42,9 @@ class LiveView:
         dashboard: the dashboard's address with how to get in; None when there is none.
         metric: the logged name shown as a trial's value; its chance level is `<split>/chance_<name>`.
         time_budget: seconds after which the sweep stops by itself, or None.
+        time_left: what is left of it for what is shown; needed with a time budget.
+        began: when the command began, by the clock `now`; None for now.
+        of: what the time left is of, where something else follows: `the search`.
         quiet: show nothing.
         heading: what is going on, where it is not the search; "" for the search.
         console: where to write; None for standard output.
@@ -83,6 +60,9 @@ class LiveView:
         dashboard: str | None = None,
         metric: str = "val/R@10",
         time_budget: float | None = None,
+        time_left: Callable[[], float] | None = None,
+        began: float | None = None,
+        of: str = "",
         quiet: bool = False,
         heading: str = "",
         console: Console | None = None,
@@ -94,13 +74,15 @@ class LiveView:
         self._dashboard = dashboard
         self._metric = metric
         self._time_budget = time_budget
+        self._time_left = time_left
+        self._of = f" of {of}" if of else ""
         self._quiet = quiet
         self._heading = heading
         self._console = console or Console()
         self._now = now
         self._date = date
-        self._start = now()
-        self._done_at_start: int | None = None
+        self._start = now() if began is None else began
+        self._pace = Pace()
         self._last_status = now()
         self._last: deque[TrialRecord] = deque(maxlen=3)
         self._notice = ""
@@ -156,8 +138,6 @@ class LiveView:
             self._blind = True
             return
         self._blind = False
-        if self._done_at_start is None:
-            self._done_at_start = _done(snap) - len(snap.events)
         self._last.extend(snap.events)
         if self._live is not None:
             self._live.update(self.picture(snap), refresh=True)
@@ -176,7 +156,12 @@ class LiveView:
         if self._now() - self._last_status >= STATUS_SECONDS:
             self._last_status = self._now()
             parts = [_status_words(name, status) for name, status in snap.families.items()]
-            self._line("; ".join([*parts, self._times(snap)]))
+            self._line("; ".join([*parts, *self._running_words(snap), self._times(snap)]))
+
+    def _running_words(self, snap: Snapshot) -> list[str]:
+        texts = [running_text(record, snap.epochs, self._metric) for record in snap.running]
+        more = [f"and {len(texts) - _NAMED} more"] if len(texts) > _NAMED else []
+        return [f"running {', '.join([*texts[:_NAMED], *more])}"] if texts else []
 
     def _line(self, text: str) -> None:
         text = f"{self._date():%Y-%m-%d %H:%M:%S} {text}"
@@ -201,54 +186,33 @@ class LiveView:
         return "; ".join(parts)
 
     def _value(self, record: TrialRecord) -> str:
-        value, chance, ratio = self._levels(record)
+        value, chance, ratio = levels(record, self._metric)
         return f"{self._metric} {value} (chance {chance}, lift {ratio})"
-
-    def _levels(self, record: TrialRecord) -> tuple[str, str, str]:
-        """The metric of record, its chance level and their ratio, as text."""
-        split, _, name = self._metric.partition("/")
-        own = {key.removeprefix(f"{split}/"): value for key, value in record.metrics.items()}
-        ratio = lift(own, name)
-        return (
-            number(own.get(name)),
-            number(own.get(f"chance_{name}")),
-            "-" if ratio is None else f"{ratio:.1f}x",
-        )
 
     # -- the live picture
 
     def picture(self, snap: Snapshot) -> RenderableType:
-        """A snapshot as a picture for the terminal, readable in 80 columns."""
+        """A snapshot as a picture for the terminal, readable in 80 columns; on a narrower one without what can be spared."""
+        width = self._console.width
         heading = [Text(self._heading, style="bold")] if self._heading else []
-        parts: list[RenderableType] = [*heading, self._families(snap), Text("")]
-        for name, status in snap.families.items():
-            if status.best is not None:
-                which = name if self._heading else f"best {name}"
-                line = Text(f"{printable(which)}: ", style="bold")
-                line.append(
-                    f"{printable(status.best.name)}, {settings(status.best.params)}", style="not bold"
-                )
-                parts.append(line)
-        parts += [_last_text(record, self._levels(record)[0]) for record in self._last]
-        parts += [Text(""), Text(self._times(snap))]
-        parts += [Text(f"{what}: {where}", overflow="fold") for what, where in self._places()]
+        above: list[RenderableType] = [*heading, families_table(snap, self._metric, width), Text("")]
+        below: list[RenderableType] = [
+            self._best_line(name, s) for name, s in snap.families.items() if s.best
+        ]
+        below += [ended_line(record, self._metric, duration(record.seconds)) for record in self._last]
+        below += [Text(""), Text(self._times(snap))]
+        below += [Text(f"{what}: {where}", overflow="fold") for what, where in self._places()]
         if self._notice:
-            parts.append(Text(self._notice, style="bold yellow"))
-        return Group(*parts)
+            below.append(Text(self._notice, style="bold yellow"))
+        taken = len(self._console.render_lines(Group(*above, *below), pad=False))
+        # The cursor stands in the line below the picture.
+        running = running_lines(snap, self._metric, width, self._console.height - taken - 1)
+        return Group(*above, *running, *below)
 
-    def _families(self, snap: Snapshot) -> Table:
-        narrow = self._console.width < 100
-        table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-        table.add_column("family", overflow="ellipsis", no_wrap=True, max_width=16)
-        for title in ("", "done", "run", "pruned", "failed", self._metric, "chance", "lift"):
-            table.add_column(title, justify="right", no_wrap=True)
-        for name, status in snap.families.items():
-            bar = ProgressBar(total=max(status.budget, 1), completed=status.done, width=10 if narrow else 30)
-            levels = self._levels(status.best) if status.best else ("-", "-", "-")
-            failed = Text(str(status.failed), style="red" if status.failed else "")
-            counts = (f"{status.done}/{status.budget}", str(status.running), str(status.pruned), failed)
-            table.add_row(Text(printable(name)), bar, *counts, *levels)
-        return table
+    def _best_line(self, name: str, status: FamilyStatus) -> Text:
+        assert status.best is not None
+        line = Text(f"{printable(name if self._heading else f'best {name}')}: ", style="bold")
+        return line.append(f"{printable(status.best.name)}, {settings(status.best.params)}", style="not bold")
 
     # -- words for both
 
@@ -257,24 +221,20 @@ class LiveView:
         return [*dashboard, ("results", self._results), *([("keys", _HINT)] if keys else [])]
 
     def _times(self, snap: Snapshot) -> str:
-        elapsed = self._now() - self._start
-        left = self._remaining(snap, elapsed)
-        text = f"elapsed {duration(elapsed)}, " + (
-            "remaining time not known yet" if left is None else f"about {duration(left)} left"
+        left = self._remaining(snap)
+        text = f"elapsed {duration(self._now() - self._start)}, " + (
+            "remaining time not known yet" if left is None else f"about {duration(left)} left{self._of}"
         )
         if self._time_budget is not None:
             text += f" (time budget {duration(self._time_budget)})"
         return text
 
-    def _remaining(self, snap: Snapshot, elapsed: float) -> float | None:
-        """Seconds left at the pace of the trials that ended in this run, at most the time budget's."""
-        finished = _done(snap) - (self._done_at_start or 0)
-        todo = sum(max(0, status.budget - status.done) for status in snap.families.values())
-        known = finished > 0 and elapsed >= 1
-        pace = 0.0 if todo == 0 else (todo * elapsed / finished if known else None)
-        if self._time_budget is None:
+    def _remaining(self, snap: Snapshot) -> float | None:
+        """Seconds left at the trials' pace, at most the time budget's."""
+        pace = self._pace.left(snap, self._now())
+        if self._time_left is None:
             return pace
-        within = max(0.0, self._time_budget - elapsed)
+        within = max(0.0, self._time_left())
         return within if pace is None else min(pace, within)
 
 
@@ -283,18 +243,6 @@ def has_keyboard() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
 
-def _done(snap: Snapshot) -> int:
-    return sum(status.done for status in snap.families.values())
-
-
 def _status_words(name: str, status: FamilyStatus) -> str:
     words = f"{printable(name)} {status.done}/{status.budget} done ({status.running} running"
     return f"{words}, {status.pruned} pruned, {status.failed} failed)"
-
-
-def _last_text(record: TrialRecord, value: str) -> Text:
-    line = Text("ended ", no_wrap=True, overflow="ellipsis")
-    line.append(f"{printable(record.name)} ").append(record.state, style=_STYLES.get(record.state, ""))
-    if record.state == "FAIL":
-        return line.append(f" {printable(last_line(record.error or ''))}")
-    return line.append(f" {value}, {epochs(record.epochs)} in {duration(record.seconds)}")

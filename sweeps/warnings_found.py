@@ -51,7 +51,7 @@ def _few_neighbours(rows: Sequence[Row], families: Tree) -> str | None:
     if not low:
         return None
     return (
-        f"Neighbour coverage was below {MIN_COVERAGE} in {len(low)} of {len(covered)} trials "
+        f"Neighbour coverage was below {MIN_COVERAGE} in {len(low)} of {many(len(covered), 'trial')} "
         f"with SpatialLoss (lowest {min(coverage for _, coverage in low):.4f}, first {low[0][0]}): "
         "the neighbour term had nothing to act on; try data.batching: neighborhood."
     )
@@ -121,9 +121,10 @@ def _shared_donors(sweep: Tree) -> str | None:
     shared = [f"{slide} ({donor})" for slide, donor in (donors.get("test") or {}).items() if donor in trained]
     if not shared:
         return None
-    total = len(donors["test"])
+    total = many(len(donors["test"]), "test slide")
+    are = "is" if total == "1 test slide" else "are"
     return (
-        f"{len(shared)} of {total} test slides are of donors that also gave a training slide ({', '.join(shared[:5])}"
+        f"{len(shared)} of {total} {are} of donors that also gave a training slide ({', '.join(shared[:5])}"
         f"{', ...' if len(shared) > 5 else ''}): the numbers say little about new donors; split by donor."
     )
 

@@ -104,11 +104,13 @@ def _build_once(
 
     from stclip.data.store_build import build_store
 
+    seen = progress or (lambda done, total: None)
+    seen(0, sum(len(getattr(splits, split)) for split in SPLITS))  # another process may be at it for minutes
     try:
         with FileLock(parent / f"{key}.lock"):
             if not (parent / key / META).is_file():
                 try:
-                    build_store(parent / key, dataset, splits, data, progress or (lambda done, total: None))
+                    build_store(parent / key, dataset, splits, data, seen)
                     _check_still(key, parent / key, dataset, data)
                 except BaseException:
                     _leave_no_trace(parent, key)

@@ -62,7 +62,6 @@ def _write_arrays(
     word_ids: dict[str, int] = {}
     slides: list[_Slide] = []
     workers = min(8, usable_processors())
-    progress(0, len(names))
     with _TileFile(folder / "tiles.npy", data.image_size) as tiles, ThreadPoolExecutor(workers) as pool:
         for name in names:
             slides.append(_read_slide(dataset, name, data, pool, 2 * workers, tiles, word_ids))

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from stclip.data.store import SpotStore
 
 _BLOCK = 2048  # tiles in memory at once
+Progress = Callable[[int, int], None]
+
+
+def unseen(done: int, total: int) -> None:
+    """Progress that nobody follows."""
 
 
 class FrozenEncoder(Protocol):
@@ -49,21 +54,27 @@ def frozen_encoder(name: str, center: float = 1.0) -> FrozenEncoder:
     return encoder_class(center) if center < 1 else encoder_class()
 
 
-def frozen_features(store: SpotStore, name: str, center: float = 1.0) -> np.ndarray:
+def frozen_features(
+    store: SpotStore, name: str, center: float = 1.0, progress: Progress = unseen
+) -> np.ndarray:
     """Features of every spot by the frozen encoder `name`, a read-only memory map float32 [N, F].
 
     Computed on first use by one process while others wait, and stored whole as
     `features_<name>_<version>.npy` in the store's folder; in memory alone where that cannot be written to.
-    `center` is `model.image.center`.
+    `center` is `model.image.center`; `progress(spots done, spots)` follows the computation.
     Raises ConfigError for an unknown name, DataError when they cannot be written or what is there cannot be read.
     """
     encoder = frozen_encoder(name, center)
     version = encoder.version if center == 1.0 else f"{encoder.version}_center{center:g}"
     file = f"features_{name.partition(':')[0]}_{version}.npy"
-    return _computed_once(store, file, len(store.tiles), lambda: _compute(store.tiles, encoder))
+    return _computed_once(
+        store, file, len(store.tiles), lambda: _compute(store.tiles, encoder, progress), progress
+    )
 
 
-def frozen_sentences(store: SpotStore, name: str, order: SentenceOrder = "none") -> np.ndarray:
+def frozen_sentences(
+    store: SpotStore, name: str, order: SentenceOrder = "none", progress: Progress = unseen
+) -> np.ndarray:
     """Features of every spot's gene sentence by the frozen text model `hf:...`, as `frozen_features` has those of tiles.
 
     `order` is `features.normalize_genes`.
@@ -75,14 +86,16 @@ def frozen_sentences(store: SpotStore, name: str, order: SentenceOrder = "none")
 
     def compute() -> np.ndarray:
         genes = ordered_genes(store.genes, store.slide_index, len(store.vocabulary), order)
-        blocks = (genes[at : at + _BLOCK] for at in range(0, len(genes), _BLOCK))
-        features = [encoder(sentences_of(store.vocabulary, block)).cpu().numpy() for block in blocks]
-        return np.concatenate(features).astype(np.float32, copy=False)
+        return _by_block(
+            genes, lambda block: encoder(sentences_of(store.vocabulary, block)).cpu().numpy(), progress
+        )
 
-    return _computed_once(store, file, len(store.genes), compute)
+    return _computed_once(store, file, len(store.genes), compute, progress)
 
 
-def _computed_once(store: SpotStore, file: str, spots: int, compute: Callable[[], np.ndarray]) -> np.ndarray:
+def _computed_once(
+    store: SpotStore, file: str, spots: int, compute: Callable[[], np.ndarray], progress: Progress
+) -> np.ndarray:
     path = Path(store.path) / file
     if path.exists():
         return _read(path, spots)
@@ -93,6 +106,7 @@ def _computed_once(store: SpotStore, file: str, spots: int, compute: Callable[[]
     draft = path.with_name(
         f".{path.name}.{uuid.uuid4().hex[:8]}.partial"
     )  # no name that a link could wait under
+    progress(0, spots)  # another process may be at it for minutes
     try:
         with FileLock(path.with_name(f".{path.name}.lock")):
             if not path.exists():
@@ -121,11 +135,20 @@ def _read(path: Path, spots: int) -> np.ndarray:
         ) from None
 
 
-def _compute(tiles: np.ndarray, encoder: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:
+def _compute(
+    tiles: np.ndarray, encoder: Callable[[torch.Tensor], torch.Tensor], progress: Progress = unseen
+) -> np.ndarray:
     import torch
 
-    blocks = (tiles[at : at + _BLOCK] for at in range(0, len(tiles), _BLOCK))
-    features = [encoder(torch.from_numpy(np.array(block))).cpu().numpy() for block in blocks]
+    return _by_block(tiles, lambda block: encoder(torch.from_numpy(np.array(block))).cpu().numpy(), progress)
+
+
+def _by_block(rows: np.ndarray, encode: Callable[[np.ndarray], np.ndarray], progress: Progress) -> np.ndarray:
+    """Features float32 [N, F] of N rows, a few of them in memory at once."""
+    features = []
+    for at in range(0, len(rows), _BLOCK):
+        features.append(encode(rows[at : at + _BLOCK]))
+        progress(min(at + _BLOCK, len(rows)), len(rows))
     return np.concatenate(features).astype(np.float32, copy=False)
 
 

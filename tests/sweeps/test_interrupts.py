@@ -55,7 +55,8 @@ import os, signal
 from sweeps.interrupts import InterruptHandler
 from sweeps.stopping import StopSwitch
 switch = StopSwitch(None, print)
-with InterruptHandler(switch):
+with InterruptHandler(switch) as interrupts:
+    interrupts.way_on = "python sweeps/run.py --resume 'my results/a'"
     for _ in range(2):
         os.kill(os.getpid(), signal.{signal})
     signal.pause()
@@ -97,19 +98,23 @@ with InterruptHandler(StopSwitch(None, lambda reason: None)):
 """
 
 
-def stopped_at_once(code):
-    """Run a program that gets two signals; what it printed."""
+NOTHING = "nothing was run"
+WAY_ON = "what had finished is in the results folder\ngo on     python sweeps/run.py --resume 'my results/a'"
+
+
+def stopped_at_once(code, kept=NOTHING):
+    """Run a program that gets two signals; what it printed. `kept`: what it says of the results."""
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=PATIENCE
     )
     assert done.returncode == 130, done.stderr
-    assert done.stderr == "\nstopped at once; what had finished is in the results folder\n"
+    assert done.stderr == f"\nstopped at once; {kept}\n"
     return done.stdout
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_the_second_signal_ends_the_process_at_once_with_130(name):
-    stopped_at_once(TWICE.format(signal=name))
+    stopped_at_once(TWICE.format(signal=name), WAY_ON)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a mutex of the C library")
@@ -129,7 +134,7 @@ def test_the_signal_after_the_time_budget_ends_the_process_at_once():
     """It is the first signal, but the sweep is stopping already."""
     code = TWICE.format(signal="SIGINT").replace("StopSwitch(None, print)", "StopSwitch(0.0, print)")
     code = code.replace("with Inter", "switch.stop_all()\nwith Inter").replace("range(2)", "range(1)")
-    assert stopped_at_once(code) == "the time budget is used up\n"
+    assert stopped_at_once(code, WAY_ON) == "the time budget is used up\n"
 
 
 def test_in_another_thread_the_signals_are_left_alone():

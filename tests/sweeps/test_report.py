@@ -67,7 +67,11 @@ def test_the_report_has_every_section_and_number(tmp_path):
         "confirmed configurations, trained again with 2 fresh seeds (the same for all), on 2 slides." in table
     )
     pairs = section(text, "Comparisons on the test slides")
-    assert pairs.count("| soft | clip | R@") == 3 and pairs.count("| cca | R@") == 6
+    assert (
+        pairs.count("| soft | clip | R@") == 3
+        and pairs.count("| CCA baseline | R@") == 6
+        and "cca" not in pairs
+    )
     found = summary["comparisons"][0]["metrics"]["R@10"]
     assert f"| soft | clip | R@10 | +0.025 ({found['low']:.3f} to {found['high']:.3f}) | " in pairs
     assert (
@@ -233,6 +237,21 @@ def test_a_summary_that_lacks_what_a_report_needs_ends_with_2_and_a_line(tmp_pat
     assert re.match(
         rf"error: {folder.path}: its sweep\.yaml, .* is not as a sweep writes it \(\w+: .*--resume", error
     )
+
+
+def test_a_summary_of_an_older_version_is_said_to_be_one_and_its_report_stays(tmp_path, capsys):
+    folder = folder_of(tmp_path / "a", many())
+    summary = folder.read_summary()
+    del summary["margin"]
+    folder.write_summary(summary)
+    folder.report_md.write_text("as it was")
+    assert main([str(folder.path)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert re.match(
+        rf"error: {folder.summary_json}: is of an older version, .*--resume {folder.path} \(it trains", error
+    )
+    assert folder.report_md.read_text() == "as it was"
 
 
 def test_no_file_of_sweeps_hides_a_module_when_run_as_a_script():

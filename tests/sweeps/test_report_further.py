@@ -6,6 +6,7 @@ from sweeps.compute import compute_of
 from sweeps.groups import group_means
 from sweeps.ranks import ranks_of
 from sweeps.report import write_report
+from tests.sweeps import made_up
 from tests.sweeps.made_up import MACHINE, record, slide_rows
 from tests.sweeps.results_folders import SWEEP, folder_of, many
 
@@ -78,3 +79,19 @@ def test_what_is_said_of_each_slide_is_left_to_sweep_yaml(tmp_path):
     write_report(folder)
     ran = section(folder.report_md.read_text(), "What was run")
     assert "fingerprint 0123abcd" in ran and "Xenium" not in ran and "p1" not in ran
+
+
+def test_one_of_a_thing_is_no_plural(tmp_path):
+    rows = slide_rows("soft", [[0.35]], donors=["P1"])
+    again = made_up.confirmed("soft", [[0.35]])
+    folder = folder_of(
+        tmp_path / "a",
+        [record("soft", metrics=made_up.levels("val", 0.3))],
+        SWEEP,
+        rows,
+        confirmed=again,
+        seeds=1,
+        budgets={"soft": 1},
+    )
+    write_report(folder)
+    assert "with 1 fresh seed (the same for all), on 1 slide of 1 donor." in folder.report_md.read_text()

@@ -27,17 +27,18 @@ from devtools import Browser
 HOSTILE = "</script><script>document.title='taken'</script><img src=x onerror=alert(1)>"
 
 
-def tile():
+def tile(colour="purple"):
     out = io.BytesIO()
-    Image.new("RGB", (8, 8), "purple").save(out, "PNG")
+    Image.new("RGB", (8, 8), colour).save(out, "PNG")
     return base64.b64encode(out.getvalue()).decode()
 
 
 def retrieval(slide):
     spot = {"spot": "E0_1", "tile": tile(), "genes": ["KRT19", HOSTILE], "rank": 2.0}
     top = [{"spot": "E0_2", "genes": ["CDH1"], "tile": tile(), "hit": hit} for hit in (False, True)]
+    far = {**spot, "spot": "E0_7", "genes": ["EPCAM"], "tile": tile("green"), "rank": 14.5, "top": top[:1]}
     found = {"slide": slide, "gallery": 100}
-    found |= {way: [{**spot, "top": top}] for way in ("image_to_gene", "gene_to_image")}
+    found |= {way: [{**spot, "top": top}, far] for way in ("image_to_gene", "gene_to_image")}
     one = {"slide": slide, "donor": None, "x": [1.0, 2.0, 3.0], "y": [1.0, 2.0, 2.0]}
     one |= {"image_to_gene": [1.0, 2.0, 30.0], "gene_to_image": [2.0, 1.5, 3.0]}
     return {"family": "soft", "trial": "soft-0000-confirm-0", "seed": 500, "maps": [one], "examples": found}
@@ -56,7 +57,7 @@ def add_studies(path):
             study.tell(trial, None if pruned else low, optuna.trial.TrialState.PRUNED if pruned else None)
 
 
-def full_folder(path):
+def full_folder(path, studies=True):
     again = {"soft": [[0.35, 0.37], [0.36, 0.40]], "clip": [[0.33, 0.35], [0.34, 0.36]]}
     rows = [row for family, values in again.items() for row in slide_rows(family, values)]
     rows += slide_rows("cca", [[0.40, 0.42]], "baseline")
@@ -70,7 +71,8 @@ def full_folder(path):
 
     write_slide_rows(folder.test_slides_csv, rows)
     folder.write_retrieval(retrieval(HOSTILE))
-    add_studies(folder.study_db)
+    if studies:
+        add_studies(folder.study_db)
     return folder
 
 
@@ -96,6 +98,53 @@ def test_a_page_says_what_the_markdown_says_and_hostile_names_stay_text(tmp_path
     places = [page.index(f"<h2>{title}") for title in order]
     assert places == sorted(places)
     assert write_report(folder).read_text() == page
+
+
+def test_a_partner_that_is_not_among_the_first_is_shown(tmp_path):
+    page = write_report(full_folder(tmp_path / "a", studies=False)).read_text()
+    ways = page.split("<h3>From a ")[1:3]
+    assert [way.count('class="truth"') for way in ways] == [1, 1]  # of two queries each; the other one is hit
+    genes, tiles = (
+        re.sub(r"\s+", " ", re.findall(r'<p class="truth">(.*?)</p>', way, re.S)[0]) for way in ways
+    )
+    assert genes == "Its own, at rank 14.5: EPCAM"
+    assert tile("green") in tiles and tiles.endswith("Its own, at rank 14.5")
+
+
+def test_numbers_and_intervals_in_cells_are_not_broken(tmp_path):
+    page = write_report(full_folder(tmp_path / "a", studies=False)).read_text()
+    cells = re.findall(r"<td [^>]*><span>(.*?)</span></td>", page)
+    whole = {text for cell in cells for text in re.findall(r'<span class="whole">(.*?)</span>', cell)}
+    assert any(re.fullmatch(r"\(0\.\d{3} to 0\.\d{3}\)", text) for text in whole)
+    assert not [text for text in whole if len(text) > 30]
+
+
+def test_points_and_lines_of_the_search_name_their_trials_and_whole_parameters():
+    study = optuna.create_study(direction="maximize")
+    long = "loss.neighbor_alpha_scale"
+    for number in range(3):
+        trial = study.ask({key: optuna.distributions.FloatDistribution(0, 1) for key in (long, "a")})
+        trial.set_user_attr("name", f"soft-000{number}")
+        study.tell(trial, number / 10)
+    study.tell(
+        study.ask({"a": optuna.distributions.FloatDistribution(0, 1)}), state=optuna.trial.TrialState.FAIL
+    )
+    shown = {one.title: one for one in study_figures("soft", study, "val/R@10") if not isinstance(one, str)}
+    names = ["soft-0000", "soft-0001", "soft-0002"]
+    (points,) = shown["soft: a"].figure.data
+    assert list(points.text) == names and points.hovertemplate.startswith("%{text}: a %{x}, val/R@10")
+    assert list(points.y) == [0.0, 0.1, 0.2]
+    lines = shown["soft: parallel coordinates"]
+    assert lines.wide
+    drawn = [trace for trace in lines.figure.data if trace.mode == "lines"]
+    assert [trace.hovertemplate.partition(":")[0] for trace in drawn] == names
+    assert {trace.line.color for trace in drawn} == {
+        "rgb(224, 123, 57)",
+        "rgb(142, 126, 126)",
+        "rgb(59, 130, 196)",
+    }
+    assert list(lines.figure.layout.xaxis.ticktext) == ["val/R@10", "a", long]
+    assert {note.font.color for note in lines.figure.layout.annotations} == {None}  # the page's
 
 
 @pytest.mark.parametrize("broken", ["", "not a database"])
@@ -184,6 +233,14 @@ def test_importances_are_of_the_best_quarter(monkeypatch):
     assert (type(evaluator).__name__, evaluator._target_quantile) == ("PedAnovaImportanceEvaluator", 0.25)
 
 
+async def drawn(browser):
+    for _ in range(3000):  # five minutes: only a hang takes so long
+        if await browser.value("document.documentElement.dataset.drawn"):
+            return
+        await asyncio.sleep(0.1)
+    raise TimeoutError("the figures are not drawn")
+
+
 async def look_at(page, home):
     """What a phone and a desk see: for each the events, and [figures drawn, width of the page, figures without a picture]."""
     found = {}
@@ -193,10 +250,7 @@ async def look_at(page, home):
             await browser.look(width, dark=width == 390)
             browser.events.clear()
             await browser.open(page.as_uri(), "What was run")
-            for _ in range(3000):  # five minutes: only a hang takes so long
-                if await browser.value("document.documentElement.dataset.drawn"):
-                    break
-                await asyncio.sleep(0.1)
+            await drawn(browser)
             facts = await browser.value(
                 "[Number(document.documentElement.dataset.drawn), document.documentElement.scrollWidth,"
                 " [...document.querySelectorAll('.plot')].filter(box => !box.querySelector('.main-svg')).length, document.title]"
@@ -224,3 +278,42 @@ def test_a_browser_draws_all_of_it_without_a_network(tmp_path):
         assert (drawn, empty) == (14, 0)
         assert wide <= width
         assert title.startswith("Sweep </script>")
+
+
+async def print_and_save(page, home, folder):
+    """A dark reader's page on A4: [numbers that are broken, width, space below the last line]; then a figure saved twice."""
+    async with Browser(home) as browser:
+        await browser.look(703, dark=True, paper=True)  # pixels of A4 without its margins
+        await browser.open(page.as_uri(), "What was run")
+        await drawn(browser)
+        facts = await browser.value(
+            "[[...document.querySelectorAll('.whole')].filter(one => one.getClientRects().length > 1).length,"
+            " document.documentElement.scrollWidth,"
+            " document.body.getBoundingClientRect().bottom"
+            " - [...document.querySelectorAll('main li, main p')].at(-1).getBoundingClientRect().bottom]"
+        )
+        await browser.look(1280, dark=True)
+        await browser.save_into(folder)
+        for format in ("PNG", "SVG"):
+            await browser.value(
+                f"[...document.querySelectorAll('.save button')].find(b => b.textContent === '{format}').click()"
+            )
+            for _ in range(3000):
+                if list(folder.glob(f"*.{format.lower()}")):
+                    break
+                await asyncio.sleep(0.1)
+    return facts
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium (apt-get install chromium)")
+def test_a_page_on_paper_breaks_no_number_and_figures_are_saved_in_its_colours(tmp_path):
+    page = write_report(full_folder(tmp_path / "a", studies=False))
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    broken, width, below = asyncio.run(print_and_save(page, tmp_path / "chromium", saved))
+    assert (broken, below) == (0, 0)
+    assert width <= 703
+    [picture], [drawing] = saved.glob("*.png"), saved.glob("*.svg")
+    assert picture.stem == drawing.stem and picture.stem.endswith("Families_and_their_differences")
+    assert Image.open(picture).convert("RGB").getpixel((0, 0)) == (255, 255, 255)
+    assert "<svg" in drawing.read_text()[:200]

@@ -56,3 +56,14 @@ def test_csv_is_written_at_most_every_so_often():
     for now[0] in (50.0, 51.9, 52.0, 53.0, 54.5):
         perhaps()
     assert calls == [50.0, 52.0, 54.5]
+
+
+def test_a_snapshot_has_the_running_trials_and_the_epochs_to_go(plan_of):
+    space = plan_of().space.model_copy(update={"epochs": 12})
+    records = [replace(record("spatial", 0, "COMPLETE", 0.5), epochs=12, seconds=6.0)]
+    records.append(replace(record("spatial", 1, "PRUNED", 0.1), epochs=4, seconds=2.0))
+    records.append(replace(record("clip", 0, "RUNNING", 0.4), epochs=3, seconds=1.5))
+    snap = snapshots(space, BUDGETS, lambda: records)()
+    assert ([one.name for one in snap.running], snap.epochs) == (["clip-0000"], 12)
+    # 2 of each family have not begun, which will take 8 epochs each, as those that ended did; 9 epochs are left of the one.
+    assert (snap.effort.epochs, snap.effort.seconds, snap.effort.left) == (19, 9.5, 4 * 8 + 9)

@@ -229,3 +229,17 @@ def test_lift_is_known_only_above_a_chance_level():
         {"R@1": float("nan"), "chance_R@1": 0.1},
     ):
         assert lift(metrics, "R@1") is None
+
+
+def test_a_confirmation_that_was_cut_off_before_its_first_training_is_no_search_that_was():
+    """Its search was over, and its one reading on record is the one that was cut off, of which nothing was seen."""
+    reads = [
+        {"number": 1, "when": "2026", "run": 1, "trials": {"soft": 1}, "budget": 1, "seeds": 3, "models": {}}
+    ]
+    records = [record("soft", metrics=levels("val", 0.3))]
+    found = summary(records, {"soft": 1}, seeds=3, status="interrupted", reads=reads, to_go=3)
+    assert found["confirmation"]["to_go"] == 3
+    assert found["verdict"] == (
+        "No verdict yet: the confirmation was cut off, 3 trainings before its end; nothing of the test slides is shown until "
+        "then; go on with --resume."
+    )

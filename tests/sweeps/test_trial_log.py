@@ -72,3 +72,44 @@ def test_without_ray_there_is_no_folder_and_no_file(tmp_path, monkeypatch):
 
 def test_an_epochs_missing_metrics_show_as_a_dash():
     assert epoch_line(1, {}, 0.5) == "epoch 1: val/R@10 -, train/loss -, 0.50 s"
+
+
+def test_a_log_is_in_the_trials_own_folder_too_whole(tmp_path):
+    own = tmp_path / "results" / "trials" / "a-0000"
+    for _ in range(2):  # the second goes on after the first
+        with pytest.raises(ValueError, match="no such tile"), trial_log(tmp_path, "a-0000", str(own)) as log:
+            log.info("epoch 1")
+            raise ValueError("no such tile")
+    text = (own / "trial.log").read_text()
+    assert text == (tmp_path / "a-0000.log").read_text()
+    assert text.count("epoch 1") == text.count("Traceback") == 2
+
+
+def test_a_log_at_an_address_is_sent_whole_and_goes_on(tmp_path):
+    place = f"file://{tmp_path}/results/trials/a-0000"
+    for number in range(2):
+        with pytest.raises(ValueError, match="no such tile"), trial_log(None, "a-0000", place) as log:
+            log.info("epoch %d", number)
+            raise ValueError("no such tile")
+    text = (tmp_path / "results/trials/a-0000/trial.log").read_text()
+    assert text.count("Traceback") == 2 and "epoch 0" in text and "epoch 1" in text
+
+
+def test_a_log_is_sent_while_the_trial_runs(tmp_path):
+    with trial_log(None, "a-0000", f"file://{tmp_path}/a") as log:
+        log.info("starts")
+        assert (
+            "starts" in (tmp_path / "a/trial.log").read_text()
+        )  # of a process that is killed later there is something
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_log_follows_no_link(tmp_path, capsys, own):
+    target = tmp_path / "of_somebody"
+    target.write_text("mine\n")
+    (tmp_path / "trial.log" if own else tmp_path / "a-0000.log").symlink_to(target)
+    with trial_log(tmp_path, "a-0000", str(tmp_path)) as log:
+        log.info("epoch 1")
+    assert target.read_text() == "mine\n"
+    assert "no log file for trial" in capsys.readouterr().err
+    assert "epoch 1" in (tmp_path / ("a-0000.log" if own else "trial.log")).read_text()

@@ -15,7 +15,8 @@ import pytest
 from rich.console import Console
 
 from sweeps.records import TrialRecord
-from sweeps.view import FamilyStatus, LiveView, Snapshot
+from sweeps.standing import Effort, FamilyStatus, Snapshot
+from sweeps.view import LiveView
 
 
 def record(family="spatial", number=3, state="COMPLETE", r10=0.312, error=None, params=None):
@@ -119,23 +120,68 @@ def test_names_from_data_are_shown_as_they_are_and_cannot_move_the_cursor():
     assert "\x1b[2J" not in text
 
 
-def test_remaining_time_follows_the_pace_of_this_run():
+def test_elapsed_time_begins_with_the_command_and_goes_on_in_the_confirmation():
     now = Clock()
-    state = {"snap": Snapshot({"clip": status(20, complete=10)})}  # 10 were there before: a resumed sweep
-    view, out = plain_view(lambda: state["snap"], now=now)
+    view, out = plain_view(two_families, now=now, began=10.0, heading="confirming")
+    now.seconds += 30
     view.refresh()
-    now.seconds += 60
-    state["snap"] = Snapshot({"clip": status(20, complete=12)})
-    view.refresh()
-    assert "elapsed 1 min 00 s, about 4 min 00 s left" in out.getvalue()  # 8 to do, 30 s each
+    assert "elapsed 2 min 00 s" in out.getvalue()
 
 
-def test_remaining_time_never_exceeds_the_time_budget():
+def test_remaining_time_is_named_after_what_it_is_of_and_never_exceeds_the_time_budget():
     now = Clock()
-    view, out = plain_view(lambda: Snapshot({"clip": status(20)}), now=now, time_budget=90)
+    snap = Snapshot({"clip": status(20)}, effort=Effort(epochs=1, seconds=500.0, left=9.0))
+    view, out = plain_view(lambda: snap, now=now, time_budget=90, time_left=lambda: 30.0, of="the search")
     now.seconds += 60
     view.refresh()
-    assert "about 30 s left (time budget 1 min 30 s)" in out.getvalue()
+    assert "about 30 s left of the search (time budget 1 min 30 s)" in out.getvalue()
+
+
+# -- running trials, and terminals of other sizes
+
+
+def running(*facts):
+    return [replace(record(number=n, state="RUNNING", r10=r10), epochs=epoch) for n, epoch, r10 in facts]
+
+
+def test_running_trials_are_named_with_epoch_and_newest_value():
+    snap = replace(two_families(), running=running((7, 3, 0.41234), (8, 0, None)), epochs=12)
+    lines = picture(snap)
+    assert "running spatial-0007 epoch 3/12 0.412   spatial-0008 starts" in lines
+    view, out = plain_view(lambda: snap, now=(now := Clock()))
+    now.seconds += 30
+    view.refresh()
+    assert "; running spatial-0007 epoch 3/12 0.412, spatial-0008 starts; elapsed" in out.getvalue()
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (120, 20), (40, 30), (80, 14)])
+def test_as_many_running_trials_as_fit_are_shown(width, height):
+    many = running(*((number, 3, 0.4) for number in range(60)))
+    out = io.StringIO()
+    console = Console(
+        file=out, width=width, height=height, force_terminal=True, color_system=None, _environ={}
+    )
+    view = LiveView(two_families, results="results/a", console=console)
+    console.print(view.picture(replace(two_families(), running=many, epochs=12)))
+    lines = out.getvalue().splitlines()
+    assert len(lines) == height - 1  # the cursor stands in the last one
+    shown = [line for line in lines if line.startswith("running ")]
+    named = sum(line.count("epoch 3/12 0.400") for line in shown)
+    assert f"and {60 - named} more" in shown[-1]
+    assert named >= 1 or height == 14
+
+
+@pytest.mark.parametrize("width", [30, 40, 60, 80, 100, 160])
+def test_names_and_values_of_families_are_whole_at_any_width(width):
+    names = ["spatial", "neighborhood_of_two_rings_soft", "neighborhood_of_two_rings_hard"]
+    lines = picture(Snapshot({name: status(20, 5, best=record()) for name in names}), width=width)
+    table = lines[: lines.index("")]
+    assert max(map(len, table)) <= width
+    flat = "".join(line.split(" ")[0] for line in table)  # a long name goes on in the next line
+    assert flat == "family" + "".join(names)
+    if width >= 40:
+        assert sum("5/20" in line and "0.312" in line for line in table) == 3
+    assert "…" not in "".join(table)
 
 
 # -- plain lines

@@ -1,5 +1,7 @@
 """Sweeps that end before their budget: by Ctrl-C while Ray starts, by Ctrl-C twice, by the time budget."""
 
+import shlex
+
 import pytest
 
 from stclip.strict_yaml import read_yaml
@@ -31,7 +33,8 @@ def test_ctrl_c_twice_stops_at_once_and_leaves_a_readable_folder(runner, space, 
     )
     environment = hooks.environment(*moments)
     ended = runner.run(space, "twice", "--max-concurrent", "1", environment=environment, code=130)
-    assert ended.err == "\nstopped at once; what had finished is in the results folder\n"
+    way_on = f"go on     python sweeps/run.py --resume {shlex.quote(str(ended.folder))}"
+    assert ended.err == f"\nstopped at once; what had finished is in the results folder\n{way_on}\n"
     assert not (ended.folder / "summary.json").exists()
     assert read_yaml(ended.folder / "sweep.yaml")["name"] == "twice"
     assert ended.states() == {"spatial": ["COMPLETE"], "clip": ["RUNNING"]}

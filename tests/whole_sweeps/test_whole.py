@@ -236,6 +236,7 @@ def test_a_process_bears_the_name_of_the_trial_that_it_runs(whole, hooks):
 def test_each_trial_leaves_a_log_file_among_rays_logs(whole):
     logs = {path.stem: path.read_text() for path in whole.ray.glob("session_2*/logs/*-????.log")}
     assert logs.keys() == NAMES
+    assert logs == {name: (whole.folder / "trials" / name / "trial.log").read_text() for name in NAMES}
     ends = {
         "COMPLETE": "complete\n",
         "PRUNED": "stopped by the sweep: pruned, or the whole sweep was stopped\n",

@@ -38,6 +38,13 @@ def test_values_are_those_of_the_encoder_across_blocks(store, monkeypatch):
     assert found.dtype == np.float32 and isinstance(found, np.memmap) and not found.flags.writeable
 
 
+def test_progress_is_told_block_by_block(store, monkeypatch):
+    monkeypatch.setattr(module, "_BLOCK", 4)
+    seen = []
+    frozen_features(store, "stain", progress=lambda *counts: seen.append(counts))
+    assert seen == [(0, 11), (4, 11), (8, 11), (11, 11)]  # first of all before another process is waited for
+
+
 def test_computed_once_and_then_read(store, monkeypatch):
     first = np.array(frozen_features(store, "stain"))
     monkeypatch.setattr(module, "_compute", lambda *_: pytest.fail("computed again"))
