@@ -27,6 +27,7 @@ from sweeps.own_folder import lent_folder
 from sweeps.phase import NO_ROOM, Outcome, Phase, RunningRay, Sweeping, run_phase
 from sweeps.plan import SweepPlan
 from sweeps.private_ray import start_local_ray
+from sweeps.ray_watch import leave, lost_cluster, lost_private_ray
 from sweeps.records import recorded_names
 from sweeps.results import ResultsFolder
 from sweeps.resume import check_record, widen
@@ -70,9 +71,11 @@ def run_sweep(plan: SweepPlan, store: SpotStore, command: str, quiet: bool) -> i
                 if not folder.study_db.exists():
                     check_record(folder, set())  # before an empty one is made
                 widen(plan)
-            return _run(
-                Sweeping(plan, folder, store, runs, console, quiet, mirror), switch, interrupts, command
-            )
+            job = Sweeping(plan, folder, store, runs, console, quiet, mirror)
+            code = _run(job, switch, interrupts, command)
+    if switch.ray_is_gone:
+        leave(code)
+    return code
 
 
 @contextmanager
@@ -131,7 +134,8 @@ def _run_once(job: Sweeping, switch: StopSwitch, interrupts: InterruptHandler, n
                 job.runs.withdraw()
                 raise NotStartedError(str(error)) from None
         interrupts.rearm()
-        outcome = _run_phases(job, search, switch, RunningRay(cluster, resources, number))
+        lost = lost_private_ray if job.plan.address is None else lost_cluster()
+        outcome = _run_phases(job, search, switch, RunningRay(cluster, resources, number, lost))
         status, reason = outcome.status, outcome.reason
         from sweeps.conclude import (
             conclude,  # imports Ray, which must be told of its token before (`start_local_ray`)
