@@ -26,6 +26,8 @@ QUIET_ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # silences a notice about CUDA_VISIBLE_DEVICES
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing about a lab's sweep leaves the machine
+    # Without its GCS Ray ends the driver after a minute. Whether Ray is gone is watched here (`sweeps.ray_watch`).
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "86400",
     "RAY_worker_niceness": "0",  # trials are what the machine is for; at Ray's 15 the dashboard's start-up starves them
 }
 # Ray takes the machine's outward address as its own and listens on all interfaces, even for a private session. With
@@ -137,7 +139,7 @@ def check_listening(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:
         raise InputError(
-            f"--address {address}: nothing answers there ({error}); is the cluster up, and this its address (`ray status`)?"
+            f"{_told(address)}: nothing answers there ({error}); is the cluster up, and this its address (`ray status`)?"
         ) from None
 
 
@@ -159,19 +161,28 @@ def _as_ray_takes_it(address: str) -> str:
     return address
 
 
+def _told(address: str) -> str:
+    """An address as the user gave it: by the flag, or by the environment, which counts without the flag."""
+    return f"RAY_ADDRESS={address}" if os.environ.get("RAY_ADDRESS") == address else f"--address {address}"
+
+
+def _leave_out() -> str:
+    return "unset RAY_ADDRESS" if os.environ.get("RAY_ADDRESS") == "auto" else "leave --address out"
+
+
 def _cannot_connect(address: str, error: Exception) -> InputError:
     text = " ".join(str(error).split())
     if "uthenticat" in text:
         return InputError(
-            f"--address {address}: the cluster asks for a token and did not take ours; copy its ~/.ray/auth_token "
+            f"{_told(address)}: the cluster asks for a token and did not take ours; copy its ~/.ray/auth_token "
             "(on its head: ray get-auth-token) to this machine, or set RAY_AUTH_TOKEN"
         )
     if address == "auto":
         return InputError(
-            f"--address auto: no running Ray cluster was found on this machine ({text[:200]}); start one with "
-            "configs/cluster/local.sh or `ray start --head`, or leave --address out for a private one"
+            f"{_told(address)}: no running Ray cluster was found on this machine ({text[:200]}); start one with "
+            f"configs/cluster/local.sh or `ray start --head`, or {_leave_out()} for a private one"
         )
-    return InputError(f"--address {address}: cannot join the cluster: {type(error).__name__}: {text[:400]}")
+    return InputError(f"{_told(address)}: cannot join the cluster: {type(error).__name__}: {text[:400]}")
 
 
 def local_resources() -> tuple[Node, ...]:

@@ -1,4 +1,7 @@
-"""Ctrl-C and SIGTERM: the first asks for a clean stop, the second ends the process and all that it has started."""
+"""Ctrl-C and SIGTERM: the first asks for a clean stop, the second ends the process and all that it has started.
+
+SIGHUP (the terminal is gone) and SIGUSR1 (a batch system's warning) ask for a clean stop too, however often they come.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ import psutil
 from sweeps.stopping import StopSwitch
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_WARNINGS = (signal.SIGHUP, signal.SIGUSR1)  # a shell and the system may both send the first one
 
 
 class InterruptHandler:
@@ -35,9 +39,11 @@ class InterruptHandler:
 
     def __enter__(self) -> InterruptHandler:
         if threading.current_thread() is threading.main_thread():
+            self._terminals = [descriptor for descriptor in (1, 2) if os.isatty(descriptor)]
             self._listen()
-            for number in _SIGNALS:
-                self._before[number] = signal.signal(number, self._handle)
+            for number in (*_SIGNALS, *_WARNINGS):
+                if number in _SIGNALS or signal.getsignal(number) != signal.SIG_IGN:  # as nohup wants it
+                    self._before[number] = signal.signal(number, self._handle)
         return self
 
     def rearm(self) -> None:
@@ -46,9 +52,19 @@ class InterruptHandler:
             signal.signal(number, self._handle)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self._switch.reason is not None:
+        if number in _WARNINGS:
+            self._leave_lost_terminals()
+        elif self._switch.reason is not None:
             self._end_at_once()
         self._switch.stop("interrupted; stopping the running trials (once more: stop now)")
+
+    def _leave_lost_terminals(self) -> None:
+        """Writing to a terminal that is gone would raise, in the middle of the report."""
+        for descriptor in self._terminals:
+            if not os.isatty(descriptor):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, descriptor)
+                os.close(nowhere)
 
     def _listen(self) -> None:
         """Count signals in a thread too: Python calls no handler while the main thread is in native code.

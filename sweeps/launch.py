@@ -27,6 +27,7 @@ from sweeps.own_folder import lent_folder
 from sweeps.phase import Outcome, Phase, RunningRay, Sweeping, run_phase
 from sweeps.plan import SweepPlan
 from sweeps.private_ray import start_local_ray
+from sweeps.ray_watch import leave, lost_cluster, lost_private_ray
 from sweeps.records import recorded_names
 from sweeps.results import ResultsFolder
 from sweeps.results_fault import NO_ROOM, check_writable, results_fault
@@ -75,12 +76,11 @@ def run_sweep(plan: SweepPlan, store: SpotStore, command: str, quiet: bool, bega
                     check_record(folder, set())  # before an empty one is made
                 widen(plan)
             interrupts.way_on = resume_command(plan.place)
-            return _run(
-                Sweeping(plan, folder, store, runs, console, quiet, mirror, began),
-                switch,
-                interrupts,
-                command,
-            )
+            job = Sweeping(plan, folder, store, runs, console, quiet, mirror, began)
+            code = _run(job, switch, interrupts, command)
+    if switch.ray_is_gone:
+        leave(code)
+    return code
 
 
 @contextmanager
@@ -139,7 +139,8 @@ def _run_once(job: Sweeping, switch: StopSwitch, interrupts: InterruptHandler, n
                 job.runs.withdraw()
                 raise NotStartedError(str(error)) from None
         interrupts.rearm()
-        outcome = _run_phases(job, search, switch, RunningRay(cluster, resources, number))
+        lost = lost_private_ray if job.plan.address is None else lost_cluster()
+        outcome = _run_phases(job, search, switch, RunningRay(cluster, resources, number, lost))
         status, reason = outcome.status, outcome.reason
         from sweeps.conclude import (
             conclude,  # imports Ray, which must be told of its token before (`start_local_ray`)

@@ -11,6 +11,7 @@ from rich.console import Console
 from stclip.data.store import SpotStore
 from sweeps.cluster import ClusterInfo, TrialResources
 from sweeps.failures import repeated_reason
+from sweeps.interrupts import end_descendants
 from sweeps.mirror import Mirror
 from sweeps.plan import SweepPlan
 from sweeps.ray_messages import ray_messages
@@ -50,6 +51,7 @@ class RunningRay:
     cluster: ClusterInfo
     resources: TrialResources
     run: int  # number of this run of the driver
+    lost: Callable[[], str | None]  # why this Ray is gone; None while it is there
 
 
 @dataclass(frozen=True)
@@ -87,10 +89,11 @@ class Outcome:
 def run_phase(
     job: Sweeping, phase: Phase, ray_now: RunningRay, switch: StopSwitch, last: Callable[[], bool]
 ) -> None:
-    """All trials of a phase; when it stops early the switch says why. Ray is shut down after the `last` one, and after a
-    fault."""
+    """All trials of a phase; when it stops early the switch says why, also when Ray itself came to an end. Ray is shut down
+    after the `last` one, and after a fault."""
     import ray
 
+    from sweeps.ray_watch import forget_ray, run_beside
     from sweeps.tuning import run_tuner
 
     plan, search = phase.plan, phase.search
@@ -118,15 +121,25 @@ def run_phase(
         job.folder.write_trials_csv(search.snapshot(), parameters, phase.table)
 
     on_step = _on_step(job, phase, switch, write_table)
+    search.is_cut_off = lambda: switch.reason is not None or ray_now.lost() is not None
+
+    def tune() -> None:
+        run_tuner(plan, search, switch, ray_now.resources, plan.storage, ray_now.run, on_step)
+
     try:
-        with view, ray_messages(say):
-            ended = False
+        with view, ray_messages(say, private=plan.address is None):
+            gone, ended = None, False
             try:
-                run_tuner(plan, search, switch, ray_now.resources, plan.storage, ray_now.run, on_step)
+                gone = run_beside(tune, ray_now.lost)
                 ended = True
             finally:
-                if not ended or last():
+                if gone is None and (not ended or last()):
                     ray.shutdown()
+            if gone is not None:
+                search.let_go()
+                switch.lose_ray(gone)
+                forget_ray()
+                end_descendants()
     except Exception as error:
         fault = results_fault(job.folder, error)
         if fault is None:

@@ -26,17 +26,21 @@ _DEAD_RAYLET = "Raylet is terminated"  # the node's own farewell; Ray tells of t
 
 
 @contextmanager
-def ray_messages(say: Callable[[str], None]) -> Iterator[None]:
-    """While active, a message of Ray goes to `say` as one line, the same one once in a row; all other output is untouched."""
-    with redirect_stdout(cast(TextIO, _Output(sys.stdout, say))):
+def ray_messages(say: Callable[[str], None], private: bool = False) -> Iterator[None]:
+    """While active, a message of Ray goes to `say` as one line, the same one once in a row; all other output is untouched.
+
+    Of a `private` Ray the loss of a node is left out: it has no other, and its end is told by who watches it.
+    """
+    with redirect_stdout(cast(TextIO, _Output(sys.stdout, say, private))):
         yield
 
 
 class _Output:
     """Standard output, without what Ray prints to it. One call of `print` is a write of the text and one of its end."""
 
-    def __init__(self, output: TextIO, say: Callable[[str], None]) -> None:
+    def __init__(self, output: TextIO, say: Callable[[str], None], private: bool) -> None:
         self._output = output
+        self._private = private
         self._say = say
         self._last = ""
         self._thread = threading.local()
@@ -53,7 +57,7 @@ class _Output:
         return len(text)
 
     def _tell(self, message: str) -> None:
-        line = in_short(message)
+        line = "" if self._private and _LOST_NODE.match(message) else in_short(message)
         if line and line != self._last:
             self._last = line
             self._say(line)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -76,6 +76,9 @@ class FamilySearch(DriverOnly, Searcher):
         self._interrupted: deque[tuple[str, optuna.Trial]] = deque()
         self._records: dict[tuple[str, int], TrialRecord] = {}
         self._ended: list[TrialRecord] = []
+        self._over = False
+        # Whether an error of a trial's process says nothing about the trial: the sweep is being stopped, or Ray is gone.
+        self.is_cut_off: Callable[[], bool] = lambda: False
         for family, study in self._studies.items():
             for trial in study.get_trials(deepcopy=False):
                 if trial.state != TrialState.WAITING:
@@ -149,6 +152,8 @@ class FamilySearch(DriverOnly, Searcher):
         `Searcher.FINISHED` (a text) when every family's budget is used up. None while each next trial waits for the end
         of one that runs; Tune asks again after its next event or 0.1 s (`TuneController.step` of ray 2.60).
         """
+        if self._over:
+            return cast(dict[str, Any], Searcher.FINISHED)
         if self._interrupted:
             family, trial = self._interrupted.popleft()
         else:
@@ -232,7 +237,9 @@ class FamilySearch(DriverOnly, Searcher):
             return
         record = self._records[live.family, live.trial.number]
         value = record.metrics.get(self._space.metric)
-        if error:
+        if error and self.is_cut_off():
+            self.interrupt(trial_id)
+        elif error:
             self.fail(
                 trial_id, live.reason or "the trial's process died or raised; see error.txt in its folder"
             )
@@ -259,6 +266,11 @@ class FamilySearch(DriverOnly, Searcher):
     def interrupt(self, trial_id: str) -> None:
         """Let go of a trial and leave it RUNNING in the storage, for a later run to `adopt`."""
         self._live.pop(trial_id, None)
+
+    def let_go(self) -> None:
+        """Let go of all trials, for a later run to `adopt`: whatever Tune still says of them is not true any more."""
+        self._over = True
+        self._live.clear()
 
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
         """Nothing: Tune's own pickles are never read, the studies are."""

@@ -22,6 +22,7 @@ class StopSwitch:
         """`time_budget`: seconds from now, or None. `on_stop` is called once, with the reason; it may be replaced."""
         self.reason: str | None = None
         self.broken = False  # a fault, not a person or the clock, asked for the stop
+        self.ray_is_gone = False  # nothing may ask Ray for anything any more
         self.on_stop = on_stop
         # Seconds of the time budget that are kept for what comes after this phase.
         self.reserve: Callable[[], float] = lambda: 0.0
@@ -59,3 +60,8 @@ class StopSwitch:
         if self.reason is None:
             self.broken = True
         self.stop(reason)
+
+    def lose_ray(self, reason: str) -> None:
+        """Stop because Ray itself has ended; a stop that was asked for before keeps its reason."""
+        self.ray_is_gone = True
+        self.break_off(reason)

@@ -3,7 +3,7 @@
 import pytest
 
 from stclip.errors import InputError
-from sweeps.cluster import Node, TrialResources, share_resources
+from sweeps.cluster import Node, TrialResources, connect, share_resources
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,27 @@ def test_gpus_of_several_nodes():
     mixed = [Node(8, 0), Node(4, 2)]
     assert share_resources(mixed, 1, 1, None) == TrialResources(1, 1, 2)
     assert share_resources(mixed, 1, 0, None) == TrialResources(1, 0, 12)
+
+
+def _no_ray(**arguments):
+    raise ConnectionError("Could not find any running Ray instance")
+
+
+@pytest.mark.parametrize(
+    ("variable", "address", "message"),
+    [
+        (None, "127.0.0.1:1", "--address 127.0.0.1:1: nothing answers there"),
+        ("127.0.0.1:1", "127.0.0.1:1", "RAY_ADDRESS=127.0.0.1:1: nothing answers there"),
+        ("127.0.0.1:2", "127.0.0.1:1", "--address 127.0.0.1:1: nothing answers there"),
+        (None, "auto", "--address auto: no running Ray .*, or leave --address out for a private one"),
+        ("auto", "auto", "RAY_ADDRESS=auto: no running Ray .*, or unset RAY_ADDRESS for a private one"),
+    ],
+)
+def test_an_address_is_named_as_it_was_given(monkeypatch, variable, address, message):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    if variable:
+        monkeypatch.setenv("RAY_ADDRESS", variable)
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.setattr("ray.init", _no_ray)
+    with pytest.raises(InputError, match=message):
+        connect(address)

@@ -21,7 +21,7 @@ PYTHON_SETTINGS = sorted(
         "RAY_JOB_STOP_WAIT_TIME_S",
         "RAY_AUTH_MODE",
     }
-    - {"RAY_worker_niceness", "PL_DISABLE_FORK"}
+    - {"RAY_worker_niceness", "RAY_gcs_rpc_server_reconnect_timeout_s", "PL_DISABLE_FORK"}
 )
 
 
@@ -41,7 +41,14 @@ def test_the_loopback_setting_is_what_decides_whether_ray_leaves_it():
 
 
 @pytest.mark.parametrize(
-    "word", ["worker_niceness", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_TOKEN", "RAY_AUTH_MODE"]
+    "word",
+    [
+        "worker_niceness",
+        "gcs_rpc_server_reconnect_timeout_s",
+        "RAY_AUTH_TOKEN_PATH",
+        "RAY_AUTH_TOKEN",
+        "RAY_AUTH_MODE",
+    ],
 )
 def test_rays_programs_still_know_a_setting(word):
     assert says(word), f"Ray no longer knows {word}: sweeps/cluster.py or sweeps/ray_token.py sets it in vain"

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first is a clean stop, the second ends everything at once."""
+"""Ctrl-C and SIGTERM: the first is a clean stop, the second ends everything at once. SIGHUP and SIGUSR1 are clean stops."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ def test_signals_are_handled_before_ray_is_imported():
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_asks_for_a_clean_stop_and_the_handlers_are_put_back(number):
-    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)}
     said = Reasons()
     switch = StopSwitch(None, said)
     with InterruptHandler(switch):
@@ -128,6 +128,75 @@ def test_the_second_signal_ends_all_that_the_process_has_started():
             process = psutil.Process(int(pid))
             if process.status() != psutil.STATUS_ZOMBIE:
                 process.wait(PATIENCE)  # a process that lives on raises TimeoutExpired
+
+
+OFTEN = """
+import os, signal
+from sweeps.interrupts import InterruptHandler
+from sweeps.stopping import StopSwitch
+switch = StopSwitch(None, print)
+with InterruptHandler(switch):
+    for _ in range(3):
+        os.kill(os.getpid(), signal.{signal})
+    print(switch.stop_all())
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGUSR1"])
+def test_a_warning_asks_for_a_clean_stop_however_often_it_comes(name):
+    """A closed terminal is told by the system, and by the shell once more."""
+    done = subprocess.run(
+        [sys.executable, "-c", OFTEN.format(signal=name)],
+        cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=PATIENCE, start_new_session=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "interrupted; stopping the running trials (once more: stop now)\nTrue\n"
+
+
+def test_a_signal_that_nohup_has_shut_out_stays_shut_out():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with InterruptHandler(switch := StopSwitch(None, Reasons())):
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert not switch.stop_all()
+
+
+CLOSED = """
+import os, signal, sys
+from sweeps.interrupts import InterruptHandler
+from sweeps.stopping import StopSwitch
+assert sys.stdout.isatty()
+switch = StopSwitch(None, print)
+with InterruptHandler(switch):
+    os.write(3, b"ready")
+    while switch.reason is None:
+        signal.pause()
+    print("the report", flush=True)
+    print("is there", file=sys.stderr, flush=True)
+    os.write(3, b", reported")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what a terminal that is gone answers")
+def test_a_closed_terminal_ends_no_report():
+    """The process leads the terminal's session, so the system itself tells it."""
+    outer, inner = os.openpty()
+    reader, writer = os.pipe()
+    lead = f"import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); import os; os.dup2({writer}, 3)\n"
+    process = subprocess.Popen(
+        [sys.executable, "-c", lead + CLOSED],
+        cwd=PROJECT_ROOT, stdin=inner, stdout=inner, stderr=inner, pass_fds=[writer], start_new_session=True,
+    )  # fmt: skip
+    os.close(inner)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as told:
+        assert told.read(5) == b"ready"
+        os.close(outer)
+        assert told.read() == b", reported"
+    assert process.wait(PATIENCE) == 0
 
 
 def test_the_signal_after_the_time_budget_ends_the_process_at_once():

@@ -50,6 +50,16 @@ def test_messages_become_lines_and_other_output_passes(capsys, monkeypatch, pref
     assert capsys.readouterr().out == "before\n(raylets are processes)\n\n\n\nafter\n"
 
 
+def test_a_private_ray_has_no_other_node_to_go_on_with(monkeypatch):
+    monkeypatch.setattr("ray._private.ray_logging.RAY_DEDUP_LOGS", False)
+    said = []
+    with ray_messages(said.append, private=True):
+        ray_prints(LOST.format("127.0.0.1", "127.0.0.1"))
+        ray_prints(FAREWELL)
+        ray_prints(DIED)
+    assert said == [f"Ray: {DIED.partition(chr(10))[0]}"]
+
+
 def test_a_live_picture_is_drawn_as_ever():
     def drawn(with_messages):
         out, said = io.StringIO(), []

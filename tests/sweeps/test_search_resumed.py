@@ -9,12 +9,13 @@ from typing import Any
 import optuna
 import pytest
 from optuna.storages import BaseStorage, InMemoryStorage
+from ray.tune.search import Searcher
 
 from sweeps.records import read_records
 from sweeps.search import FamilySearch
 from sweeps.space import EarlyStopping
 from sweeps.study_file import study_storage
-from tests.sweeps.searches import make_space, run, train
+from tests.sweeps.searches import METRIC, make_space, run, train
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -142,3 +143,31 @@ def test_a_larger_budget_keeps_what_is_there(storage: BaseStorage) -> None:
     first = run(FamilySearch(make_space(trials=3), storage, seed=2))
     rest = run(FamilySearch(make_space(trials=12), storage, seed=2))
     assert first + rest == run(FamilySearch(make_space(trials=12), InMemoryStorage(), seed=2))
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_an_error_that_comes_from_the_end_of_ray_is_no_failure_of_the_trial(storage, lost):
+    search = FamilySearch(make_space(trials=1), storage, seed=0)
+    first = search.suggest("0")
+    search.report("0", 1, {METRIC: 0.5})
+    search.is_cut_off = lambda: lost
+    search.on_trial_complete("0", error=True)
+    assert [r.state for r in search.snapshot()] == ["RUNNING" if lost else "FAIL"]
+    again = FamilySearch(make_space(trials=1), storage, seed=0)
+    again.adopt()
+    assert (again.suggest("1")["name"] == first["name"]) == lost
+
+
+def test_nothing_that_tune_says_after_the_end_of_ray_is_written_down(storage):
+    search = FamilySearch(make_space(trials=2), storage, seed=0)
+    search.suggest("0")
+    search.report("0", 1, {METRIC: 0.5})
+    search.let_go()
+    before = search.snapshot()
+    assert search.report("0", 2, {METRIC: 0.6})
+    search.tested("0", '{"metrics": {}, "slides": {}}')
+    search.fail("0", "its node was lost")
+    search.on_trial_complete("0", error=True)
+    assert search.suggest("1") == Searcher.FINISHED
+    assert search.snapshot() == before
+    assert [(r.state, r.epochs) for r in before] == [("RUNNING", 1)]

@@ -33,7 +33,9 @@ class Moment(NamedTuple):
     """What happens at the `call`-th call (1-based) of a function in one process."""
 
     at: str  # "sweeps.search:FamilySearch.report"
-    do: str  # kill (the driver), interrupt (its process group, as a terminal does), hold (until a release), release
+    # kill (the driver), interrupt (its process group, as a terminal does), terminate (the same with SIGTERM, as a batch system
+    # does), lose NAME (that process of the driver's Ray), hold (until a release), release
+    do: str
     call: int = 1
     when: str = "before"  # or after
 
@@ -83,6 +85,10 @@ def _happen(moment: Moment) -> None:
         os.kill(driver, signal.SIGKILL)
     elif moment.do == "interrupt":
         os.killpg(os.getpgid(driver), signal.SIGINT)
+    elif moment.do == "terminate":
+        os.killpg(os.getpgid(driver), signal.SIGTERM)
+    elif moment.do.startswith("lose "):
+        _lose(driver, moment.do.removeprefix("lose "))
     elif moment.do == "hold":
         marks = Path(os.environ[MARKS])
         if not (marks / "released").exists():
@@ -92,7 +98,17 @@ def _happen(moment: Moment) -> None:
     elif moment.do == "release":
         (Path(os.environ[MARKS]) / "released").touch()
     else:
-        raise ValueError(f"a moment does kill, interrupt, hold or release, got '{moment.do}'")
+        raise ValueError(
+            f"a moment does kill, interrupt, terminate, lose, hold or release, got '{moment.do}'"
+        )
+
+
+def _lose(driver: int, name: str) -> None:
+    import psutil
+
+    for process in psutil.Process(driver).children(recursive=True):
+        if process.name() == name:
+            process.kill()
 
 
 def _wrap(moment: Moment, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -40,6 +40,33 @@ def test_ctrl_c_twice_stops_at_once_and_leaves_a_readable_folder(runner, space, 
     assert ended.states() == {"spatial": ["COMPLETE"], "clip": ["RUNNING"]}
 
 
+@pytest.mark.parametrize(
+    ("do", "status", "reason"),
+    [
+        ("lose raylet", "stopped", "Ray has ended: its process raylet was killed, or died"),
+        ("lose gcs_server", "stopped", "Ray has ended: its process gcs_server was killed, or died"),
+        ("terminate", "interrupted", "interrupted; stopping the running trials (once more: stop now)"),
+    ],
+)
+def test_the_end_of_ray_is_a_stop_and_the_sweep_goes_on_later(runner, space, hooks, do, status, reason):
+    """The first trial has ended; the second has started and does not end."""
+    name = do.replace(" ", "-")
+    moment = Moment("sweeps.hanging:HangWatch.on_trial_start", do, 2, "after")
+    flags = ("--max-concurrent", "1", "--max-failures", "0")
+    environment = hooks.environment(moment, faults={"clip-0000": "hang"})
+    process = runner.start(space, name, *flags, environment=environment)
+    ended = runner.end(process, code=1)
+    summary = ended.summary()
+    assert (summary["status"], summary["stopped_because"]) == (status, reason)
+    assert f"python sweeps/run.py --resume {ended.folder}" in ended.out.replace("\n", " ")
+    assert "go on elsewhere" not in ended.out
+    assert ended.states() == {"spatial": ["COMPLETE"], "clip": ["RUNNING"]}
+    assert summary["families"]["spatial"]["best"]["name"] == "spatial-0000"
+    again = runner.end(runner.resume(ended.folder, f"{name}-again"), folder=ended.folder)
+    assert again.summary()["status"] == "complete"
+    assert {state for states in again.states().values() for state in states} == {"COMPLETE"}
+
+
 def test_a_time_budget_stops_the_search_and_leaves_room_for_the_confirmation(runner, hooks):
     """Of 60 seconds, 4 for each trial, the search leaves 20 at least, and half at most."""
     space = runner.space("timed", BOTH, trials=5000, epochs=2)
