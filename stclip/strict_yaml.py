@@ -66,8 +66,10 @@ class _Strict(yaml.constructor.SafeConstructor):
             raise yaml.constructor.ConstructorError(None, None, words, node.start_mark) from None
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
-        value = super().construct_yaml_int(node)
-        if value.bit_length() > _LONGEST_NUMBER:
+        # Python refuses to read more than 4,300 digits, in words of its own.
+        too_long = len(node.value) > _LONGEST_NUMBER
+        value = 0 if too_long else super().construct_yaml_int(node)
+        if too_long or value.bit_length() > _LONGEST_NUMBER:
             raise yaml.constructor.ConstructorError(
                 None, None, "a number of more than 1,200 digits", node.start_mark
             )

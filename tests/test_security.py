@@ -53,7 +53,10 @@ def call_faults(call: ast.Call) -> list[str]:
         found.append(name)
     if name == "torch.load" and ast.unparse(given.get("weights_only", ast.Constant(None))) != "True":
         found.append("torch.load without weights_only=True")
-    if name == "yaml.load" and ast.unparse(given.get("Loader", ast.Constant(None))) != "_Loader":
+    if name == "yaml.load" and ast.unparse(given.get("Loader", ast.Constant(None))) not in (
+        "_Loader",
+        "_FastLoader",
+    ):
         found.append("yaml.load with another loader")
     if (
         name in ("np.load", "numpy.load")
@@ -93,6 +96,7 @@ OWN_WRITERS = {
     "sweeps/machine.py": "/proc", "sweeps/own_folder.py": "the cache", "sweeps/mirror.py": "the cache",
     "sweeps/shipped_code.py": "a temporary folder", "sweeps/ray_token.py": "the token", "sweeps/results.py": "a new folder",
     "sweeps/train_workers.py": "a temporary folder", "sweeps/trial.py": "a temporary folder",
+    "sweeps/ray_folder.py": "the folder of Ray's files", "sweeps/trial_log.py": "O_NOFOLLOW, in a folder that was looked at",
 }  # fmt: skip
 WRITES = {"write_text", "write_bytes", "mkdir", "makedirs", "touch", "copyfile", "copy", "copy2", "copytree", "move",
           "symlink_to", "hardlink_to"}  # fmt: skip

@@ -74,7 +74,7 @@ def test_a_sweep_with_a_link_is_not_resumed_and_nothing_is_written(begun, away, 
     given = f"file://{first.folder}" if at_address else str(first.folder)
     plan = plan_to_resume(make_parser().parse_args(["--resume", given, "--trials", "9"]))
     with pytest.raises(LinkError, match=rf"begun/{place}: is a link; .*remove it"):
-        launch.run_sweep(plan, store, "command", quiet=True)
+        launch.run_sweep(plan, store, "command", quiet=True, began=0.0)
     assert is_as_it_was(away)
     assert tree(first.folder) == before
 

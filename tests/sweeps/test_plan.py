@@ -189,7 +189,7 @@ def test_describe_sweep_is_plain_and_counts_the_data(plan_of, shared_tiny_datase
     }  # fmt: skip
     assert sweep["data"] == {
         "dataset": str(shared_tiny_dataset), "fingerprint": store.path.name, "genes": 24, "tile_pixels": 16,
-        "skipped_spots": {}, "donors": {}, "technology": {}, "organ": {},
+        "skipped_spots": {}, "models": {}, "donors": {}, "technology": {}, "organ": {},
         "train": {"slides": 4, "spots": 117, "smallest_gallery": 20},
         "val": {"slides": 1, "spots": 25, "smallest_gallery": 25},
         "test": {"slides": 1, "spots": 28, "smallest_gallery": 28},

@@ -89,7 +89,7 @@ def test_a_folder_that_is_removed_while_the_sweep_runs_ends_it_with_a_line(sweep
         raise error
 
     monkeypatch.setattr(launch, "_start", removed)
-    assert run_sweep(*sweep, "command", quiet=True) == 1
+    assert run_sweep(*sweep, "command", quiet=True, began=0.0) == 1
     told = capsys.readouterr().err
     assert told.startswith("error: the results folder is gone: ") and told.count("\n") == 1
     assert f"--resume {sweep[0].folder}" in told
@@ -102,7 +102,7 @@ def test_an_error_of_another_kind_is_not_hidden(sweep, monkeypatch):
 
     monkeypatch.setattr(launch, "_start", broken)
     with pytest.raises(RuntimeError, match="a fault of the program"):
-        run_sweep(*sweep, "command", quiet=True)
+        run_sweep(*sweep, "command", quiet=True, began=0.0)
 
 
 def test_a_closed_folder_is_not_resumed(sweep, monkeypatch):
@@ -112,7 +112,7 @@ def test_a_closed_folder_is_not_resumed(sweep, monkeypatch):
     again = plan_to_resume(make_parser().parse_args(["--resume", str(plan.folder), "--trials", "9"]))
     closed(monkeypatch, "begun")
     with pytest.raises(InputError, match="cannot be written .no permission to write begun."):
-        run_sweep(again, store, "command", quiet=True)
+        run_sweep(again, store, "command", quiet=True, began=0.0)
     assert plan.results.sweep_yaml.read_bytes() == before
     assert not plan.results.runs_dir.exists()
 

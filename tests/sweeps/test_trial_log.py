@@ -4,6 +4,7 @@ import pytest
 
 from stclip.config import Experiment
 from stclip.errors import InputError
+from stclip.guarded_folder import LinkError
 from sweeps.trial_log import epoch_line, log_start, ray_log_folder, trial_log
 
 SETTINGS = {"model.temperature": 0.0712345, "optimizer.lr": 0.001}
@@ -107,9 +108,18 @@ def test_a_log_is_sent_while_the_trial_runs(tmp_path):
 def test_a_log_follows_no_link(tmp_path, capsys, own):
     target = tmp_path / "of_somebody"
     target.write_text("mine\n")
-    (tmp_path / "trial.log" if own else tmp_path / "a-0000.log").symlink_to(target)
-    with trial_log(tmp_path, "a-0000", str(tmp_path)) as log:
-        log.info("epoch 1")
+    place = tmp_path / "results" / "trials" / "a-0000"
+    place.mkdir(parents=True)
+    (place / "trial.log" if own else tmp_path / "a-0000.log").symlink_to(target)
+    if own:
+        with (
+            pytest.raises(LinkError, match="trial.log: is a link"),
+            trial_log(tmp_path, "a-0000", str(place)),
+        ):
+            pass
+    else:
+        with trial_log(tmp_path, "a-0000", str(place)) as log:
+            log.info("epoch 1")
+        assert "no log file for trial" in capsys.readouterr().err
+        assert "epoch 1" in (place / "trial.log").read_text()
     assert target.read_text() == "mine\n"
-    assert "no log file for trial" in capsys.readouterr().err
-    assert "epoch 1" in (tmp_path / ("a-0000.log" if own else "trial.log")).read_text()

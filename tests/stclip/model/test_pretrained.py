@@ -253,6 +253,7 @@ def test_a_model_that_cannot_be_loaded_is_found_out_before_anything_runs(
         check_models(config)
 
 
+@pytest.mark.parametrize("vision", ["vit", "dinov2"], indirect=True)  # a CLIP model has a text model in it
 def test_a_model_of_another_kind_is_found_out_before_anything_runs(vision, tiny_dataset):
     with pytest.raises(ConfigError, match="has no tokenizer that can be read|is not a text model"):
         check_models(config_of(tiny_dataset, genes={"name": f"hf:{vision}"}))
