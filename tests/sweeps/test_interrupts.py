@@ -134,6 +134,7 @@ OFTEN = """
 import os, signal
 from sweeps.interrupts import InterruptHandler
 from sweeps.stopping import StopSwitch
+signal.signal(signal.{signal}, signal.SIG_DFL)  # `nohup pytest` would have shut it out
 switch = StopSwitch(None, print)
 with InterruptHandler(switch):
     for _ in range(3):
@@ -165,15 +166,16 @@ def test_a_signal_that_nohup_has_shut_out_stays_shut_out():
 
 
 CLOSED = """
-import os, signal, sys
+import os, signal, sys, time
 from sweeps.interrupts import InterruptHandler
 from sweeps.stopping import StopSwitch
 assert sys.stdout.isatty()
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup pytest` would have shut it out
 switch = StopSwitch(None, print)
 with InterruptHandler(switch):
     os.write(3, b"ready")
     while switch.reason is None:
-        signal.pause()
+        time.sleep(0.01)  # not `pause`: the signal may have come just now
     print("the report", flush=True)
     print("is there", file=sys.stderr, flush=True)
     os.write(3, b", reported")

@@ -1,7 +1,6 @@
 """The thread that copies the record: when it copies, what it says, and when it ends."""
 
 import threading
-from types import SimpleNamespace
 
 import pytest
 
@@ -11,17 +10,9 @@ from sweeps.mirror import AddressError
 from tests.sweeps.mirrors import add_trial, begun
 
 
-class Impatient(threading.Event):
+def at_once(event, seconds):
     """Nothing is waited for: the thread copies as often as it can."""
-
-    def wait(self, timeout=None):
-        return super().wait(timeout if timeout is None else 0)
-
-
-@pytest.fixture
-def impatient(monkeypatch):
-    made = SimpleNamespace(Event=Impatient, Thread=threading.Thread, Lock=threading.Lock)
-    monkeypatch.setattr(mirror_module, "threading", made)
+    return event.wait(0)
 
 
 def lost():
@@ -30,7 +21,7 @@ def lost():
     return error
 
 
-def test_a_fault_is_said_again_after_a_copy_succeeded(driver, impatient, monkeypatch):
+def test_a_fault_is_said_again_after_a_copy_succeeded(driver, monkeypatch):
     mirror, _, _ = begun(driver)
     answers, over, said = [lost(), lost(), None, lost(), lost()], threading.Event(), []
 
@@ -41,12 +32,12 @@ def test_a_fault_is_said_again_after_a_copy_succeeded(driver, impatient, monkeyp
             raise error
 
     monkeypatch.setattr(mirror, "push", push)
-    with mirror.following(said.append, pytest.fail):
+    with mirror.following(said.append, pytest.fail, at_once):
         assert over.wait(60)
     assert said == ["lost; trying again"] * 2
 
 
-def test_nothing_more_is_copied_when_another_driver_has_taken_over(driver, impatient, monkeypatch):
+def test_nothing_more_is_copied_when_another_driver_has_taken_over(driver, monkeypatch):
     mirror, _, _ = begun(driver)
     pushes, said, taken = [], [], []
 
@@ -58,7 +49,10 @@ def test_nothing_more_is_copied_when_another_driver_has_taken_over(driver, impat
         raise AddressError("another driver")
 
     monkeypatch.setattr(mirror, "push", push)
-    with pytest.raises(AddressError, match="another driver"), mirror.following(said.append, taken.append):
+    with (
+        pytest.raises(AddressError, match="another driver"),
+        mirror.following(said.append, taken.append, at_once),
+    ):
         for thread in threading.enumerate():
             if thread.name == "results-mirror":
                 thread.join(60)
