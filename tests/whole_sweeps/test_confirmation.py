@@ -142,5 +142,5 @@ def test_the_report_says_what_the_summary_says(confirmed):
 def test_a_patient_on_both_sides_is_warned_about(confirmed):
     assert {row["donor"] for row in rows_of(confirmed.folder / "test_slides.csv")} == {"p1"}
     warnings = [text for text in confirmed.summary()["warnings"] if "of donors that also gave" in text]
-    assert len(warnings) == 1 and warnings[0].startswith("1 of 1 test slides are of donors that also gave")
+    assert len(warnings) == 1 and warnings[0].startswith("1 of 1 test slide is of donors that also gave")
     assert "E1 (p1)" in plain(confirmed.report())

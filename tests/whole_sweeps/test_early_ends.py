@@ -62,6 +62,8 @@ def test_the_end_of_ray_is_a_stop_and_the_sweep_goes_on_later(runner, space, hoo
     assert "go on elsewhere" not in ended.out
     assert ended.states() == {"spatial": ["COMPLETE"], "clip": ["RUNNING"]}
     assert summary["families"]["spatial"]["best"]["name"] == "spatial-0000"
+    if do != "lose raylet":  # all leave the same record behind
+        return
     again = runner.end(runner.resume(ended.folder, f"{name}-again"), folder=ended.folder)
     assert again.summary()["status"] == "complete"
     assert {state for states in again.states().values() for state in states} == {"COMPLETE"}
