@@ -66,9 +66,8 @@ def main() -> None:
             if first is None and has_reported(Path(results)):
                 first = time.monotonic() - start
             looks += 1
-            watched = (
-                [process.pid, *descendants(process.pid)] if looks % 10 == 0 else []
-            )  # looking costs time too
+            # Looking costs time too.
+            watched = [process.pid, *descendants(process.pid)] if looks % 10 == 0 else []
             for pid in watched:
                 title, peak = peak_megabytes(pid)
                 kind = (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pickletools
-import stat
 import struct
 import zipfile
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from stclip.errors import InputError
+from stclip.regular_files import open_regular
 
 _LARGEST = 32 * 2**30  # bytes; two billion weights with their optimizer's state take 24 GB
 _LARGEST_PICKLE = 64 * 2**20  # bytes of all that is no tensor; a vocabulary of a million genes takes 12 MB
@@ -83,16 +83,11 @@ def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
     torch compresses nothing, so what its reader would unpack is at most as large as the file. Raises NotWholeError for
     any other archive, and what `open` and `zipfile` raise.
     """
-    # Without O_NONBLOCK a named pipe would wait for a writer for ever.
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-        facts = os.fstat(file.fileno())
-        if not stat.S_ISREG(facts.st_mode):
-            raise NotWholeError("not a regular file")
-        if facts.st_size > _LARGEST:
-            raise NotWholeError(f"larger than {_LARGEST // 2**30} GB")
-        _check_end(file, facts.st_size)
+    with open_regular(path, _LARGEST) as file:
+        size = os.fstat(file.fileno()).st_size
+        _check_end(file, size)
         with zipfile.ZipFile(file) as archive:
-            _check_directory(archive.infolist(), facts.st_size)
+            _check_directory(archive.infolist(), size)
             yield archive
 
 

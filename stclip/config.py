@@ -135,9 +135,8 @@ class AugmentConfig(StrictModel):
 
     flips: bool = True
     quarter_turns: bool = True
-    color_jitter: Annotated[float, Field(ge=0, le=1)] = (
-        0.2  # largest relative change of brightness, contrast, hue
-    )
+    # Largest relative change of brightness, contrast, hue.
+    color_jitter: Annotated[float, Field(ge=0, le=1)] = 0.2
 
 
 class ClipLossConfig(StrictModel):

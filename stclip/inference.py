@@ -59,7 +59,7 @@ class TrainedModel:
     @property
     def temperature(self) -> float:
         """1 / logit scale."""
-        return 1 / float(self.encoder.logit_scale)
+        return 1 / float(self.encoder.logit_scale.detach())
 
     @property
     def needs_whole_slides(self) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 TEXT = 64 * 2**20  # bytes; of tables, lists and JSON. A row a slide or a trial takes a few hundred
+_UNITS = ((2**30, "GB"), (2**20, "MB"), (2**10, "KB"), (1, "bytes"))
 
 
 class NotRegularError(OSError):
@@ -97,5 +98,5 @@ def _check(facts: os.stat_result, most: int | None) -> None:
 
 
 def _too_large(most: int) -> TooLargeError:
-    size = f"{most // 2**20} MB" if most >= 2**20 else f"{most // 2**10} KB"
-    return TooLargeError(f"larger than {size}, so not the file that is expected here")
+    size, unit = next((size, unit) for size, unit in _UNITS if most >= size)
+    return TooLargeError(f"larger than {most // size} {unit}, so not the file that is expected here")

@@ -231,9 +231,8 @@ def _one_slide(
 
 def _rings(rows: Tensor, neighbor_ids: Tensor, spots: int) -> Tensor:
     """Right answers of a slide's queries, as positions in it: the spot, its neighbours; each once, or -1."""
-    position = torch.full(
-        (spots + 1,), -1, dtype=torch.int64, device=rows.device
-    )  # the last one is for id -1
+    # The last one is for id -1.
+    position = torch.full((spots + 1,), -1, dtype=torch.int64, device=rows.device)
     position[rows] = torch.arange(len(rows), device=rows.device)
     own = torch.arange(len(rows), device=rows.device)[:, None]
     answers = torch.cat([own, position[neighbor_ids[rows]]], dim=1).sort(dim=1).values

@@ -6,12 +6,13 @@ import os
 import sys
 import warnings
 
+# As Python itself does.
 _HIDDEN = (
     DeprecationWarning,
     PendingDeprecationWarning,
     ImportWarning,
     ResourceWarning,
-)  # as Python itself does
+)
 
 
 def warnings_stay_warnings() -> None:

@@ -191,9 +191,8 @@ def fit(
     checkpoint = None
     if out_dir is not None and save:
         checkpoint = out_dir / CHECKPOINT
-        trainer.save_checkpoint(
-            checkpoint, weights_only=False
-        )  # with the optimizer; left out, Lightning says so
+        # With the optimizer; left out, Lightning says so.
+        trainer.save_checkpoint(checkpoint, weights_only=False)
         if trainer.is_global_zero:
             write_below(out_dir, METRICS, json.dumps(metrics, indent=2, sort_keys=True) + "\n")
     return FitResult(metrics, clock.seconds, checkpoint, slides)

@@ -28,13 +28,14 @@ from sweeps.run_log import BEAT_SECONDS
 
 _ELSEWHERE = ("ray/", "trials/")  # below the address, but not the driver's
 _NOT_COPIED = ("driver.lock", "study.db-journal", "study.db-wal", "study.db-shm")
+# Speak of what the other files hold, so they follow them.
 _LAST = (
     "trials.csv",
     "summary.json",
     "report.md",
     "report.html",
     "runs/",
-)  # speak of what the other files hold, so they follow them
+)
 PAUSE_SECONDS = 1.0  # between two copies, however often one is asked for
 
 

@@ -18,9 +18,8 @@ class Pace:
 
     def __init__(self) -> None:
         self._before: int | None = None  # epochs of earlier runs of the sweep
-        self._first: tuple[float, int] | None = (
-            None  # when this run's first epoch was seen, and how many there were then
-        )
+        # When this run's first epoch was seen, and how many there were then.
+        self._first: tuple[float, int] | None = None
         self._bases: dict[
             str, tuple[int, float]
         ] = {}  # trial -> epochs and seconds when its first epoch was seen

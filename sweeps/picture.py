@@ -16,13 +16,14 @@ from sweeps.words import epochs, last_line, number, printable
 
 BARS = (30, 10)  # columns of a progress bar: on a wide terminal, on others; none where there is less room
 WIDE = 100
+# Columns that a narrow terminal does without, the first one first.
 SPARED = (
     "chance",
     "lift",
     "pruned",
     "failed",
     "run",
-)  # columns that a narrow terminal does without, the first one first
+)
 _GAP = "   "  # between running trials in one line
 _STYLES = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red"}
 

@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 _AGAIN = "-confirm-"
-PLAIN = re.compile(
-    r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
-)  # a name that a folder may have: no way out of the results
+# A name that a folder may have: no way out of the results.
+PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 State = Literal["COMPLETE", "PRUNED", "FAIL", "RUNNING"]
 
 

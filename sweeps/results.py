@@ -42,9 +42,8 @@ from sweeps.records import TrialRecord
 from sweeps.sweep_file import read_unsealed, sealed_text
 
 RAY = "ray"
-LARGEST = (
-    512 * 2**20
-)  # bytes; of a table or a JSON file of the results, which ten thousand trials do not reach
+# Bytes; of a table or a JSON file of the results, which ten thousand trials do not reach.
+LARGEST = 512 * 2**20
 # Columns of trials.csv, and what they are called in a trial's `machine` (see `sweeps.machine`).
 OF_MACHINE = {"host": "host", "peak_memory_mb": "peak_memory_mb", "peak_device_memory_mb": "peak_device_memory_mb",
               "trained_parameters": "parameters"}  # fmt: skip
@@ -133,9 +132,8 @@ class ResultsFolder:
         try:
             draft.mkdir(parents=True)
             (draft / "sweep.yaml").write_text(sealed_text(plain(sweep)), encoding="utf-8")
-            draft.replace(
-                final
-            )  # refused by the system when `final` holds anything: two sweeps cannot both win
+            # Refused by the system when `final` holds anything: two sweeps cannot both win.
+            draft.replace(final)
         except OSError as error:
             self.check_free()
             raise self._not_writable(error.strerror or type(error).__name__) from None

@@ -108,13 +108,11 @@ class SearchSpace(StrictModel):
     metric: str
     mode: Literal["max", "min"]
     trials: Count
-    searches: Annotated[int, Field(ge=1, le=100)] = (
-        1  # of each family, independent; `trials` is for each of them
-    )
+    # Of each family, independent; `trials` is for each of them.
+    searches: Annotated[int, Field(ge=1, le=100)] = 1
     epochs: Count
-    margin: Annotated[float, Field(gt=0, lt=1)] = (
-        0.01  # of recall; families that differ by less are equivalent
-    )
+    # Of recall; families that differ by less are equivalent.
+    margin: Annotated[float, Field(gt=0, lt=1)] = 0.01
     early_stopping: EarlyStopping | None = None
     lag: Count = 2
     resources: Resources = Field(default_factory=Resources)

@@ -14,9 +14,8 @@ from stclip.regular_files import open_regular
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
-_JOURNAL_MARK = bytes.fromhex(
-    "d9d505f920a163d7"
-)  # at the start of a journal, and at the end of one that names a further file
+# At the start of a journal, and at the end of one that names a further file.
+_JOURNAL_MARK = bytes.fromhex("d9d505f920a163d7")
 
 
 def study_storage(path: Path) -> BaseStorage:

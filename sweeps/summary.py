@@ -59,9 +59,8 @@ class Found:
     records: Sequence[TrialRecord]  # every trial of the search
     budgets: Mapping[str, int]  # family -> trials planned; its order is the order of the families everywhere
     sources: Mapping[str, Source]  # family -> where its configurations come from
-    chosen: Mapping[
-        str, Sequence[Chosen]
-    ]  # family -> its best configurations, the winner first; none: not in it
+    # Family -> its best configurations, the winner first; none: not in it.
+    chosen: Mapping[str, Sequence[Chosen]]
     metric: str  # the logged name the winners are chosen by, such as `val/R@10`
     mode: Literal["max", "min"]
     confirm_seeds: int  # of each family; 0: no confirmation was wanted

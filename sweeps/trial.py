@@ -31,13 +31,11 @@ from sweeps.trial_log import epoch_logger, log_start, ray_log_folder, trial_log
 FAILURE = "failure"  # key of a last report that says why a trial failed
 NO_SPACE = "no_space"  # key beside it: the disk is full, which is no fault of the trial's
 EPOCH = "epoch"
-SECONDS = (
-    "epoch_seconds"  # key of every report of an epoch: since the one before, by a clock that nobody sets
-)
+# Key of every report of an epoch: since the one before, by a clock that nobody sets.
+SECONDS = "epoch_seconds"
 MACHINE = "machine"  # key of every report of an epoch: what the process runs on and holds, as JSON
-TESTED = (
-    "tested"  # key of the last report of a trial that reads the test slides: what it found there, as JSON
-)
+# Key of the last report of a trial that reads the test slides: what it found there, as JSON.
+TESTED = "tested"
 # Between the checkpoints of one trial; the last epoch always gets one. A worker that dies loses this much at most, and
 # epochs of a fraction of a second do not spend a twentieth of it on saving.
 CHECKPOINT_SECONDS = 10.0

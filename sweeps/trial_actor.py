@@ -36,7 +36,6 @@ def named_trainable(
             setproctitle(f"ray::{self.config['name']}")
             return super().step()
 
-    StclipTrial.__qualname__ = (
-        "StclipTrial"  # the dashboard shows it; else "named_trainable.<locals>.StclipTrial"
-    )
+    # The dashboard shows it; else "named_trainable.<locals>.StclipTrial".
+    StclipTrial.__qualname__ = "StclipTrial"
     return StclipTrial

@@ -57,9 +57,8 @@ def trial_log(folder: Path | None, name: str, place: str | None = None) -> Itera
             "a trial's name also names its log file: up to 200 letters, digits, '_', '-', '+' and '.', "
             f"not starting with '-', '+' or '.'; got '{name}'"
         )
-    log = logging.Logger(
-        f"stclip.trial.{name}", logging.INFO
-    )  # not registered: nothing of it outlives the trial
+    # Not registered: nothing of it outlives the trial.
+    log = logging.Logger(f"stclip.trial.{name}", logging.INFO)
     with _own_log(place) as own:
         ray_file = _file_handler(folder / f"{name}.log", name) if folder else logging.NullHandler()
         handlers = [ray_file, *own]

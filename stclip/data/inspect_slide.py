@@ -19,9 +19,8 @@ class SlideContent:
     """What the shards of a slide hold."""
 
     spots: int = 0
-    tile_sides: Counter[tuple[int, int]] = field(
-        default_factory=Counter
-    )  # height and width in pixels -> spots
+    # Height and width in pixels -> spots.
+    tile_sides: Counter[tuple[int, int]] = field(default_factory=Counter)
     words: int = 0  # of all sentences
     genes: set[str] = field(default_factory=set)
     faults: list[str] = field(default_factory=list)

@@ -19,12 +19,13 @@ from stclip.small_files import is_there, read_own_json, write_whole
 
 MANIFEST = "manifest.json"
 PACKED = (".gz", ".tgz", ".bz2", ".xz", ".zst")
+# The first bytes.
 MARKS = {
     b"\x1f\x8b": "gzip",
     b"BZh": "bzip2",
     b"\xfd7zXZ": "xz",
     b"\x28\xb5\x2f\xfd": "zstd",
-}  # the first bytes
+}
 UNPACK = "unpack it to a plain .tar, as gunzip, bunzip2, unxz or unzstd do"
 RECORD = "conversion.json"  # in a slide's folder: how it was made
 
@@ -225,9 +226,8 @@ def _key_and_part(name: str) -> tuple[str, str]:
 
 def _is_part(name: str) -> bool:
     key, part = _key_and_part(name)
-    return (
-        part in MAX_BYTES and bool(key) and not key.startswith(".")
-    )  # "._x.png": what macOS puts into archives
+    # "._x.png": what macOS puts into archives.
+    return part in MAX_BYTES and bool(key) and not key.startswith(".")
 
 
 def _parts_of(shard: Path, file: BinaryIO) -> tuple[list[Member], set[str]]:

@@ -172,9 +172,8 @@ def _make_once(folder: Path, spec: SyntheticSpec, progress: Progress | None) -> 
     with FileLock(folder.with_name(f".{folder.name}.lock")):
         if folder.exists():
             return
-        draft = (
-            folder.with_name(f".{folder.name}.partial") / folder.name
-        )  # the manifest takes the folder's name
+        # The manifest takes the folder's name.
+        draft = folder.with_name(f".{folder.name}.partial") / folder.name
         shutil.rmtree(draft.parent, ignore_errors=True)
         try:
             make_synthetic(draft, spec, progress)

@@ -29,9 +29,8 @@ _LOOKS = {
 _NUCLEI, _RADIUS, _LENGTH, _DARKNESS, _EOSIN, _FIBRES, _WAVELENGTH = np.array(
     [_LOOKS[n] for n in CELL_TYPES]
 ).T
-_STAINS = np.array(
-    [[0.65, 0.70, 0.29], [0.07, 0.99, 0.11]]
-)  # optical density of haematoxylin and eosin in R, G, B
+# Optical density of haematoxylin and eosin in R, G, B.
+_STAINS = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11]])
 
 
 @dataclass(frozen=True)
@@ -64,9 +63,8 @@ def render_tiles(tissue: Tissue, style: SlideStyle, size: int, rng: np.random.Ge
     haematoxylin = (0.06 + 0.05 * _cloud(len(eosin), size, 6, rng)) * (1.0 - fat)
     secretion = 0.10 * np.tanh(tissue.states[:, 1])[:, None, None]
     haematoxylin = np.clip(haematoxylin + (1.0 - fat) * (0.10 + secretion), 0.0, None)
-    haematoxylin = haematoxylin + 1.6 * (
-        1.0 - np.exp(-nuclei / 1.6)
-    )  # overlapping nuclei darken less than twice
+    # Overlapping nuclei darken less than twice.
+    haematoxylin = haematoxylin + 1.6 * (1.0 - np.exp(-nuclei / 1.6))
     eosin = np.clip(eosin * (1.0 - 0.6 * np.minimum(nuclei, 1.0)), 0.0, None)
     density = np.stack([haematoxylin, eosin], -1).astype(np.float32) @ style.stains.astype(np.float32)
     light = style.light.astype(np.float32) * np.exp(-density)
@@ -134,9 +132,8 @@ def draw_ellipses(
         a, b = (r[at].astype(np.float32)[:, None, None] for r in (major, minor))
         u, v = (x * cos + y * sin) / a, (y * cos - x * sin) / b
         radius = np.sqrt(u * u + v * v)
-        edge = radius / np.sqrt(
-            (u / a) ** 2 + (v / b) ** 2 + 1e-12
-        )  # pixels per unit of `radius`, to first order
+        # Pixels per unit of `radius`, to first order.
+        edge = radius / np.sqrt((u / a) ** 2 + (v / b) ** 2 + 1e-12)
         cover = np.clip(0.5 - (radius - 1.0) * edge, 0.0, 1.0) * amount[at].astype(np.float32)[:, None, None]
         row = tile[at, None, None] * (wide + 1) + corner[1, at, None, None] + offset[:, None]
         index = row * (wide + 1) + corner[0, at, None, None] + offset

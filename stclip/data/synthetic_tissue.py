@@ -50,9 +50,8 @@ class Biology:
 
     domains: np.ndarray  # [domains, types] log abundance of a type in a domain
     profiles: np.ndarray  # [types, genes] expected share of a cell's molecules, rows sum to 1
-    state_loadings: (
-        np.ndarray
-    )  # [2 * states, genes] log fold change of a state when it is high, and when it is low
+    # [2 * states, genes] log fold change of a state when it is high, and when it is low.
+    state_loadings: np.ndarray
     technology_effects: np.ndarray  # [technologies, genes] log capture efficiency
     rna_content: np.ndarray  # [types] relative number of molecules in a cell
 

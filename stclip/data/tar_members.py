@@ -6,9 +6,8 @@ import tarfile
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-MAX_HEADER_BYTES = (
-    8192  # of one extended header; real ones hold a long name. Python's parser is slow on huge ones
-)
+# Of one extended header; real ones hold a long name. Python's parser is slow on huge ones.
+MAX_HEADER_BYTES = 8192
 _TAIL_BYTES = 2**20
 
 

@@ -102,7 +102,7 @@ class VisiumFolder:
                 _rows=rows,
                 _image=image,
                 _side=self._side(microns_per_pixel(outs, xy, slide, place.pitch)),
-                _copy=small_copy(outs / "spatial", read_scales(outs, slide)),
+                _copy=small_copy(outs / "spatial", read_scales(outs)),
                 _slide=slide,
             )
 

@@ -47,9 +47,8 @@ def jitter_colors(pixels: torch.Tensor, strength: float) -> torch.Tensor:
 
 def _for_half(tiles: torch.Tensor, changed: torch.Tensor) -> torch.Tensor:
     coin = torch.rand(len(tiles), 1, 1, 1, device=tiles.device) < 0.5
-    return torch.where(
-        coin, changed.contiguous(), tiles
-    )  # mixed strides would slow down whatever reads the result
+    # Mixed strides would slow down whatever reads the result.
+    return torch.where(coin, changed.contiguous(), tiles)
 
 
 def _uniform(pixels: torch.Tensor, channels: int) -> torch.Tensor:

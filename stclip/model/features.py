@@ -103,9 +103,8 @@ def _computed_once(
         return compute()
     from filelock import FileLock
 
-    draft = path.with_name(
-        f".{path.name}.{uuid.uuid4().hex[:8]}.partial"
-    )  # no name that a link could wait under
+    # No name that a link could wait under.
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
     progress(0, spots)  # another process may be at it for minutes
     try:
         with FileLock(path.with_name(f".{path.name}.lock")):

@@ -30,9 +30,8 @@ class TextBackbone(nn.Module):
                 f"{name}: is not a text model (its type is {self.model.config.model_type}); name a CLIP model, or a text encoder"
             )
         self.dim = int(self.model.config.hidden_size)
-        self._pooled = (
-            "clip" in self.model.config.model_type
-        )  # its pooler takes the end of the sentence; else the first token
+        # Its pooler takes the end of the sentence; else the first token.
+        self._pooled = "clip" in self.model.config.model_type
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """int64 [B, L], padded with -1 -> float [B, F]."""

@@ -119,7 +119,7 @@ def test_what_is_larger_than_any_model_is_refused(tmp_path):
     path = tmp_path / CHECKPOINT
     path.touch()
     os.truncate(path, 2**40)
-    refused(path, "larger than 32 GB")
+    refused(path, "larger than 32 GB, so not the file that is expected here")
 
 
 @pytest.mark.parametrize(

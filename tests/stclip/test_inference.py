@@ -44,9 +44,8 @@ def test_a_slide_gets_the_same_vectors_whole_and_in_batches(by_slide, slide):
     for size in (1, 7, len(tiles)):
         batches = (tiles[at : at + size] for at in range(0, len(tiles), size))
         np.testing.assert_allclose(by_slide.embed_slide(batches), whole, atol=1e-5)
-    assert (
-        np.abs(by_slide.embed_slide(tiles[:5]) - whole[:5]).max() > 0.01
-    )  # which is why the whole slide is asked for
+    # Which is why the whole slide is asked for.
+    assert np.abs(by_slide.embed_slide(tiles[:5]) - whole[:5]).max() > 0.01
 
 
 def test_what_depends_on_the_slide_is_refused_without_it(by_slide, slide):

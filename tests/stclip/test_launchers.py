@@ -121,9 +121,8 @@ def test_a_process_of_a_training_keeps_what_its_parent_told_it(monkeypatch):
     assert is_launched()
     forget_launchers()
     assert os.environ["LOCAL_RANK"] == "1"
-    monkeypatch.setenv(
-        "STCLIP_GROUP", "1" if os.getppid() != 1 else "2"
-    )  # of another process: a left-over too
+    # Of another process: a left-over too.
+    monkeypatch.setenv("STCLIP_GROUP", "1" if os.getppid() != 1 else "2")
     forget_launchers()
     assert "LOCAL_RANK" not in os.environ
 

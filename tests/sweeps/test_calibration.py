@@ -56,9 +56,8 @@ def test_a_simulated_table_has_the_spreads_it_is_made_of():
     expected = 2 * (TRUTH.family_slide**2 + TRUTH.configuration_slide**2 + TRUTH.seed**2 + TRUTH.rest**2)
     assert first.var() == pytest.approx(expected, rel=0.05)
     assert np.stack(own).mean() == pytest.approx(TRUTH.level, abs=0.01)
-    effects = (np.stack(own)[:, 0] - np.stack(own)[:, 1]) / np.sqrt(
-        2
-    )  # what the slide gives to both falls out
+    # What the slide gives to both falls out.
+    effects = (np.stack(own)[:, 0] - np.stack(own)[:, 1]) / np.sqrt(2)
     assert effects.std() == pytest.approx(TRUTH.family_slide, rel=0.05)
     assert np.corrcoef(effects[:, 0], effects[:, 1])[0, 1] == pytest.approx(0.5, abs=0.12)  # of one donor
     assert abs(np.corrcoef(effects[:, 1], effects[:, 2])[0, 1]) < 0.15

@@ -32,12 +32,10 @@ def started(pace):
 def test_starts_of_sweep_and_trial_are_no_pace():
     pace = started(Pace())
     pace.left(snapshot(22, (1, 20.0), (1, 20.0)), 200.0)
-    assert pace.left(snapshot(20, (2, 20.5), (2, 20.5)), 200.1) == pytest.approx(
-        20 * 0.5 / 2
-    )  # two trials at once
-    assert pace.left(snapshot(18, (3, 21.0), (3, 21.0)), 203.0) == pytest.approx(
-        18 * 3 / 4
-    )  # the clock sees more
+    # Two trials at once.
+    assert pace.left(snapshot(20, (2, 20.5), (2, 20.5)), 200.1) == pytest.approx(20 * 0.5 / 2)
+    # The clock sees more.
+    assert pace.left(snapshot(18, (3, 21.0), (3, 21.0)), 203.0) == pytest.approx(18 * 3 / 4)
 
 
 def test_epochs_of_earlier_runs_are_known_from_the_start_and_no_pace_of_this_one():

@@ -28,9 +28,8 @@ def ray_prints(message):
 @pytest.mark.parametrize("prefix", ["", "0", "1"])
 def test_messages_become_lines_and_other_output_passes(capsys, monkeypatch, prefix):
     monkeypatch.setenv("RAY_COLOR_PREFIX", prefix)
-    monkeypatch.setattr(
-        "ray._private.ray_logging.RAY_DEDUP_LOGS", False
-    )  # other tests may have said the same
+    # Other tests may have said the same.
+    monkeypatch.setattr("ray._private.ray_logging.RAY_DEDUP_LOGS", False)
     said = []
     with ray_messages(said.append):
         print("before")

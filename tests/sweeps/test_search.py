@@ -44,10 +44,11 @@ def test_published_settings_come_first_then_points_that_spread() -> None:
     assert tuple(spatial[:2]) == FAMILIES["spatial"].first
     spread = spatial[2:10]
     halves = Counter(p["loss.neighbor_alpha_scale"] < 1.0 for p in spread)
+    # A Sobol net; independent draws would rarely balance in every coordinate.
     assert halves == {
         True: 4,
         False: 4,
-    }  # a Sobol net; independent draws would rarely balance in every coordinate
+    }
     assert Counter(p["model.temperature"] < 0.1 for p in spread) == {True: 4, False: 4}
     assert Counter(p["model.image.name"] for p in spread) == {"stain": 4, "cnn": 4}
     assert all(0.02 <= p["model.temperature"] <= 0.5 for p in spatial)
@@ -235,7 +236,6 @@ def test_tune_can_pickle_the_search(storage: BaseStorage) -> None:
 
     search = FamilySearch(make_space(), storage, seed=0)
     search.suggest("a")
-    assert (
-        vars(cloudpickle.loads(cloudpickle.dumps(search))) == {}
-    )  # nothing that could be taken for the record
+    # Nothing that could be taken for the record.
+    assert vars(cloudpickle.loads(cloudpickle.dumps(search))) == {}
     assert search.metric is None  # see FamilyEarlyStopping

@@ -54,9 +54,8 @@ def test_the_table_is_the_same_wherever_the_driver_is_killed(one_by_one, name, a
 
 
 def test_a_slot_that_nothing_is_ready_for_is_left_free(one_by_one):
-    found = play(
-        SPACES["stopped early"], 9, random.Random(1)
-    )  # two families with a lag of three have six trials at once
+    # Two families with a lag of three have six trials at once.
+    found = play(SPACES["stopped early"], 9, random.Random(1))
     assert found.waits > 0
     assert found.table == one_by_one["stopped early"].table
 

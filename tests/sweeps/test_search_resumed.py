@@ -50,9 +50,8 @@ def test_an_interrupted_trial_is_taken_up_first_as_the_same_trial(storage: BaseS
     assert rest[0].pop("epochs") == 1 and config.pop("epochs") == unbroken[cut].pop("epochs") == 0
     assert rest[0] == config and rest == unbroken[cut:]
     assert Counter(r.state for r in again.snapshot()) == {"COMPLETE": 26}
-    assert (
-        next(r for r in again.snapshot() if r.name == config["name"]).seconds == 0.5 + 1.5
-    )  # both runs' time
+    # Both runs' time.
+    assert next(r for r in again.snapshot() if r.name == config["name"]).seconds == 0.5 + 1.5
 
 
 def test_many_interrupted_trials_come_back_in_order(storage: BaseStorage) -> None:

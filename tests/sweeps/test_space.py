@@ -270,9 +270,8 @@ def test_a_set_value_is_no_longer_searched_in_any_family(space: SearchSpace) -> 
     assert family_experiment(pinned, "clip", {}, tree).model.temperature == 0.2
     spatial = family_experiment(pinned, "spatial", pinned.middle("spatial"), tree)
     assert (spatial.model.temperature, spatial.loss.neighbor_alpha_scale) == (0.2, 2.0)
-    assert set(space.families["clip"].parameters) == {
-        "model.temperature"
-    }  # the space given is left as it was
+    # The space given is left as it was.
+    assert set(space.families["clip"].parameters) == {"model.temperature"}
 
 
 def test_a_set_value_wins_over_a_familys_own(space: SearchSpace) -> None:

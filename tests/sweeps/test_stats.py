@@ -101,9 +101,8 @@ def test_the_unbiased_variance_leaves_nothing_out():
 
 def test_components_are_variances_of_single_effects():
     rng = np.random.default_rng(3)
-    found = [
-        components(table(30, 40, 0.05, 0.03, 0.02, rng), np.arange(40)) for _ in range(20)
-    ]  # large tables know them well
+    # Large tables know them well.
+    found = [components(table(30, 40, 0.05, 0.03, 0.02, rng), np.arange(40)) for _ in range(20)]
     for name, sd in (("slide", 0.05), ("seed", 0.03), ("rest", 0.02)):
         assert np.mean([getattr(one, name) for one in found]) == pytest.approx(sd**2, rel=0.1)
     none = components(np.full((3, 4), 0.5), np.arange(4))

@@ -99,9 +99,8 @@ def test_a_log_at_an_address_is_sent_whole_and_goes_on(tmp_path):
 def test_a_log_is_sent_while_the_trial_runs(tmp_path):
     with trial_log(None, "a-0000", f"file://{tmp_path}/a") as log:
         log.info("starts")
-        assert (
-            "starts" in (tmp_path / "a/trial.log").read_text()
-        )  # of a process that is killed later there is something
+        # Of a process that is killed later there is something.
+        assert "starts" in (tmp_path / "a/trial.log").read_text()
 
 
 @pytest.mark.parametrize("own", [True, False])

@@ -22,9 +22,8 @@ pytestmark = pytest.mark.slow  # starts Ray, once for all
 def calls_of_real_tune(tmp_path_factory):
     """Case -> the calls that a real controller made."""
     folder = tmp_path_factory.mktemp("tune")
-    tmp = tempfile.mkdtemp(
-        prefix="to", dir="/tmp"
-    )  # short: Ray's socket paths must stay under 108 characters
+    # Short: Ray's socket paths must stay under 108 characters.
+    tmp = tempfile.mkdtemp(prefix="to", dir="/tmp")
     environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")} | {
         "HOME": str(folder),
         "TMPDIR": tmp,

@@ -142,9 +142,8 @@ def test_trials_that_spread_no_more_than_seeds_are_warned_about_without_a_claim_
         return [record(f, i, metrics=val) for f in ("soft", "clip") for i, val in enumerate(vals)]
 
     values = [[0.35], [0.36], [0.34]]
-    again = made_up.confirmed(
-        "soft", values, val_step=0.01, number=5
-    )  # a standard deviation of 0.01 from seed to seed
+    # A standard deviation of 0.01 from seed to seed.
+    again = made_up.confirmed("soft", values, val_step=0.01, number=5)
     options = {"rows": slide_rows("soft", values), "confirmed": again, "seeds": 3}
     (text,) = warnings_of(tmp_path / "a", with_spread(0.002), **options)
     assert text == (

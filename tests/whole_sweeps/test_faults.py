@@ -160,6 +160,5 @@ def test_a_full_disk_stops_cleanly_and_room_lets_it_go_on(runner, tmp_path):
         assert [row["state"] for row in again.rows()] == ["COMPLETE"] * 24
         assert "no space left" in again.report()
     finally:
-        subprocess.run(
-            ["umount", "--lazy", str(small)], check=True
-        )  # even while a failed test's process is there
+        # Even while a failed test's process is there.
+        subprocess.run(["umount", "--lazy", str(small)], check=True)

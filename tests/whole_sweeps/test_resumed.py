@@ -74,11 +74,12 @@ def test_a_driver_killed_at_any_moment_loses_nothing_and_reruns_nothing(runner, 
     """`benchmarks/kill_driver.py` asks for more kills, at moments drawn at random, over as many sweeps as that takes."""
     wanted = int(os.environ.get("STCLIP_KILLS", "0"))
     if not wanted:
+        # Between two writes: tests/sweeps/test_search_kills.py.
         moments = [
             RAY_STARTS,
             CHECKPOINT,
             TEST_SLIDES_READ,
-        ]  # between two writes: tests/sweeps/test_search_kills.py
+        ]
         assert kill_and_compare(runner, space, unbroken, "killed", moments, make_hooks) == len(moments)
     rng = random.Random(int(os.environ.get("STCLIP_KILL_SEED", "11")))
     kills = sweeps = 0
@@ -168,18 +169,16 @@ def test_ctrl_c_in_the_search_and_in_the_confirmation_then_resume_ends_as_the_un
     assert families(ended) == families(unbroken)
     assert f"{done[0]} COMPLETE" not in ended.out
     assert [one["how"][:11] for one in ended.summary()["interruptions"]] == ["interrupted"] * 2
-    assert [one["run"] for one in ended.summary()["test_reads"]] == [
-        2
-    ]  # cut off and gone on with: one reading
+    # Cut off and gone on with: one reading.
+    assert [one["run"] for one in ended.summary()["test_reads"]] == [2]
     assert section(ended.report(), "Verdict") == section(unbroken.report(), "Verdict")
 
 
 def check_stopped_search(runner, space, hooks):
     """Ctrl-C while the fifth trial is held before its first epoch; returns the sweep's folder."""
     fifth = Moment("sweeps.trial:fit", "hold", 5)
-    environment = hooks.environment(
-        fifth, RAY_metrics_report_interval_ms="1000"
-    )  # ten times as often as it is
+    # Ten times as often as it is.
+    environment = hooks.environment(fifth, RAY_metrics_report_interval_ms="1000")
     process = runner.start(space, "stopped", *FLAGS, environment=environment)
     runner.wait_until(hooks.held, process)
     folder = runner.results / "stopped"

@@ -28,9 +28,8 @@ def add(commands: Commands) -> None:
     )  # fmt: skip
     add_bins(parser)
     add_genome(parser)
-    parser.set_defaults(
-        command=run, tile_size=TILE
-    )  # the same tissue is not the same number of pixels on every slide
+    # The same tissue is not the same number of pixels on every slide.
+    parser.set_defaults(command=run, tile_size=TILE)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -9,12 +9,10 @@ import numpy as np
 
 from stclip.errors import DataError, shorten
 
-_GRID = re.compile(
-    r"^0*(\d+)x0*(\d+)$"
-)  # Spatial Transcriptomics: row x column, here and there padded with zeros
-_LANE = re.compile(
-    r"^([ACGTN]{8,})(?:-\d+)?$"
-)  # 10x: a sequence, then the number of the capture area, or not
+# Spatial Transcriptomics: row x column, here and there padded with zeros.
+_GRID = re.compile(r"^0*(\d+)x0*(\d+)$")
+# 10x: a sequence, then the number of the capture area, or not.
+_LANE = re.compile(r"^([ACGTN]{8,})(?:-\d+)?$")
 
 
 def unpadded(barcode: str) -> str:

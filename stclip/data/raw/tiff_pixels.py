@@ -15,11 +15,12 @@ from stclip.errors import DataError
 from stclip.extras import extra
 
 PREMULTIPLIED, ALPHA = 1, 2  # what a fourth sample may be
+# What colours may be (TIFF 6); there are programs that call three interleaved samples grey.
 GREY, RGB, YCBCR = (
     1,
     2,
     6,
-)  # what colours may be (TIFF 6); there are programs that call three interleaved samples grey
+)
 TURNED = (6, 7, 33003, 33005, 34712)  # JPEG and its kin: their decoders turn YCbCr into RGB
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from stclip.errors import DataError, shorten
 from stclip.regular_files import read_text
+from stclip.small_files import read_json_object
 
 PITCH = 100.0  # µm from spot to spot
 POSITIONS = ("tissue_positions.csv", "tissue_positions_list.csv", "tissue_positions.parquet")
@@ -56,7 +56,7 @@ def microns_per_pixel(outs: Path, xy: np.ndarray, slide: str, pitch: float = PIT
     """As Space Ranger says (it does for Visium HD); else by the distance from spot to spot, which is `pitch` µm."""
     from scipy.spatial import cKDTree
 
-    said = read_scales(outs, slide).get("microns_per_pixel")
+    said = read_scales(outs).get("microns_per_pixel")
     if said is not None and 0 < said < float("inf"):
         return said
     nearest = np.asarray(cKDTree(xy).query(xy, k=2)[0])[:, 1] if len(xy) > 1 else np.zeros(1)
@@ -68,20 +68,13 @@ def microns_per_pixel(outs: Path, xy: np.ndarray, slide: str, pitch: float = PIT
     return pitch / distance
 
 
-def read_scales(outs: Path, slide: str) -> dict[str, float]:
+def read_scales(outs: Path) -> dict[str, float]:
     """The scale factors that are numbers; {} without the file. Raises DataError when it is no JSON object."""
     path = outs / "spatial" / SCALES
     if not path.is_file():
         return {}
-    try:
-        tree = json.loads(read_text(path))
-        if not isinstance(tree, dict):
-            raise ValueError(f"an object is needed, got {type(tree).__name__}")
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"slide '{slide}': {path}: not valid JSON ({error}); copy it again") from None
-    return {
-        key: float(v) for key, v in tree.items() if isinstance(v, int | float) and not isinstance(v, bool)
-    }
+    numbers = read_json_object(path).items()
+    return {key: float(v) for key, v in numbers if isinstance(v, int | float) and not isinstance(v, bool)}
 
 
 def _number(row: Mapping[str, Any], column: str, line: int, where: str) -> float:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import StringIO
 from itertools import combinations
 from pathlib import Path
 
+from stclip.regular_files import read_text
 from stclip.words import many
 
-NEAR = (
-    0.01  # share by which numbers of spots, and sizes of pixels, of one section differ between publications
-)
+# Share by which numbers of spots, and sizes of pixels, of one section differ between publications.
+NEAR = 0.01
 SHOWN = 5  # pairs
 SPOTS, ORGAN, PIXEL = "spots_under_tissue", "organ", "pixel_size_um_estimated"
 
@@ -51,14 +52,12 @@ def unchecked_sections(path: Path, donors: Mapping[str, str]) -> str:
 
 def _rows(path: Path) -> tuple[list[_Row], list[str]]:
     """The slides, and which of the columns are missing."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        missing = [column for column in (SPOTS, ORGAN) if column not in (reader.fieldnames or ())]
-        found = [
-            _Row(_text(row, "id"), _number(row, SPOTS), _text(row, ORGAN), _number(row, PIXEL))
-            for row in reader
-        ]
-    return found, missing
+    reader = csv.DictReader(StringIO(read_text(path, encoding="utf-8-sig"), newline=""))
+    missing = [column for column in (SPOTS, ORGAN) if column not in (reader.fieldnames or ())]
+    slides = [
+        _Row(_text(row, "id"), _number(row, SPOTS), _text(row, ORGAN), _number(row, PIXEL)) for row in reader
+    ]
+    return slides, missing
 
 
 def _look_like_one(a: _Row, b: _Row, donors: Mapping[str, str]) -> bool:

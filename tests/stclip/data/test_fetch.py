@@ -100,9 +100,8 @@ def test_two_addresses_with_one_name_do_not_mix(tiny_dataset: Path, tmp_path: Pa
     (other / "train_samples.txt").write_text("T1\nT2\n")
     first, second = (open_store(config(f"file://{folder}")) for folder in (tiny_dataset, other))
     assert len(first.slides) == 6 and len(second.slides) == 4
-    assert (
-        open_store(config(f"file://{tiny_dataset}/")).path == first.path
-    )  # a slash at the end changes nothing
+    # A slash at the end changes nothing.
+    assert open_store(config(f"file://{tiny_dataset}/")).path == first.path
 
 
 def test_only_the_layout_is_copied_and_only_what_changed(tiny_dataset: Path) -> None:

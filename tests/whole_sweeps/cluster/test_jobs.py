@@ -73,9 +73,8 @@ def test_a_job_can_be_left_looked_at_and_stopped(local_cluster, tmp_path):
         _look_and_stop(local_cluster, job_id)
     finally:
         run_submit(local_cluster, "--stop", job_id)
-    summary = json.loads(
-        (tmp_path / "long" / "summary.json").read_text()
-    )  # a clean stop: the report is there
+    # A clean stop: the report is there.
+    summary = json.loads((tmp_path / "long" / "summary.json").read_text())
     assert summary["status"] == "interrupted"
 
 

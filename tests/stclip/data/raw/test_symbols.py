@@ -97,11 +97,12 @@ def test_hyphens_that_r_made_dots_come_back_and_tell_genes_apart():
 
 
 def test_numbers_that_tell_columns_apart_are_no_versions():
+    # Nothing says what the dot is.
     assert symbols(["NKX2.1", "NKX2.5", "TP53"]) == [
         "NKX2.1",
         "NKX2.5",
         "TP53",
-    ]  # nothing says what the dot is
+    ]
     assert symbols(["HLA-A", "NKX2.1", "NKX2.5"]) == ["HLA-A", "NKX2.1", "NKX2.5"]
     assert symbols(["HLA-A", "WDFY4.1"]) == ["HLA-A", "WDFY4"]  # a second column whose first is not there
     assert symbols(["WDFY4", "WDFY4.1"]) == ["WDFY4", "WDFY4"]

@@ -55,9 +55,8 @@ def of(**scores):
 
 def test_votes_come_before_scores():
     slides = [of(A=1.0, C=0.0), of(A=2.0, C=1.5), of(A=-9.0, C=10.0)]
-    assert variable_genes(slides, 1) == (
-        "A",
-    )  # two votes to one; by the median score, 1 and 1.5, it would be C
+    # Two votes to one; by the median score, 1 and 1.5, it would be C.
+    assert variable_genes(slides, 1) == ("A",)
     assert variable_genes(slides, 9) == ("A", "C")
 
 

@@ -63,7 +63,7 @@ def test_a_damaged_parquet_file(tmp_path):
 
 @pytest.mark.parametrize("text", ["[]", "{", "7"])
 def test_scale_factors_that_are_no_object(tmp_path, text):
-    with pytest.raises(DataError, match=r"scalefactors_json.json: not valid JSON \(.*; copy it again"):
+    with pytest.raises(DataError, match=r"scalefactors_json.json: not valid JSON \(.*; put it right"):
         microns_per_pixel(write(tmp_path, text, SCALES), np.zeros((1, 2)), "S")
 
 

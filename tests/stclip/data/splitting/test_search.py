@@ -79,9 +79,8 @@ def test_strata_keep_their_shares():
 
 
 def test_of_equally_near_splits_the_one_with_most_groups_to_test_on():
-    groups = {
-        f"S{i}": f"D{i // 2}" if i < 20 else f"E{i}" for i in range(40)
-    }  # ten pairs, twenty single ones
+    # Ten pairs, twenty single ones.
+    groups = {f"S{i}": f"D{i // 2}" if i < 20 else f"E{i}" for i in range(40)}
     found = search_split(groups, dict.fromkeys(groups, "x"), SHARES, 0)
     assert len(found.test) == 8 and len({groups[slide] for slide in found.test}) == 8
 
