@@ -5,12 +5,15 @@
 
 A sweep is simulated whole. Two equal families are each searched by a search of their own (`benchmarks/simulated_search.py`):
 the trials have true qualities and one noisy val value each. The best configurations by val are trained again with fresh
-seeds, the same for both families, and read on the test slides. `sweeps.family_stats` compares. A cell is a landscape, a kind
+seeds, the same for both families, and read on the test slides (`benchmarks/simulated_sweep.py`). `sweeps.family_stats` compares.
+With `--searches` each family is searched several times, and the winners are confirmed. What is true of a family is the mean
+quality of its searches' winners on one landscape, taken from the 25 sweeps that share it. A cell is a landscape, a kind
 of search, a spread of the trials' quality and a number of test slides, with or without donors (of two slides each). Printed
 for each:
 
   false     equal families that the verdict calls different, %
   winners   the same when only the two winners are compared, by seeds and slides: what leaves the search out
+  own       a family's own interval that leaves out what is true of it, %
   found     how often a difference of three true standard errors is found, %; a test that knew the standard error finds 85.1 %
   half      mean half width of the interval, in points of R@10
   se        true standard error of the estimated difference, in points
@@ -43,59 +46,15 @@ from itertools import product
 import numpy as np
 from scipy import stats as distributions
 
-from benchmarks.simulated_search import bowl, hills, random_search, tpe_search
+from benchmarks.simulated_sweep import LANDSCAPES, SEARCHES, Cell, Design, Truth, chosen, confirmed
 from stclip.one_line_parser import OneLineParser
-from sweeps.family_stats import FamilyTable, compare_families, family_estimate, winner_weights
-from sweeps.plan import CONFIRM_CONFIGS, CONFIRM_SEEDS
+from sweeps.family_stats import FamilyTable, compare_families, family_estimate
 
-LANDSCAPES = {"hills": hills, "bowl": bowl}
-SEARCHES = {"random": random_search, "tpe": tpe_search}
 SPREADS = (0.0, 0.004, 0.008, 0.015, 0.03)
 SLIDES = (1, 5, 10, 40)
 UNEQUAL = ((0.03, 0.004), (0.015, 0.0), (0.008, 0.03))  # spreads of the first and the second family
+SHARED = 25  # sweeps on one landscape: their winners' mean is what is true there
 SIZE = 3.0  # of the planted difference, in true standard errors
-
-
-@dataclass(frozen=True)
-class Truth:
-    """Standard deviations of R@10, as measured on the default sweep's confirmation."""
-
-    slide: float = 0.10  # between slides, the same for all
-    family_slide: float = 0.006  # of one family on one slide
-    configuration_slide: float = 0.003  # of one configuration on one slide
-    seed: float = 0.003  # of one training, on all slides alike
-    shared_rest: float = 0.0215  # of one seed on one slide, the same for all (paired seeds start alike)
-    rest: float = 0.0106  # of one training on one slide
-    level: float = 0.6
-
-    def val_noise(self, slides: int) -> float:
-        """Of one val value: a training with a seed of its own, on `slides` val slides."""
-        on_a_slide = np.sqrt(self.rest**2 + self.shared_rest**2 + self.configuration_slide**2)
-        return float(np.hypot(self.seed, on_a_slide / np.sqrt(slides)))
-
-
-@dataclass(frozen=True)
-class Design:
-    """What a sweep does."""
-
-    trials: int = 24
-    configurations: int = CONFIRM_CONFIGS
-    seeds: int = CONFIRM_SEEDS
-    val_slides: int = 5
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A kind of sweep."""
-
-    landscape: str
-    search: str
-    spread: float
-    other: float | None = None  # the second family's spread; None for the same
-
-    @property
-    def spreads(self) -> tuple[float, float]:
-        return self.spread, self.spread if self.other is None else self.other
 
 
 @dataclass(frozen=True)
@@ -113,35 +72,6 @@ class Rates:
     error: float
 
 
-def searched(
-    cell: Cell, design: Design, truth: Truth, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """True quality and val value [2, trials] of one sweep's two families."""
-    landscape = LANDSCAPES[cell.landscape](rng)
-    noise = truth.val_noise(design.val_slides)
-    both = [SEARCHES[cell.search](landscape, spread, noise, design.trials, rng) for spread in cell.spreads]
-    return np.stack([quality for quality, _ in both]), np.stack([value for _, value in both])
-
-
-def confirmed(
-    quality: np.ndarray, design: Design, truth: Truth, clusters: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Test tables [2, M, S, L] of configurations of this quality [2, M], and what is true of each family [2, L] on each slide."""
-    (_, m), s, slides = quality.shape, design.seeds, len(clusters)
-    donors = rng.normal(0, 1, (2, clusters.max() + 1))[:, clusters]
-    several = len(set(clusters.tolist())) < slides
-    own = (
-        rng.normal(0, 1, (2, slides))
-        if not several
-        else (donors + rng.normal(0, 1, (2, slides))) / np.sqrt(2)
-    )
-    own = truth.level + rng.normal(0, truth.slide, slides) + truth.family_slide * own
-    values = quality[:, :, None, None] + own[:, None, None] + rng.normal(0, truth.shared_rest, (s, slides))
-    values = values + rng.normal(0, truth.configuration_slide, (2, m, 1, slides))
-    values = values + rng.normal(0, truth.seed, (2, m, s, 1)) + rng.normal(0, truth.rest, (2, m, s, slides))
-    return values, own
-
-
 def run_cell(
     cell: Cell, design: Design, truth: Truth, sweeps: int, seed: int, sizes: Sequence[int] = SLIDES
 ) -> list[Rates]:
@@ -150,24 +80,40 @@ def run_cell(
     rng = np.random.default_rng(
         [seed, *cell.landscape.encode(), *cell.search.encode(), *(round(1e4 * spread) for spread in spreads)]
     )
-    weights = winner_weights(np.arange(design.configurations), design.trials)
-    best = []
-    for _ in range(sweeps):
-        quality, values = searched(cell, design, truth, rng)
-        order = np.argsort(-values, 1)[:, : design.configurations]
-        best.append(np.take_along_axis(quality, order, 1))
+    best = [
+        chosen(cell, landscape, design, truth, rng)
+        for count in _groups(sweeps)
+        for landscape in [LANDSCAPES[cell.landscape](rng)]
+        for _ in range(count)
+    ]
     found = []
     for slides, donors in product(sizes, (False, True)):
         if not donors or slides > 1:
             clusters = np.arange(slides) // (2 if donors else 1)
-            found.append(_rates(cell, best, weights, design, truth, clusters, rng))
+            found.append(_rates(cell, best, design, truth, clusters, rng))
     return found
+
+
+def _groups(sweeps: int) -> list[int]:
+    """How many sweeps each landscape has: about 25."""
+    return [len(group) for group in np.array_split(range(sweeps), max(1, sweeps // SHARED))]
+
+
+def _expected(cell: Cell, best: Sequence[np.ndarray], design: Design) -> np.ndarray:
+    """What is true of each sweep's families, float [sweeps, 2]: the mean quality of their winners on the sweep's landscape.
+
+    Winners are the first of one search's best, and all of several searches'.
+    """
+    winner = slice(1) if design.searches == 1 else slice(None)
+    of_sweeps = np.array([quality[:, winner].mean(1) for quality in best])
+    groups = np.split(of_sweeps, np.cumsum(_groups(len(best)))[:-1])
+    means = [group.mean(0 if cell.other is not None else None, keepdims=True) for group in groups]
+    return np.concatenate([np.broadcast_to(m, g.shape) for m, g in zip(means, groups, strict=True)])
 
 
 def _rates(
     cell: Cell,
     best: Sequence[np.ndarray],
-    weights: np.ndarray,
     design: Design,
     truth: Truth,
     clusters: np.ndarray,
@@ -175,14 +121,11 @@ def _rates(
 ) -> Rates:
     slides = len(clusters)
     differences, halves, winners, outside = np.zeros(len(best)), np.zeros(len(best)), 0, 0
-    expected = np.mean([quality[:, 0] for quality in best], 0)  # of the winners
-    if cell.other is None:
-        expected[:] = expected.mean()
-    for number, quality in enumerate(best):
+    for number, (quality, expected) in enumerate(zip(best, _expected(cell, best, design), strict=True)):
         tables, own = confirmed(quality, design, truth, clusters, rng)
         level = own[:, 0] if slides == 1 else np.full(2, truth.level)
         true = float((level + expected) @ [1, -1])
-        a, b = (FamilyTable(values, weights, "one search") for values in tables)
+        a, b = (FamilyTable(values, design.weights(), design.source) for values in tables)
         one = compare_families(a, b, clusters).difference
         assert one.low is not None and one.high is not None
         differences[number], halves[number] = one.value - true, (one.high - one.low) / 2
@@ -218,42 +161,59 @@ def largest_allowed(sweeps: int) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the table; exit status 1 when a cell has more values outside than chance allows."""
+    """Print the table; exit status 1 when a cell of equal families has more false winners than chance allows."""
     parser = OneLineParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sweeps", type=int, default=1000)
     parser.add_argument("--configurations", type=int, default=Design.configurations)
     parser.add_argument("--seeds", type=int, default=Design.seeds)
     parser.add_argument("--trials", type=int, default=Design.trials)
+    parser.add_argument(
+        "--searches",
+        type=int,
+        default=1,
+        help="independent searches of each family; their winners are confirmed",
+    )
+    parser.add_argument("--unequal", action="store_true", help="only the families of unequal spread")
     parser.add_argument("--search", choices=[*SEARCHES, "all"], default="all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args(arguments)
-    design = Design(options.trials, options.configurations, options.seeds)
+    design = Design(options.trials, options.configurations, options.seeds, searches=options.searches)
     kinds = list(SEARCHES) if options.search == "all" else [options.search]
-    cells = [
-        Cell(landscape, search, spread)
-        for landscape, search, spread in product(LANDSCAPES, kinds, SPREADS)
-        if spread or (landscape, search) == ("hills", kinds[0])  # without a spread all searches are alike
-    ]
-    cells += [
-        Cell(landscape, search, *spreads)
-        for landscape, search, spreads in product(LANDSCAPES, kinds, UNEQUAL)
-    ]
-    print(f"{options.sweeps} sweeps a cell, {design.trials} trials a family, {design.configurations} configurations x "
-          f"{design.seeds} seeds; a true 5 % shows up to {largest_allowed(options.sweeps):.1%}")  # fmt: skip
+    equal, unequal = _cells(kinds)
+    cells = unequal if options.unequal else [*equal, *unequal]
+    confirmed_each = (
+        f"{design.configurations} configurations" if design.searches == 1 else f"{design.searches} searches"
+    )
+    print(f"{options.sweeps} sweeps a cell, {design.trials} trials a search, {confirmed_each} x {design.seeds} seeds; "
+          f"a true 5 % shows up to {largest_allowed(options.sweeps):.1%}")  # fmt: skip
     print("landscape search spread       slides           false winners     own   found    half     se")
-    worst = 0.0
+    worst = {True: 0.0, False: 0.0}  # of families of equal spread, and of unequal
     with ProcessPoolExecutor(options.processes) as pool:
         for rates in pool.map(
             run_cell, *zip(*[(c, design, Truth(), options.sweeps, options.seed) for c in cells], strict=True)
         ):
             for one in rates:
                 print(_line(one), flush=True)
-                worst = max(worst, one.false)
-    print(
-        f"most false winners: {worst:.1%}; a test that knows the standard error finds {known_power(SIZE):.1%}"
-    )
-    return int(worst > largest_allowed(options.sweeps))
+                is_equal = one.cell.other is None
+                worst[is_equal] = max(worst[is_equal], one.false)
+    print(f"most false winners: {worst[True]:.1%}; most intervals beside the truth, unequal spread: {worst[False]:.1%}; "
+          f"a test that knows the standard error finds {known_power(SIZE):.1%}")  # fmt: skip
+    return int(worst[True] > largest_allowed(options.sweeps))
+
+
+def _cells(kinds: Sequence[str]) -> tuple[list[Cell], list[Cell]]:
+    """Those of two equal families, and those of families whose trials spread unequally."""
+    equal = [
+        Cell(landscape, search, spread)
+        for landscape, search, spread in product(LANDSCAPES, kinds, SPREADS)
+        if spread or (landscape, search) == ("hills", kinds[0])  # without a spread all searches are alike
+    ]
+    unequal = [
+        Cell(landscape, search, *spreads)
+        for landscape, search, spreads in product(LANDSCAPES, kinds, UNEQUAL)
+    ]
+    return equal, unequal
 
 
 def _line(one: Rates) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
+from itertools import count, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweeps.figures import COLOURS, GREY, Shown, safe
+from sweeps.lanes import lane_name
 from sweeps.study_file import refuse_foreign_journal, study_url
 from sweeps.words import many
 
@@ -34,15 +36,40 @@ _TAGS = re.compile(r"<(?!/?(?:br|b|i|extra)>)")  # those that plotly and Optuna 
 def open_studies(path: Path, families: Sequence[str]) -> dict[str, Study]:
     """Family -> its study in an SQLite file, which is only read. Those that are not there are left out.
 
+    A family with several independent searches has a study of each; here it gets one, in memory, with the trials of all.
+
     Raises OptunaError or SQLAlchemyError for a file that holds no studies, InputError for a journal that is not its own.
     """
     import optuna
     from optuna.storages import RDBStorage
 
     refuse_foreign_journal(path)
+    # Else it tells on the terminal of each study made in memory.
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = RDBStorage(study_url(path), skip_compatibility_check=True, skip_table_creation=True)
     known = {one.study_name for one in optuna.get_all_study_summaries(storage, include_best_trial=False)}
-    return {name: optuna.load_study(study_name=name, storage=storage) for name in families if name in known}
+    own = {family: _own_studies(family, known) for family in families}
+    opened = {
+        family: [optuna.load_study(study_name=name, storage=storage) for name in names]
+        for family, names in own.items()
+    }
+    return {family: _joined(studies) for family, studies in opened.items() if studies}
+
+
+def _own_studies(family: str, known: Collection[str]) -> list[str]:
+    """The studies of a family's searches, the first one first. Their numbers have no gap: each search begins with the sweep."""
+    return list(takewhile(known.__contains__, (lane_name(family, search) for search in count(1))))
+
+
+def _joined(studies: Sequence[Study]) -> Study:
+    """One study with the trials of all; a single study is itself."""
+    import optuna
+
+    if len(studies) == 1:
+        return studies[0]
+    joined = optuna.create_study(direction=studies[0].direction)
+    joined.add_trials(trial for study in studies for trial in study.get_trials(deepcopy=False))
+    return joined
 
 
 def study_figures(family: str, study: Study, metric: str) -> list[Shown | str]:

@@ -2,20 +2,25 @@
 
 import json
 import shutil
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import optuna
 import pytest
 
 from stclip.errors import InputError
+from sweeps import launch
 from sweeps.choice import choose
 from sweeps.confirm import ConfirmSearch
+from sweeps.mirror import AddressError
 from sweeps.reading_record import enter_reading, restore_readings
 from sweeps.readings import read_readings, write_readings
 from sweeps.results import ResultsFolder
 from sweeps.search import FamilySearch
 from sweeps.space import SearchSpace
+from sweeps.stopping import StopSwitch
 from sweeps.study_file import study_storage
 from tests.sweeps.searches import METRIC, make_space, run, train
 
@@ -181,3 +186,26 @@ def test_a_confirmation_from_before_there_was_a_record_is_one_reading(sweep):
     assert (made_up.number, made_up.run, made_up.models) == (1, None, known.models)
     sweep.enter(run_number=2)
     assert read_readings(sweep.folder.test_reads_json) == [made_up]  # the same models: nothing new is read
+
+
+@pytest.mark.parametrize("fault", [None, "cannot be written"])
+def test_no_reading_begins_that_is_not_on_record_at_the_address(sweep, monkeypatch, fault):
+    """The record is at the address before the first training of a confirmation, or there is no confirmation."""
+    done = []
+
+    def push():
+        assert [one.number for one in read_readings(sweep.folder.test_reads_json)] == [1]
+        done.append("push")
+        if fault:
+            raise AddressError(fault)
+
+    monkeypatch.setattr(launch, "run_phase", lambda job, phase, *rest, **last: done.append(phase.table))
+    plan = SimpleNamespace(
+        space=SPACE, seed=0, confirm_seeds=2, confirm_configs=1, time_budget=None, configurations=1
+    )
+    monkeypatch.setattr("sweeps.confirm.confirm_plan", lambda plan, found: plan)
+    job = SimpleNamespace(plan=plan, folder=sweep.folder, mirror=SimpleNamespace(push=push))
+    ray = SimpleNamespace(resources=SimpleNamespace(max_concurrent=1), run=1)
+    with pytest.raises(AddressError, match=fault) if fault else nullcontext():
+        launch._run_phases(job, sweep.search(), StopSwitch(None, print), ray)
+    assert done == ["trials.csv", "push", *([] if fault else ["confirm.csv"])]
