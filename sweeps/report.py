@@ -13,7 +13,7 @@ from stclip.guarded_folder import check_no_links
 from stclip.one_line_parser import OneLineParser
 from stclip.remote import is_address
 from sweeps.mirror import Mirror
-from sweeps.report_html import html_text
+from sweeps.report_html import NOT_AS_WRITTEN, html_text
 from sweeps.report_markdown import markdown_text
 from sweeps.report_sections import report_of
 from sweeps.results import ResultsFolder
@@ -50,7 +50,7 @@ def _written(folder: ResultsFolder) -> Path:
             f"{folder.path}: the report cannot be written ({error.strerror or error}); give yourself the right to write there, "
             "or copy the folder to a place of yours"
         ) from None
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except NOT_AS_WRITTEN as error:
         raise InputError(
             f"{folder.path}: its sweep.yaml, trials.csv, summary.json or retrieval.json is not as a sweep writes it "
             f"({type(error).__name__}: {printable(str(error))[:200]}); "
