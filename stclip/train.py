@@ -23,6 +23,7 @@ from stclip.evaluate import by_slide
 from stclip.guarded_folder import check_no_links, write_below
 from stclip.launchers import forget_launchers, is_launched, launching
 from stclip.metrics_csv import keep_epochs
+from stclip.output import run_command
 from stclip.paths import check_can_be_made, is_file, user_path
 from stclip.strict_warnings import warnings_stay_warnings
 
@@ -307,4 +308,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

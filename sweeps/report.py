@@ -11,6 +11,7 @@ from pathlib import Path
 from stclip.errors import InputError
 from stclip.guarded_folder import check_no_links
 from stclip.one_line_parser import OneLineParser
+from stclip.output import run_command
 from stclip.remote import is_address
 from sweeps.mirror import Mirror
 from sweeps.report_html import NOT_AS_WRITTEN, html_text
@@ -87,4 +88,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)
