@@ -44,7 +44,8 @@ def start_local_ray(warm: bool = True) -> ClusterInfo:
     """
     require_token()
     folder = ray_folder()
-    set_environment(QUIET_ENVIRONMENT | LOOPBACK_ENVIRONMENT | free_ports(_PORTS))
+    set_environment(QUIET_ENVIRONMENT | free_ports(_PORTS))
+    os.environ.update(LOOPBACK_ENVIRONMENT)  # whatever was set for a cluster: this Ray is nobody else's
     attempt = 1
     while True:
         try:

@@ -146,6 +146,17 @@ def test_a_node_that_cannot_be_asked_is_one_line(failing_ray, monkeypatch):
     assert calls == ["shutdown", "ended"]
 
 
+def test_a_private_ray_is_on_loopback_whatever_the_environment_says(failing_ray, monkeypatch):
+    for name in private_ray.LOOPBACK_ENVIRONMENT:
+        monkeypatch.setenv(name, "1")
+    failing_ray(ValueError("no"))
+    with pytest.raises(InputError, match="no"):
+        start_local_ray()
+    assert {
+        name: os.environ[name] for name in private_ray.LOOPBACK_ENVIRONMENT
+    } == private_ray.LOOPBACK_ENVIRONMENT
+
+
 def test_ray_still_says_so_where_it_waited_too_long():
     import inspect
 
