@@ -16,9 +16,11 @@ from typing import Any, NoReturn
 
 from stclip.errors import printable
 
+INTERRUPTED = 130  # exit status after a Ctrl-C, as shells have it
+
 
 def run_command(main: Callable[[], int]) -> NoReturn:
-    """Call a command's `main` and end the process with its exit status.
+    """Call a command's `main` and end the process with its exit status; a Ctrl-C is one line and 130.
 
     What could not be printed for another reason than a reader who left is said in one line on stderr, and 0 becomes 1.
     """
@@ -27,8 +29,10 @@ def run_command(main: Callable[[], int]) -> NoReturn:
     sys.stdout, sys.stderr = _stream(sys.stdout, out), _stream(sys.stderr, error)
     try:
         status: Any = main()
-    except SystemExit as stop:  # argparse, after its help
-        status = stop.code
+    except SystemExit as stop:  # argparse, after its help; Lightning, silently, after a Ctrl-C
+        status = _interrupted() if isinstance(stop.__context__, KeyboardInterrupt) else stop.code
+    except KeyboardInterrupt:
+        status = _interrupted()
     finally:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
@@ -41,6 +45,11 @@ def run_command(main: Callable[[], int]) -> NoReturn:
         sys.stderr.flush()
         status = status or 1
     sys.exit(status)
+
+
+def _interrupted() -> int:
+    print("interrupted", file=sys.stderr)
+    return INTERRUPTED
 
 
 def open_closed_streams() -> None:

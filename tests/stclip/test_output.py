@@ -91,6 +91,30 @@ def test_the_status_of_a_parser_that_ends_the_process_stays(tmp_path):
     assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT_ROOT).returncode == 5
 
 
+LIGHTNING = """
+from lightning.pytorch import LightningModule, Trainer
+from stclip.run_callbacks import quiet_lightning
+
+def work():
+    class Interrupted(LightningModule):
+        def configure_optimizers(self):
+            raise KeyboardInterrupt
+        def training_step(self, batch, index): ...
+        def train_dataloader(self):
+            return [1]
+    quiet_lightning()
+    Trainer(max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False, enable_model_summary=False).fit(Interrupted())
+"""
+
+
+@pytest.mark.parametrize("work", ["def work():\n    raise KeyboardInterrupt\n", LIGHTNING])
+def test_a_ctrl_c_is_one_line(tmp_path, work):
+    """Lightning ends the process with 1 then, and says nothing."""
+    code = f"{work}\nfrom stclip.output import run_command\nrun_command(work)"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=PROJECT_ROOT, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (130, "interrupted\n")
+
+
 def test_an_error_arrives_whole():
     code = "from stclip.output import run_command\nrun_command(lambda: 1 / 0)"
     ended = subprocess.run([sys.executable, "-c", code], cwd=PROJECT_ROOT, capture_output=True, text=True)
