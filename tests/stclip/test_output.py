@@ -103,7 +103,8 @@ def work():
         def train_dataloader(self):
             return [1]
     quiet_lightning()
-    Trainer(max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False, enable_model_summary=False).fit(Interrupted())
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
+    Trainer(max_epochs=1, accelerator="cpu", **quiet).fit(Interrupted())
 """
 
 
