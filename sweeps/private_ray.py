@@ -33,6 +33,8 @@ _PORTS = ("AUTOSCALER_METRIC_PORT", "DASHBOARD_METRIC_PORT")
 # for a moment the second attempt succeeds.
 _TOO_BUSY = "node timed out during startup"
 _ATTEMPTS = 2
+# Another of its limits, of 60 seconds, which a busy machine exceeds now and then.
+_PATIENCE = {"RAY_DASHBOARD_STARTUP_TIMEOUT_S": "180"}
 
 
 def start_local_ray(warm: bool = True) -> ClusterInfo:
@@ -44,7 +46,7 @@ def start_local_ray(warm: bool = True) -> ClusterInfo:
     """
     require_token()
     folder = ray_folder()
-    set_environment(QUIET_ENVIRONMENT | free_ports(_PORTS))
+    set_environment(QUIET_ENVIRONMENT | _PATIENCE | free_ports(_PORTS))
     os.environ.update(LOOPBACK_ENVIRONMENT)  # whatever was set for a cluster: this Ray is nobody else's
     attempt = 1
     while True:
@@ -65,6 +67,8 @@ def _init_ray(folder: Path, warm: bool) -> str | None:
     """Start Ray's processes; returns the dashboard's address. Raises what Ray raises."""
     import ray
 
+    # What it says of a part that does not start is in the error, too.
+    logging.getLogger("ray._private.services").setLevel(logging.CRITICAL)
     with any_agent_port(), temporary_files(folder.parents[1]):
         context: Any = ray.init(
             address="local",

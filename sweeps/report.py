@@ -76,11 +76,12 @@ def _rewrite(place: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Rebuild one report; 0 when written, 2 when the folder cannot be used."""
     parser = OneLineParser(
-        description="Write report.md and report.html of a sweep again, from the files in its results folder."
+        prog="python sweeps/report.py",
+        description="Write report.md and report.html of a sweep again, from the files in its results folder.",
     )
     parser.add_argument("results", help="the sweep's folder or address, such as results/spatial")
     try:
-        print(_rewrite(parser.parse_args(arguments).results.rstrip("/")))
+        print(printable(_rewrite(parser.parse_args(arguments).results.rstrip("/"))))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

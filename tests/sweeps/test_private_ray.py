@@ -1,5 +1,6 @@
 """A private Ray: where its parts listen, and what a start that fails leaves behind."""
 
+import logging
 import os
 import socket
 import types
@@ -41,8 +42,8 @@ def test_rays_agent_takes_any_port_while_ray_starts():
     assert "ray._private.parameter.RayParams(" in inspect.getsource(worker.init), rests
 
 
-@pytest.mark.parametrize("name", private_ray._PORTS)
-def test_ray_still_reads_the_port_of_a_part(name):
+@pytest.mark.parametrize("name", [*private_ray._PORTS, *private_ray._PATIENCE])
+def test_ray_still_reads_what_is_set_for_a_part(name):
     assert is_read(name), f"Ray no longer reads {name}: sweeps/private_ray.py sets it in vain"
 
 
@@ -71,7 +72,8 @@ def failing_ray(monkeypatch, tmp_path):
 
     calls = []
     monkeypatch.setenv("RAY_AUTH_TOKEN", "abc")
-    for name in (*private_ray.QUIET_ENVIRONMENT, *private_ray.LOOPBACK_ENVIRONMENT, *private_ray._PORTS):
+    for name in (*private_ray.QUIET_ENVIRONMENT, *private_ray.LOOPBACK_ENVIRONMENT, *private_ray._PORTS,
+                 *private_ray._PATIENCE):  # fmt: skip
         monkeypatch.setenv(name, os.environ.get(name, "0"))
     monkeypatch.setattr(private_ray, "ray_folder", lambda: tmp_path / "ray")
     monkeypatch.setattr(private_ray, "end_descendants", lambda: calls.append("ended"))
@@ -118,6 +120,22 @@ def test_a_start_that_takes_too_long_is_tried_once_more(failing_ray):
     ):
         start_local_ray()
     assert [call if isinstance(call, str) else "init" for call in calls] == ["init", "shutdown", "ended"] * 2
+
+
+def test_ray_does_not_say_twice_what_did_not_start(failing_ray, monkeypatch, caplog):
+    import ray
+
+    failing_ray(Exception("The dashboard did not start."))
+    fail = ray.init
+
+    def init(**arguments):
+        logging.getLogger("ray._private.services").error("Failed to start the dashboard")
+        fail(**arguments)
+
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(InputError, match="The dashboard did not start"):
+        start_local_ray()
+    assert caplog.text == ""
 
 
 def test_the_second_start_counts(failing_ray, monkeypatch):
