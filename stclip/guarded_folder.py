@@ -106,6 +106,15 @@ def write_below(folder: Path, name: str, content: str | bytes) -> None:
     _place(folder, name, fill)
 
 
+def make_below(folder: Path, name: str) -> None:
+    """Make the folder `folder/name`, unless it is there. `folder` itself is not made: whoever moved it away moved it away.
+
+    Raises as `write_below`.
+    """
+    with _parent(folder, f"{name}/a file in it"):
+        pass
+
+
 def copy_below(source: Path, folder: Path, name: str) -> None:
     """Put a copy of a regular file into `folder/name`. Raises as `write_below`."""
     with open_regular(source) as content:

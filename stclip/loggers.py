@@ -45,7 +45,7 @@ def build_loggers(names: Sequence[str], out_dir: Path, run_name: str) -> list[Lo
 
     Args:
         names: keys of `stclip.registry.LOGGERS`; empty for no logging.
-        out_dir: the run's folder; files appear in it when the first metric is logged.
+        out_dir: the run's folder.
         run_name: what the run is called where a logger shows several runs side by side.
 
     Raises:
@@ -99,7 +99,10 @@ def tensorboard_logger(out_dir: Path, name: str) -> Logger:
     """
     from lightning.pytorch.loggers import TensorBoardLogger
 
-    return TensorBoardLogger(save_dir=out_dir, name="", version="", default_hp_metric=False)
+    logger = TensorBoardLogger(save_dir=out_dir, name="", version="", default_hp_metric=False)
+    # Opened now. At the first epoch it would make all folders on its way, also those of a sweep that was moved away since.
+    _ = logger.experiment
+    return logger
 
 
 def mlflow_logger(out_dir: Path, name: str) -> Logger:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from io import StringIO
 from pathlib import Path
 
@@ -31,4 +32,5 @@ def keep_epochs(path: Path, epochs: int) -> None:
 
 
 def _is_below(text: str, epochs: int) -> bool:
-    return text.isdigit() and int(text) < epochs
+    # The file may be somebody else's, with digits that are none to `int`, or more of them than it takes.
+    return re.fullmatch(r"[0-9]{1,9}", text) is not None and int(text) < epochs

@@ -131,9 +131,10 @@ def _facts(info: dict[str, Any]) -> RemoteFile:
 def open_address(address: str, instead: str = "copy the data to a folder") -> Remote:
     """The folder at an address, or a folder of this machine; nothing is asked over the network yet.
 
-    Raises DataError for an unknown protocol (`instead` is what else one can do), and for a password in the address: addresses
-    are written down.
+    Raises DataError for a protocol that cannot be used (`instead` is what else one can do), for a chain of addresses, and for
+    a password in the address: addresses are written down.
     """
+    from fsspec import filesystem
     from fsspec.core import url_to_fs
 
     if is_address(address) and (bare := redacted(address)) != address:
@@ -142,17 +143,29 @@ def open_address(address: str, instead: str = "copy the data to a folder") -> Re
             f"(for s3:// as the AWS tools take it), in ~/.netrc, or {instead}"
         )
 
-    protocol = address.partition("://")[0] if is_address(address) else "file"
+    if not is_address(address):
+        return Remote(filesystem("file", auto_mkdir=True), str(Path(address).absolute()))
+    if "::" in address:
+        raise DataError(
+            f"{address}: an address names one place, without '::'; give the place itself, or {instead}"
+        )
+    protocol = address.partition("://")[0]
     try:
         own = {"auto_mkdir": True} if protocol in ("file", "local") else {}
         fs, path = url_to_fs(address.rstrip("/"), use_listings_cache=False, **own)
-    except (ImportError, ValueError) as error:
-        extra = _EXTRAS.get(protocol)
-        hint = f"pip install 'stclip[{extra}]'" if extra else "install the package that fsspec has for it"
-        raise DataError(
-            f"{address}: no way to use {protocol}:// here ({error}); {hint}, or {instead}"
-        ) from None
+    except Exception as error:  # of whatever kind the file system has: some connect already here
+        raise _not_opened(address, protocol, error, instead) from None
     return Remote(fs, str(path).rstrip("/"))
+
+
+def _not_opened(address: str, protocol: str, error: Exception, instead: str) -> InputError:
+    """One line for an address that fsspec makes no file system of."""
+    if isinstance(error, ConnectionError | TimeoutError):
+        return failed(address, error)
+    reason = str(error) if isinstance(error, ImportError | ValueError) else f"{type(error).__name__}: {error}"
+    extra = _EXTRAS.get(protocol)
+    hint = f"pip install 'stclip[{extra}]'" if extra else "install the package that fsspec has for it"
+    return DataError(f"{address}: no way to use {protocol}:// here ({reason}); {hint}, or {instead}")
 
 
 def failed(what: str, error: Exception) -> InputError:

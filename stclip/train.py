@@ -23,6 +23,7 @@ from stclip.evaluate import by_slide
 from stclip.guarded_folder import check_no_links, write_below
 from stclip.launchers import forget_launchers, is_launched, launching
 from stclip.metrics_csv import keep_epochs
+from stclip.output import run_command
 from stclip.paths import check_can_be_made, is_file, user_path
 from stclip.strict_warnings import warnings_stay_warnings
 
@@ -98,7 +99,8 @@ def fit(
 
     Args:
         config: the whole experiment.
-        out_dir: gets config.yaml, the loggers' files, checkpoint.ckpt and metrics.json; nothing is written without it.
+        out_dir: gets config.yaml, the loggers' files, checkpoint.ckpt and metrics.json; nothing is written without it. The
+            folder that it lies in is there already: of a sweep that was moved away nothing is made again in the old place.
         callbacks: further Lightning callbacks; they see the newest metrics in `module.metrics`.
         resume_from: a checkpoint of the same configuration to go on from.
         progress: show Lightning's progress bar.
@@ -144,7 +146,7 @@ def fit(
         store = data.opened()
     # A process group that is there knows the rank; before Lightning makes one, its environment does.
     if out_dir is not None and rank() == 0 and getattr(rank_zero_only, "rank", 0) == 0:
-        out_dir.mkdir(parents=True, exist_ok=True)
+        out_dir.mkdir(exist_ok=True)
         check_no_links(out_dir)  # the loggers' own writers follow them
         write_below(out_dir, CONFIG, dump_yaml(config))
         # The logger appends to what is there.
@@ -307,4 +309,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

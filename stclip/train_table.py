@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from stclip.config import Experiment
+from stclip.words import many
 
 KS = (1, 5, 10)
 
@@ -49,7 +50,7 @@ def print_result(
     """Print the metrics by split, wall seconds by stage, and where the files are."""
     console = Console(width=None if Console().is_terminal else 130)
     console.print(f"[bold]{escape(config.name)}[/] on {escape(config.data.dataset)}, loss {config.loss.name}, "
-                  f"{config.trainer.max_epochs} epochs, seed {config.seed}")  # fmt: skip
+                  f"{many(config.trainer.max_epochs, 'epoch')}, seed {config.seed}")  # fmt: skip
     console.print(metrics_table(metrics, ("val", "test")))
     console.print("gallery: all spots of a slide, both directions, mean over slides; "
                   f"batch: inside batches of {config.data.batch_size}, image to gene", style="dim")  # fmt: skip

@@ -32,8 +32,8 @@ examples:
       One SpatialLoss trial in this very process: breakpoints work, exceptions arrive whole.
 
 exit status: 0 every family has a winner, confirmed where that was asked for (single trials may have failed; the report
-counts them), 1 some family has none or a fault stopped the sweep, 2 bad input (nothing was run), 130 stopped at once by a
-second Ctrl-C.
+counts them), 1 some family has none, a fault stopped the sweep, or what was printed could not be written, 2 bad input
+(nothing was run), 130 stopped at once by a second Ctrl-C.
 """
 
 _SMALLEST_SHARE = 0.0001  # of a processor or GPU

@@ -60,7 +60,11 @@ def _check_other_machines(place: str, runs: RunLog, at_address: bool) -> None:
     if last["host"] != socket.gethostname() or (at_address and _lives(last["pid"])):
         try:
             silent = datetime.now().astimezone() - datetime.fromisoformat(last["last_seen"])
-        except ValueError:
+        except (
+            ValueError,
+            TypeError,
+            OverflowError,
+        ):  # no time, one without its zone, one at the end of all years
             return
         if silent < _ALIVE:
             raise _taken(place, runs)

@@ -92,7 +92,8 @@ class InterruptHandler:
             if self.way_on
             else "nothing was run"
         )
-        os.write(2, f"\nstopped at once; {kept}\n".encode())
+        with suppress(OSError):  # nobody reads it any more
+            os.write(2, f"\nstopped at once; {kept}\n".encode())
         end_descendants()
         os._exit(130)
 

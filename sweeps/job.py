@@ -11,6 +11,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from stclip.output import run_command
+
 ENTRYPOINT = "python -m sweeps.job"
 ARGUMENTS = "STCLIP_JOB_ARGUMENTS"
 
@@ -45,4 +47,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

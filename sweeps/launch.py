@@ -34,7 +34,7 @@ from sweeps.results_fault import NO_ROOM, check_writable, results_fault
 from sweeps.resume import check_record, widen
 from sweeps.run_log import RunLog
 from sweeps.stopping import StopSwitch
-from sweeps.study_file import check_study_file, study_storage
+from sweeps.study_file import check_study_file, first_reading, study_storage
 from sweeps.table import final_table
 from sweeps.versions import collect_versions
 from sweeps.words import confirm_words
@@ -292,9 +292,11 @@ def _open_search(plan: SweepPlan, folder: ResultsFolder) -> FamilySearch:
     from sweeps.search import FamilySearch
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # the view says it
-    storage = study_storage(folder.study_db)
-    search = FamilySearch(plan.space, storage, plan.seed)
-    if plan.resumed:
+    if not plan.resumed:
+        return FamilySearch(plan.space, study_storage(folder.study_db), plan.seed)
+    with first_reading(folder.study_db):
+        storage = study_storage(folder.study_db)
+        search = FamilySearch(plan.space, storage, plan.seed)
         check_record(folder, recorded_names(storage))
         restore_readings(plan, folder, storage, search.snapshot())
         search.adopt()

@@ -10,7 +10,7 @@ from stclip.data.fetch import fetch_dataset
 from stclip.data.locate import dataset_dir, list_datasets
 from stclip.data.store import SpotStore, open_store
 from stclip.data.synthetic import SYNTHETIC
-from stclip.errors import DataError, InputError
+from stclip.errors import DataError, InputError, printable
 from stclip.progress import ProgressBar
 from stclip.registry import LOSSES
 from stclip.remote import is_address
@@ -112,7 +112,7 @@ def describe_plan(plan: SweepPlan, store: SpotStore | None, resources: TrialReso
         _confirm_line(plan),
         *_reading_lines(plan),
         _data_line(plan, store),
-        f"results: {plan.place}",
+        f"results: {printable(plan.place)}",
     ]
     return "\n".join(lines)
 

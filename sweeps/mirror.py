@@ -10,6 +10,7 @@ state of it, seconds old at most. A trial whose end a killed driver had not copi
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import sqlite3
@@ -147,7 +148,7 @@ class Mirror:
                 ) from error
 
     def _push(self) -> None:
-        runs = [int(name[:4]) for name in self._remote.files("runs") if name[:4].isdigit()]
+        runs = [int(name[:4]) for name in self._remote.files("runs") if re.fullmatch(r"[0-9]{4}", name[:4])]
         if max(runs, default=0) > self._run:
             raise AddressError(
                 f"results at {self.address}: another driver has gone on with this sweep (run {max(runs)}); this one stops"

@@ -165,6 +165,11 @@ def make_plan(options: argparse.Namespace) -> SweepPlan:
 def results_place(results: str, name: str) -> tuple[str, Path]:
     """`place` and `folder` of a sweep of this name; nothing is made. Raises ConfigError."""
     home = tidy_place(results)
+    if home.startswith("memory://"):
+        raise ConfigError(
+            f"results at {home}: each process has a memory of its own, so a trial's results would not reach the sweep; choose a "
+            "folder or a bucket with --results"
+        )
     if is_address(home):
         return f"{home}/{name}", own_folder(name)
     return str(Path(home) / name), Path(home) / name

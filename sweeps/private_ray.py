@@ -29,6 +29,12 @@ from sweeps.ray_token import require_token
 
 # Parts of Ray that would take a fixed port, and do without when another Ray on the machine has it.
 _PORTS = ("AUTOSCALER_METRIC_PORT", "DASHBOARD_METRIC_PORT")
+# What Ray 2.60 says when its processes have not come up in 30 seconds, a limit that nothing sets. On a machine that is busy
+# for a moment the second attempt succeeds.
+_TOO_BUSY = "node timed out during startup"
+_ATTEMPTS = 2
+# Another of its limits, of 60 seconds, which a busy machine exceeds now and then.
+_PATIENCE = {"RAY_DASHBOARD_STARTUP_TIMEOUT_S": "180"}
 
 
 def start_local_ray(warm: bool = True) -> ClusterInfo:
@@ -40,25 +46,43 @@ def start_local_ray(warm: bool = True) -> ClusterInfo:
     """
     require_token()
     folder = ray_folder()
-    set_environment(QUIET_ENVIRONMENT | LOOPBACK_ENVIRONMENT | free_ports(_PORTS))
-    try:
-        import ray
+    set_environment(QUIET_ENVIRONMENT | _PATIENCE | free_ports(_PORTS))
+    os.environ.update(LOOPBACK_ENVIRONMENT)  # whatever was set for a cluster: this Ray is nobody else's
+    attempt = 1
+    while True:
+        try:
+            url = _init_ray(folder, warm)
+            return ClusterInfo(nodes_of_ray(), way_in(url), None)
+        except (
+            Exception,
+            SystemExit,
+        ) as error:  # Ray raises many kinds, and gives up by `sys.exit` in places
+            _leave_nothing()
+            if attempt == _ATTEMPTS or _TOO_BUSY not in " ".join(str(error).split()):
+                raise _cannot_start(error, folder) from None
+        attempt += 1
 
-        with any_agent_port(), temporary_files(folder.parents[1]):
-            context: Any = ray.init(
-                address="local",
-                num_cpus=usable_processors(),
-                include_dashboard=True,
-                dashboard_host="127.0.0.1",
-                object_store_memory=OBJECT_STORE_BYTES,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                runtime_env=job_environment(warm),
-                _temp_dir=str(folder),
-            )
-    except (Exception, SystemExit) as error:  # Ray raises many kinds, and gives up by `sys.exit` in places
-        raise _cannot_start(error, folder) from None
-    return ClusterInfo(nodes_of_ray(), way_in(context.dashboard_url), None)
+
+def _init_ray(folder: Path, warm: bool) -> str | None:
+    """Start Ray's processes; returns the dashboard's address. Raises what Ray raises."""
+    import ray
+
+    # What it says of a part that does not start is in the error, too.
+    logging.getLogger("ray._private.services").setLevel(logging.CRITICAL)
+    with any_agent_port(), temporary_files(folder.parents[1]):
+        context: Any = ray.init(
+            address="local",
+            num_cpus=usable_processors(),
+            include_dashboard=True,
+            dashboard_host="127.0.0.1",
+            object_store_memory=OBJECT_STORE_BYTES,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            runtime_env=job_environment(warm),
+            _temp_dir=str(folder),
+        )
+    url: str | None = context.dashboard_url
+    return url
 
 
 def free_ports(names: tuple[str, ...]) -> dict[str, str]:
@@ -107,14 +131,18 @@ def temporary_files(place: Path) -> Iterator[None]:
         os.environ.update(before)
 
 
-def _cannot_start(error: BaseException, folder: Path) -> InputError:
+def _leave_nothing() -> None:
+    """End what a start that failed has left running."""
     with suppress(Exception):
         import ray
 
         ray.shutdown()
     end_descendants()
+
+
+def _cannot_start(error: BaseException, folder: Path) -> InputError:
     return InputError(
         f"Ray cannot be started on this machine ({type(error).__name__}: {' '.join(str(error).split())[:500]}); look into the "
         f"newest of its logs, {folder}/session_*/logs; common reasons are a full disk, too few processes (ulimit -u) or files "
-        "(ulimit -n), and too little memory"
+        "(ulimit -n), too little memory, and a machine that is too busy"
     )

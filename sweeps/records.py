@@ -7,9 +7,10 @@ import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from stclip.errors import InputError
+from stclip.errors import InputError, shorten
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -81,13 +82,17 @@ def read_records(storage: BaseStorage, families: Iterable[str]) -> list[TrialRec
 
 
 def recorded_names(storage: BaseStorage) -> set[str]:
-    """The names of all trials that the storage knows, of the search and of every confirmation."""
+    """The names of all trials that the storage knows, of the search and of every confirmation.
+
+    Raises InputError for a trial as no sweep writes it (see `record_of`).
+    """
     import optuna
 
     names = set()
     for study in optuna.get_all_study_summaries(storage, include_best_trial=False):
         trials = optuna.load_study(study_name=study.study_name, storage=storage).get_trials(deepcopy=False)
-        names |= {trial.user_attrs["name"] for trial in trials if "name" in trial.user_attrs}
+        named = (trial for trial in trials if "name" in trial.user_attrs)
+        names |= {record_of(study.study_name, trial).name for trial in named}
     return names
 
 
@@ -98,7 +103,7 @@ def record_of(family: str, trial: FrozenTrial) -> TrialRecord:
     """
     try:
         return _record_of(family, trial)
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise InputError(
             f"study.db: trial {trial.number} of {family} is not as a sweep writes it ({error}); put back a copy of the file, or "
             "start another sweep with --name"
@@ -115,15 +120,41 @@ def _record_of(family: str, trial: FrozenTrial) -> TrialRecord:
         number=trial.number,
         name=name,
         state=cast(State, trial.state.name),
-        params=dict(trial.params),
-        metrics=dict(attrs.get("metrics", {})),
+        params={_of_kind("a parameter's name", key, str): value for key, value in trial.params.items()},
+        metrics=_numbers("metrics", attrs.get("metrics", {})),
         epochs=trial.last_step or 0,
-        seconds=float(attrs.get("seconds", 0.0)),
-        error=attrs.get("reason"),
-        seed=attrs.get("seed"),
-        test_slides=dict(attrs.get("test_slides", {})),
+        seconds=_seconds(attrs.get("seconds", 0.0)),
+        error=_of_kind("reason", attrs.get("reason"), (str, NoneType)),
+        seed=_of_kind("seed", attrs.get("seed"), (int, NoneType)),
+        test_slides={
+            slide: _numbers(f"test_slides.{slide}", found)
+            for slide, found in attrs.get("test_slides", {}).items()
+        },
         machine=dict(attrs.get("machine", {})),
     )
+
+
+def _numbers(what: str, tree: Mapping[str, Any]) -> dict[str, float]:
+    return {name: _number(f"{what}.{name}", value) for name, value in tree.items()}
+
+
+def _number(what: str, value: Any) -> float:
+    """A number as it is, since a count of spots stays whole. Raises ValueError, and OverflowError for more than a float holds."""
+    number: float = _of_kind(what, value, (int, float))
+    float(number)
+    return number
+
+
+def _seconds(value: Any) -> float:
+    if not math.isfinite(number := _number("seconds", value)):
+        raise ValueError(f"seconds must be finite, got {number}")
+    return number
+
+
+def _of_kind(what: str, value: Any, kind: type | tuple[type, ...]) -> Any:
+    if isinstance(value, bool) or not isinstance(value, kind):
+        raise ValueError(f"{what} is '{shorten(str(value), 60)}'")
+    return value
 
 
 def without_test(record: TrialRecord) -> TrialRecord:

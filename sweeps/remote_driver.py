@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from stclip.errors import InputError
+from stclip.output import run_command
 from sweeps.job import ARGUMENTS, pack_arguments
 from sweeps.ray_token import use_token_if_there
 
@@ -183,4 +184,4 @@ def _main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(_main())
+    run_command(_main)

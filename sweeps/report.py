@@ -11,9 +11,10 @@ from pathlib import Path
 from stclip.errors import InputError
 from stclip.guarded_folder import check_no_links
 from stclip.one_line_parser import OneLineParser
+from stclip.output import run_command
 from stclip.remote import is_address
 from sweeps.mirror import Mirror
-from sweeps.report_html import html_text
+from sweeps.report_html import NOT_AS_WRITTEN, html_text
 from sweeps.report_markdown import markdown_text
 from sweeps.report_sections import report_of
 from sweeps.results import ResultsFolder
@@ -50,7 +51,7 @@ def _written(folder: ResultsFolder) -> Path:
             f"{folder.path}: the report cannot be written ({error.strerror or error}); give yourself the right to write there, "
             "or copy the folder to a place of yours"
         ) from None
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except NOT_AS_WRITTEN as error:
         raise InputError(
             f"{folder.path}: its sweep.yaml, trials.csv, summary.json or retrieval.json is not as a sweep writes it "
             f"({type(error).__name__}: {printable(str(error))[:200]}); "
@@ -75,11 +76,12 @@ def _rewrite(place: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Rebuild one report; 0 when written, 2 when the folder cannot be used."""
     parser = OneLineParser(
-        description="Write report.md and report.html of a sweep again, from the files in its results folder."
+        prog="python sweeps/report.py",
+        description="Write report.md and report.html of a sweep again, from the files in its results folder.",
     )
     parser.add_argument("results", help="the sweep's folder or address, such as results/spatial")
     try:
-        print(_rewrite(parser.parse_args(arguments).results.rstrip("/")))
+        print(printable(_rewrite(parser.parse_args(arguments).results.rstrip("/"))))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -87,4 +89,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

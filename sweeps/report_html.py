@@ -31,6 +31,8 @@ HERE = Path(__file__).parent
 TEMPLATE = "report.html.jinja"
 SCRIPT = "report.js"
 LONGEST_WHOLE = 30  # characters: what is longer must be breakable, or a phone shows a part of it only
+# What the code raises that meets a value of another kind, or a number that no float holds, in a file of somebody else.
+NOT_AS_WRITTEN = (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError)
 _UNITS = re.compile(r"(\([^()]*\)|\[[^][]*\]|\S+)")  # an interval is one
 
 
@@ -133,7 +135,7 @@ def _searched(
     try:
         studies = open_studies(folder.study_db, list(summary["families"]))
         return {name: study_figures(name, study, summary["metric"]) for name, study in studies.items()}, ""
-    except (OptunaError, SQLAlchemyError, KeyError, ValueError) as error:
+    except (OptunaError, SQLAlchemyError, *NOT_AS_WRITTEN, RuntimeError) as error:
         return {}, f"study.db cannot be read ({type(error).__name__}), so the search cannot be drawn."
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from stclip.errors import ConfigError, InputError
 from stclip.launchers import forget_launchers
+from stclip.output import run_command
 from stclip.progress import waiting
 from stclip.strict_warnings import warnings_stay_warnings
 from sweeps.arguments import make_parser
@@ -84,4 +85,4 @@ def _plan(options: argparse.Namespace) -> SweepPlan:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import threading
 import time
@@ -24,6 +25,8 @@ from typing import Any
 from stclip.guarded_folder import overwrite_below, write_below
 from stclip.regular_files import read_text
 
+_NAME = re.compile(r"[0-9]{1,9}")  # of a run's file
+_LONGEST = 1e9  # seconds of a run, thirty years
 BEAT_SECONDS = 5.0  # how often a running driver says that it is alive
 
 
@@ -109,7 +112,7 @@ class RunLog:
 
     def entries(self) -> list[dict[str, Any]]:
         """All runs, oldest first. A damaged file counts as a run of which nothing is known but its number."""
-        paths = sorted(p for p in self._folder.glob("*.json") if p.stem.isdigit())
+        paths = sorted(p for p in self._folder.glob("*.json") if _NAME.fullmatch(p.stem))
         return [_read(path) for path in paths]
 
     def seconds(self) -> float:
@@ -147,16 +150,26 @@ def _how(entry: Mapping[str, Any]) -> str:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    """A run as `RunLog` writes it. What is of another kind counts as not there: the file may be somebody else's."""
     unknown: dict[str, Any] = {"started": "unknown", "last_seen": "unknown", "status": "unknown", "reason": None, "seconds": 0.0,
                "pid": None, "host": None, "command": None, "address": None, "versions": {}}  # fmt: skip
     try:
         entry = json.loads(read_text(path))
     except (OSError, ValueError, RecursionError):
         entry = None
-    known = entry if isinstance(entry, dict) else {"reason": f"not known: {path.name} is damaged"}
-    seconds = known.get("seconds")
-    number = float(seconds) if isinstance(seconds, int | float) else 0.0
-    return {**unknown, **known, "run": int(path.stem), "seconds": number}
+    told = entry if isinstance(entry, dict) else {"reason": f"not known: {path.name} is damaged"}
+    known = {key: value for key, value in told.items() if _is_of_its_kind(key, value)}
+    return {**unknown, **known, "run": int(path.stem), "seconds": float(known.get("seconds", 0.0))}
+
+
+def _is_of_its_kind(key: str, value: Any) -> bool:
+    if key == "seconds":
+        return type(value) in (int, float) and 0 <= value < _LONGEST
+    if key == "pid":
+        return type(value) is int and 0 < value < 2**31
+    if key == "versions":
+        return isinstance(value, dict)
+    return isinstance(value, str)
 
 
 def _now() -> str:

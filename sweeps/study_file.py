@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -10,6 +12,7 @@ from urllib.parse import quote
 from stclip.errors import InputError
 from stclip.paths import sqlite_url
 from stclip.regular_files import open_regular
+from sweeps.failures import is_no_space
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -33,6 +36,26 @@ def study_storage(path: Path) -> BaseStorage:
 def study_url(path: Path) -> str:
     """The file as Optuna wants it named: it puts its own version where braces stand."""
     return sqlite_url(path).replace("{", "{{").replace("}", "}}")
+
+
+@contextmanager
+def first_reading(path: Path) -> Iterator[None]:
+    """Around the first reading of a file that somebody else may have written.
+
+    Whatever Optuna, SQLAlchemy and json raise for what no sweep writes there becomes an InputError. A full disk is told as one
+    elsewhere, so its error goes through.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:  # of many kinds: each part of the file is decoded by another library
+        if is_no_space(error):
+            raise
+        raise InputError(
+            f"{path}: cannot be read as the studies of a sweep ({type(error).__name__}: {str(error)[:200]}); close what else "
+            "uses it, put back a copy of the file, or start another sweep with --name"
+        ) from error
 
 
 def refuse_foreign_journal(path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from stclip.errors import ConfigError, InputError
 from stclip.one_line_parser import OneLineParser
+from stclip.output import run_command
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -169,4 +170,4 @@ def _next_steps(address: str, job_id: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

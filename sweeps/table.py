@@ -24,7 +24,7 @@ def final_table(summary: Mapping[str, Any], places: Sequence[tuple[str, str]]) -
     parts: list[RenderableType] = [_head(summary), Text(""), _numbers(summary), Text("")]
     parts += [_best_line(family, entry) for family, entry in summary["families"].items()]
     parts += [Text(""), Text(printable(summary["verdict"])), Text("")]
-    parts += [Text(f"{what:<10}{where}", overflow="fold") for what, where in places]
+    parts += [Text(f"{what:<10}{printable(where)}", overflow="fold") for what, where in places]
     return Group(*parts)
 
 

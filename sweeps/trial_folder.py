@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from stclip.guarded_folder import LinkError, check_no_links, check_way, write_below
+from stclip.errors import InputError
+from stclip.guarded_folder import check_no_links, check_way, make_below, write_below
 from stclip.remote import Remote, is_address, open_address
 
 GOES_ON = "metrics.csv"  # what a trial that goes on appends to; all else is written anew or under a new name
@@ -24,12 +25,14 @@ def trial_folder(
         note: is told when a copy fails. A trial does not fail for that: what decides is its reports and checkpoints.
         goes_on: the file that an earlier start of the trial wrote and this one appends to.
 
-    Raises LinkError for a folder with a link in it (see `stclip.guarded_folder`).
+    Raises LinkError for a folder with a link in it (see `stclip.guarded_folder`), ResultsGoneError where the results are gone.
     """
     if not is_address(place):
         results = Path(place).parents[1]
-        check_way(results, Path(place).relative_to(results).as_posix())
+        name = Path(place).relative_to(results).as_posix()
+        check_way(results, name)
         check_no_links(Path(place))
+        _make(results, name)
         yield Path(place), lambda: None
         return
     with tempfile.TemporaryDirectory(prefix="stclip-") as folder:
@@ -41,9 +44,22 @@ def trial_folder(
             copy.send()
 
 
+class ResultsGoneError(InputError):
+    """The folder of the whole sweep was moved or deleted. A trial that made it again would leave half a sweep in its place."""
+
+
+def _make(results: Path, name: str) -> None:
+    try:
+        make_below(results, name)
+    except (FileNotFoundError, NotADirectoryError):
+        raise ResultsGoneError(
+            f"results {results}: are gone; put them back, or go on where they are now with --resume"
+        ) from None
+
+
 def write_to(place: str, name: str, text: str) -> None:
     """Write one small file into a trial's folder. Nothing happens where it cannot be written, as on a full disk."""
-    with suppress(OSError, LinkError), trial_folder(place, lambda reason: None) as (folder, _):
+    with suppress(OSError, InputError), trial_folder(place, lambda reason: None) as (folder, _):
         results = folder if is_address(place) else folder.parents[1]
         write_below(results, (folder / name).relative_to(results).as_posix(), text)
 

@@ -79,8 +79,6 @@ def _own_log(place: str | None) -> Iterator[list[logging.Handler]]:
         yield []
         return
     with trial_folder(place, lambda reason: None, LOG) as (here, send):
-        with suppress(OSError):  # said when the file cannot be opened
-            here.mkdir(parents=True, exist_ok=True)
         handler = _file_handler(here / LOG, place)
         yield [handler, _Sender(send)] if is_address(place) else [handler]
 

@@ -218,7 +218,7 @@ class LiveView:
 
     def _places(self, keys: bool = True) -> list[tuple[str, str]]:
         dashboard = [("dashboard", self._dashboard)] if self._dashboard else []
-        return [*dashboard, ("results", self._results), *([("keys", _HINT)] if keys else [])]
+        return [*dashboard, ("results", printable(self._results)), *([("keys", _HINT)] if keys else [])]
 
     def _times(self, snap: Snapshot) -> str:
         left = self._remaining(snap)

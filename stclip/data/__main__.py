@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from stclip.data.commands import check, hest, info, split, synthetic, visium
 from stclip.errors import InputError
 from stclip.one_line_parser import OneLineParser
+from stclip.output import run_command
 
 COMMANDS = (synthetic, hest, visium, split, check, info)
 
@@ -38,4 +39,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -216,6 +216,9 @@ def _wrong_layout(file: Mapping[str, Any]) -> str | None:
     if missing:
         return f"has no {', '.join(missing)}"
     image, coords, barcode = (file[name] for name in ("img", "coords", "barcode"))
+    for name, one in (("img", image), ("coords", coords), ("barcode", barcode)):
+        if not hasattr(one, "shape"):
+            return f"{name} is no array"
     shape = image.shape
     if image.dtype != np.uint8 or len(shape) != 4 or shape[3] != 3 or shape[1] != shape[2] or not shape[0]:
         return f"img is {image.dtype} {list(shape)}"
@@ -251,7 +254,7 @@ def _number(about: Mapping[str, Any], *keys: str) -> float | None:
 def _positive(value: Any) -> float | None:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if np.isfinite(number) and number > 0 else None
 

@@ -21,6 +21,7 @@ MAX_BYTES = {**dict.fromkeys(TILES, 64 * 2**20), "txt": 4 * 2**20, "json": 2**20
 SEPARATORS = (",", ";", "|")  # of other tools' lists of genes; no symbol holds one
 MAX_NAME = 200  # characters of a spot's name: the store gives every name the room of the longest
 MAX_TILE_SIDE = 4096  # pixels
+LARGEST_PLACE = 1e15  # pixels, in either direction; far from where floats leave out whole numbers
 _SKIP_HINT = "put it right, or leave such spots out with data.on_bad_spot: skip"
 
 
@@ -110,7 +111,7 @@ def _coordinate(raw: RawSpot, tree: dict[str, Any], axis: str) -> float:
     if (
         isinstance(value, int | float)
         and not isinstance(value, bool)
-        and abs(value) < 1e15
+        and abs(value) < LARGEST_PLACE
         and math.isfinite(value)
     ):
         return float(value)

@@ -55,6 +55,14 @@ def test_tensorboard_events_hold_the_logged_value(tmp_path):
     assert scalars(events) == [("val/R_10", 7, 0.375)]
 
 
+def test_tensorboard_makes_no_folder_again_that_was_moved_away(tmp_path):
+    (logger,) = build_loggers(["tensorboard"], tmp_path / "results" / "run", "a")
+    (tmp_path / "results").rename(tmp_path / "moved")
+    logger.log_metrics({"val/R@10": 0.375}, step=7)
+    close_loggers([logger])
+    assert [path.name for path in tmp_path.iterdir()] == ["moved"]
+
+
 def scalars(path):
     from tensorboardX.proto.event_pb2 import Event
 

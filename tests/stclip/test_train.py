@@ -63,6 +63,12 @@ def test_a_second_run_into_a_folder_starts_its_metrics_anew(tiny_dataset, tmp_pa
     assert (tmp_path / "metrics.csv").read_text() == first
 
 
+def test_a_folder_that_was_moved_away_is_not_made_again(tiny_dataset, tmp_path):
+    with pytest.raises(FileNotFoundError, match="results/run"):
+        fit(experiment(tiny_dataset), tmp_path / "results" / "run")
+    assert not (tmp_path / "results").exists()
+
+
 class LinesSoFar(pl.Callback):
     """How many lines metrics.csv has as each epoch begins."""
 

@@ -113,7 +113,16 @@ def test_a_folder_that_was_refused_is_not_kept_locked(tmp_path, runs):
 
 
 @pytest.mark.parametrize(
-    "over", [{"status": "complete"}, {"status": "interrupted"}, {"host": None}, {"last_seen": "unknown"}]
+    "over",
+    [
+        {"status": "complete"},
+        {"status": "interrupted"},
+        {"host": None},
+        {"last_seen": "unknown"},
+        {"last_seen": "2026-11-24T03:00:00"},
+        {"last_seen": "0001-01-01T00:00:00+23:59"},
+        {"last_seen": None},
+    ],
 )
 def test_a_run_that_has_ended_or_says_too_little_holds_nothing(tmp_path, runs, over):
     add_run(runs, **over)

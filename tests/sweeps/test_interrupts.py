@@ -112,6 +112,14 @@ def stopped_at_once(code, kept=NOTHING):
     return done.stdout
 
 
+def test_the_second_signal_ends_a_process_whose_error_output_nobody_reads():
+    code = "import os\nreader, writer = os.pipe()\nos.close(reader)\nos.dup2(writer, 2)\n" + TWICE.format(
+        signal="SIGINT"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT_ROOT, timeout=PATIENCE)
+    assert done.returncode == 130
+
+
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_the_second_signal_ends_the_process_at_once_with_130(name):
     stopped_at_once(TWICE.format(signal=name), WAY_ON)

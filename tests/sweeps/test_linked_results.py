@@ -1,5 +1,7 @@
 """A results folder of somebody else whose links lead to files of the person who goes on with it."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import optuna
@@ -103,11 +105,25 @@ def test_a_sealed_sweep_of_odd_values_is_refused(begun, key, value):
 
 
 @pytest.mark.parametrize("attributes", [{"name": "../../away/x"}, {"name": "/tmp/x"}, {"name": ".."}, {"name": ["a"]},
-                                        {"seconds": "x"}, {"metrics": 1}])  # fmt: skip
+                                        {"seconds": "x"}, {"metrics": 1}, {"seconds": float("nan")}, {"seconds": 10**400},
+                                        {"metrics": {"val/R@10": "0.5"}}, {"metrics": {"val/R@10": 10**400}}, {"reason": 1},
+                                        {"metrics": ["val/R@10"]}, {"test_slides": {"A": 1}},
+                                        {"test_slides": {"A": {"R@10": ""}}}, {"machine": 1},
+                                        {"seed": "x"}, {"seed": True}])  # fmt: skip
 def test_a_study_names_no_folder_elsewhere(attributes):
     trial = optuna.trial.create_trial(value=0.5, user_attrs={"name": "clip-0000", **attributes})
     with pytest.raises(InputError, match="study.db: trial .* of clip is not as a sweep writes it"):
         record_of("clip", trial)
+
+
+def test_a_study_that_optuna_cannot_decode_stops_a_resumed_sweep_in_one_line(begun):
+    first, _ = begun
+    launch._open_search(first, first.results)
+    with closing(sqlite3.connect(first.results.study_db)) as study, study:
+        study.execute("update study_user_attributes set value_json = '[1'")
+    plan = plan_to_resume(make_parser().parse_args(["--resume", str(first.folder)]))
+    with pytest.raises(InputError, match=r"cannot be read as the studies of a sweep \(JSONDecodeError: "):
+        launch._open_search(plan, plan.results)
 
 
 @pytest.mark.parametrize("place", ["report.html", "best/clip", "study.db-journal", "trials/x/wandb"])

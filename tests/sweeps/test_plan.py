@@ -67,6 +67,13 @@ def test_a_name_that_cannot_be_a_folder_is_refused(plan_of, name):
     assert "\n" not in str(caught.value)
 
 
+def test_results_in_the_memory_of_each_process_are_refused(plan_of):
+    with pytest.raises(
+        ConfigError, match=r"results at memory://x: each process has a memory of its own.*--results"
+    ):
+        plan_of("--results", "memory://x")
+
+
 # -- data variants, requests
 
 

@@ -11,6 +11,7 @@ import pytest
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
+from stclip.errors import InputError
 from sweeps.records import (
     TrialRecord,
     best_record,
@@ -128,3 +129,10 @@ def test_a_record_without_what_it_got_on_test_keeps_all_else():
 def test_a_name_of_a_training_says_whom_it_confirms():
     assert confirmation_name("clip-0003", 12) == "clip-0003-confirm-12"
     assert confirmed_trial("a-confirm-1-0003-confirm-12") == "a-confirm-1-0003"
+
+
+def test_names_of_a_confirmations_trainings_are_looked_at_too() -> None:
+    storage = InMemoryStorage()
+    optuna.create_study(study_name="clip-0000.confirm", storage=storage).ask().set_user_attr("name", ["a"])
+    with pytest.raises(InputError, match="trial 0 of clip-0000.confirm is not as a sweep writes it"):
+        recorded_names(storage)

@@ -239,6 +239,16 @@ def test_a_summary_that_lacks_what_a_report_needs_ends_with_2_and_a_line(tmp_pat
     )
 
 
+def test_a_number_that_no_float_holds_ends_with_2_and_a_line(tmp_path, capsys):
+    folder = folder_of(tmp_path / "a", many())
+    summary = folder.read_summary()
+    next(iter(summary["families"].values()))["best"]["val"]["R@10"] = 10**400
+    folder.write_summary(summary)
+    assert main([str(folder.path)]) == 2
+    error = capsys.readouterr().err
+    assert re.fullmatch(r"error: .* is not as a sweep writes it \(OverflowError: .*--resume .*\n", error)
+
+
 def test_a_summary_of_an_older_version_is_said_to_be_one_and_its_report_stays(tmp_path, capsys):
     folder = folder_of(tmp_path / "a", many())
     summary = folder.read_summary()

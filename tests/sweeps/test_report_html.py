@@ -7,7 +7,9 @@ import base64
 import io
 import re
 import shutil
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import optuna
@@ -17,6 +19,7 @@ from plotly.graph_objects import Figure
 
 from sweeps.report import main, write_report
 from sweeps.study_figures import study_figures
+from sweeps.study_file import study_storage
 from tests.sweeps import made_up
 from tests.sweeps.made_up import levels, slide_rows
 from tests.sweeps.results_folders import SWEEP, folder_of, many, record
@@ -157,6 +160,17 @@ def test_what_is_not_there_is_said_in_a_sentence(tmp_path, broken):
     assert ("study.db cannot be read" if broken else "holds no study.db") in page
     assert "The folder holds no retrieval.json with examples" in page
     assert folder.study_db.exists() == bool(broken)  # reading makes no file
+
+
+def test_a_study_with_a_value_of_another_kind_is_said_in_a_sentence(tmp_path):
+    folder = folder_of(tmp_path / "a", many())
+    for family in folder.read_summary()["families"]:
+        study = optuna.create_study(study_name=family, storage=study_storage(folder.study_db))
+        study.tell(study.ask(), 0.5)
+    with closing(sqlite3.connect(folder.study_db)) as file, file:
+        file.execute("update trial_values set value_type = 'COMPLETE'")
+    page = write_report(folder).read_text()
+    assert "study.db cannot be read (LookupError), so the search cannot be drawn." in page
 
 
 @pytest.mark.parametrize("part", ["examples", "maps"])

@@ -53,6 +53,35 @@ def test_a_damaged_file_is_a_run_of_which_the_number_is_known(log, tmp_path, tex
     assert (other["run"], other["seconds"], other["started"]) == (4, 0.0, "unknown")
 
 
+def test_values_of_another_kind_count_as_not_there(log, tmp_path):
+    """The folder may be somebody else's."""
+    odd = {
+        "seconds": 10**400,
+        "last_seen": 7,
+        "started": None,
+        "reason": ["x"],
+        "pid": 10**30,
+        "host": {},
+        "versions": 1,
+    }
+    for number, seconds in enumerate((10**400, float("nan"), float("inf"), -1, True, 1e300), 1):
+        write(log, tmp_path, number, **odd | {"seconds": seconds})
+    known = {"seconds": 0.0, "last_seen": "unknown", "started": "unknown", "reason": None, "pid": None, "host": None,
+             "versions": {}}  # fmt: skip
+    entries = log.entries()
+    assert [{key: entry[key] for key in known} for entry in entries] == [known] * 6
+    assert log.seconds() == 0.0
+
+
+@pytest.mark.parametrize("name", ["\u00b2", "\u0663", "9" * 200])
+def test_a_name_that_is_no_runs_is_passed_over(log, tmp_path, name):
+    """Python calls a superscript two a digit, and makes no number of it."""
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / f"{name}.json").write_text("{}")
+    assert log.entries() == []
+    assert log.start("command", None, {}) == 1
+
+
 def test_seconds_are_those_since_the_start(tmp_path, monkeypatch):
     now = [100.0]
     monkeypatch.setattr(run_log, "time", SimpleNamespace(monotonic=lambda: now[0]))

@@ -10,7 +10,7 @@ import pytest
 
 from stclip.errors import InputError
 from sweeps.study_figures import open_studies
-from sweeps.study_file import check_study_file, study_storage
+from sweeps.study_file import check_study_file, first_reading, study_storage
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -136,3 +136,45 @@ def test_without_the_check_it_would(trap):
     with closing(sqlite3.connect(killed)) as study:
         assert study.execute("select count(*) from trials").fetchone() == (200,)
     assert not own.exists()
+
+
+ODD = {
+    "trials": ("datetime_complete", "x"),
+    "trial_params": ("distribution_json", "FAIL"),
+    "trial_user_attributes": ("value_json", "[1"),
+    "trial_values": ("value_type", "COMPLETE"),
+    "alembic_version": ("version_num", "x"),
+}
+
+
+@pytest.fixture
+def odd(tmp_path, request):
+    """A whole database in which one table has a value that Optuna never wrote."""
+    path, (column, value) = tmp_path / "study.db", ODD[request.param]
+    trial = optuna.create_study(study_name="clip", storage=study_storage(path)).ask()
+    trial.suggest_float("a", 0, 1)
+    trial.set_user_attr("seed", 1)
+    trial.study.tell(trial, 0.5)
+    with closing(sqlite3.connect(path)) as study, study:
+        study.execute(f"update {request.param} set {column} = ?", (value,))
+    check_study_file(path)
+    return path
+
+
+@pytest.mark.parametrize("odd", ODD, indirect=True)
+def test_a_value_that_optuna_never_wrote_is_one_line(odd):
+    with (
+        pytest.raises(InputError, match=r"study\.db: cannot be read as the studies of a sweep \(\w+: "),
+        first_reading(odd),
+    ):
+        optuna.load_study(study_name="clip", storage=study_storage(odd)).get_trials()
+
+
+def test_a_full_disk_while_studies_are_read_is_told_as_one(path):
+    with pytest.raises(sqlite3.OperationalError, match="disk is full"), first_reading(path):
+        raise sqlite3.OperationalError("database or disk is full")
+
+
+def test_what_was_said_of_a_study_already_stays(path):
+    with pytest.raises(InputError, match="^its own$"), first_reading(path):
+        raise InputError("its own")

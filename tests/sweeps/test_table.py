@@ -27,9 +27,11 @@ def final(width=80):
     return found, shown(found, width)
 
 
-def shown(summary, width=80):
+PLACES = [("report", "results/a/report.html"), ("trials", "results/a/trials.csv")]
+
+
+def shown(summary, width=80, places=PLACES):
     out = io.StringIO()
-    places = [("report", "results/a/report.html"), ("trials", "results/a/trials.csv")]
     Console(file=out, width=width, color_system=None, _environ={}).print(final_table(summary, places))
     return out.getvalue().splitlines()
 
@@ -89,3 +91,8 @@ def test_the_final_table_gives_parameters_reasons_verdict_and_places():
     assert "MemoryError: [red]out" in text
     assert summary["verdict"] in text and len(summary["verdict"]) > 50
     assert "report results/a/report.html" in text and "trials results/a/trials.csv" in text
+
+
+def test_a_place_can_neither_break_its_line_nor_move_the_cursor():
+    lines = shown(final()[0], places=[("results", "a\x1b[2J\nb")])
+    assert lines[-1] == "results   a[2J b"

@@ -3,18 +3,38 @@
 import pytest
 
 from stclip.remote import Remote
-from sweeps.trial_folder import trial_folder, write_to
+from sweeps.trial_folder import ResultsGoneError, trial_folder, write_to
+from sweeps.trial_log import trial_log
 
 
 def files(folder):
     return {p.relative_to(folder).as_posix(): p.read_text() for p in folder.rglob("*") if p.is_file()}
 
 
-def test_a_folder_is_written_into_directly(tmp_path):
-    with trial_folder(str(tmp_path / "clip-0000"), pytest.fail) as (here, send):
-        assert here == tmp_path / "clip-0000"
-        send()
-    assert list(tmp_path.iterdir()) == []
+def test_a_folder_is_made_and_written_into_directly(tmp_path):
+    place = tmp_path / "trials" / "clip-0000"
+    for _ in range(2):
+        with trial_folder(str(place), pytest.fail) as (here, send):
+            assert here == place and place.is_dir()
+            send()
+    assert list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize("now", ["nothing", "a file"])
+def test_results_that_were_moved_away_are_not_made_again(tmp_path, now):
+    results = tmp_path / "results"
+    if now == "a file":
+        results.write_text("")
+    before = files(tmp_path)
+    with (
+        pytest.raises(ResultsGoneError, match=f"results {results}: are gone; .*--resume"),
+        trial_folder(str(results / "trials" / "clip-0000"), pytest.fail),
+    ):
+        pytest.fail("went on")
+    write_to(str(results / "trials" / "clip-0000"), "error.txt", "Traceback")
+    with pytest.raises(ResultsGoneError), trial_log(None, "clip-0000", str(results / "trials" / "clip-0000")):
+        pytest.fail("went on")
+    assert files(tmp_path) == before and results.exists() == (now == "a file")
 
 
 def test_changes_travel_when_sent_and_at_the_end_even_of_a_failure(tmp_path, monkeypatch):

@@ -77,6 +77,7 @@ def test_an_epochs_missing_metrics_show_as_a_dash():
 
 def test_a_log_is_in_the_trials_own_folder_too_whole(tmp_path):
     own = tmp_path / "results" / "trials" / "a-0000"
+    (tmp_path / "results").mkdir()
     for _ in range(2):  # the second goes on after the first
         with pytest.raises(ValueError, match="no such tile"), trial_log(tmp_path, "a-0000", str(own)) as log:
             log.info("epoch 1")

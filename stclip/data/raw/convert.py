@@ -9,11 +9,13 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from stclip.data.raw.expression import check_counts, gene_sentences
 from stclip.data.raw.slide import RawSlide, SlideFacts, Source
 from stclip.data.raw.symbols import SymbolMap
 from stclip.data.shards import RECORD, write_slide
-from stclip.data.spot import Spot
+from stclip.data.spot import LARGEST_PLACE, Spot
 from stclip.data.tile_size import resized
 from stclip.errors import DataError
 from stclip.regular_files import read_text
@@ -61,9 +63,22 @@ def convert_slide(
     """
     record = SlideRecord(record_key(source, slide, facts, settings), asdict(facts), settings=_told(settings))
     with source.opened(slide) as raw:
+        _check_reachable(raw)
         spots = _spots(raw, slide, facts, settings, record, tell)
         write_slide(out, slide, spots, record=lambda: asdict(record))
     return record
+
+
+def _check_reachable(raw: RawSlide) -> None:
+    """Raise DataError for a place that no image has, and that no reader of the shards would take."""
+    far = ~(np.abs(raw.xy) < LARGEST_PLACE).all(axis=1)
+    if far.any():
+        first = int(far.argmax())
+        x, y = raw.xy[first]
+        raise DataError(
+            f"{raw.where}: spot '{raw.names[first]}' lies at ({x:g}, {y:g}), which no image reaches ({far.sum()} such); put the "
+            "coordinates right, or leave the slide out"
+        )
 
 
 def record_key(source: Source, slide: str, facts: SlideFacts, settings: ConversionSettings) -> str:

@@ -48,11 +48,14 @@ OTHER_CASE = 0.05  # share of them, from which on a matrix holds genes of two sp
 
 
 def gene_name(name: str) -> str | None:
-    """The name without outer blanks and the marks of Python's bytes; None for what names no gene: a number, a date, nothing."""
+    """The name without outer blanks and the marks of Python's bytes.
+
+    None for what names no gene: a number, a date, nothing, control characters.
+    """
     name = name.strip()
     quoted = _BYTES.match(name)
     name = quoted[2].strip() if quoted else name
-    return None if _NOT_A_GENE.fullmatch(name) else name
+    return None if _NOT_A_GENE.fullmatch(name) or not name.isprintable() else name
 
 
 def harmonised(name: str, species: str | None = None, versions: bool = True) -> str | None:

@@ -35,7 +35,7 @@ def check_places(slide: str, xy: np.ndarray, corners: np.ndarray, side: float, s
 def _share_off(xy: np.ndarray, centres: np.ndarray, side: float) -> float:
     away = xy - centres
     away = away - np.median(away, axis=0)
-    return float((np.abs(away).max(axis=1) > side / 2).mean())
+    return float((~(np.abs(away).max(axis=1) <= side / 2)).mean())  # NaN is away
 
 
 def _place(at: np.ndarray) -> str:

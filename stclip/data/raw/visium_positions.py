@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
@@ -74,7 +75,7 @@ def read_scales(outs: Path) -> dict[str, float]:
     if not path.is_file():
         return {}
     numbers = read_json_object(path).items()
-    return {key: float(v) for key, v in numbers if isinstance(v, int | float) and not isinstance(v, bool)}
+    return {key: float(v) for key, v in numbers if type(v) in (int, float) and abs(v) <= sys.float_info.max}
 
 
 def _number(row: Mapping[str, Any], column: str, line: int, where: str) -> float:

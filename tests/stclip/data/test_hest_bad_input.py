@@ -68,6 +68,17 @@ def lose_coordinates(raw, one):
     write_counts(raw / "st" / "S1.h5ad", one)
 
 
+def far_away(raw, one):
+    one.xy[:] += 1e300  # by a shift that is the same for all
+    write_counts(raw / "st" / "S1.h5ad", one)
+
+
+def a_group(raw, one):
+    with h5py.File(raw / "patches" / "S1.h5", "r+") as file:
+        del file["img"]
+        file.create_group("img")
+
+
 def other_layout(raw, one):
     with h5py.File(raw / "patches" / "S1.h5", "r+") as file:
         del file["barcode"]
@@ -192,6 +203,11 @@ BAD = {
         shuffle_coordinates,
         r"coordinates do not fit the tiles: \d+% of 30 spots lie more than half a",
     ),
+    "far away": (
+        far_away,
+        r"spot '00x00' lies at \(1e\+300, 1e\+300\), which no image reaches \(30 such\); put the",
+    ),
+    "a group of tiles": (a_group, r"slide 'S1': .*S1.h5: img is no array; HEST-1k patches have img"),
     "negative": (put(-1), rf"must not be negative, got -1 {WHERE}"),
     "fractions": (put(0.5), rf"must be whole numbers, got 0.5 {WHERE}"),
     "nan": (put(np.nan), rf"must be finite, got nan {WHERE}"),

@@ -110,7 +110,22 @@ def test_numbers_that_tell_columns_apart_are_no_versions():
 
 
 @pytest.mark.parametrize(
-    "name", ["7157", "7157.0", "1-Mar", "2-Sep", "Mar-01", "2021-03-01", "nan", "V12", "X3", "b''", " "]
+    "name",
+    [
+        "7157",
+        "7157.0",
+        "1-Mar",
+        "2-Sep",
+        "Mar-01",
+        "2021-03-01",
+        "nan",
+        "V12",
+        "X3",
+        "b''",
+        " ",
+        "\x1b[31mA",
+        "A\u202eB",
+    ],
 )
 def test_what_names_no_gene_is_no_column(name):
     columns = SymbolMap.of(["TP53", name])

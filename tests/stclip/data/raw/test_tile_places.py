@@ -24,6 +24,11 @@ def test_a_few_odd_spots_are_allowed_more_are_not():
         check_places("S", xy, CORNERS, 32, swap_xy=True)
 
 
+def test_tiles_without_a_place_do_not_fit():
+    with pytest.raises(DataError, match=r"slide 'S': the coordinates do not fit the tiles: 100% of 36 spots"):
+        check_places("S", CORNERS + 16.0, np.full_like(CORNERS, np.nan), 32, swap_xy=False)
+
+
 def test_exchanged_coordinates_are_told_from_wrong_ones():
     xy = CORNERS + 16.0
     with pytest.raises(

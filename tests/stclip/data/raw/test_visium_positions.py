@@ -1,7 +1,5 @@
 """Tissue positions as Space Ranger and spreadsheets write them; what else they may hold is one line in our words."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -67,8 +65,9 @@ def test_scale_factors_that_are_no_object(tmp_path, text):
         microns_per_pixel(write(tmp_path, text, SCALES), np.zeros((1, 2)), "S")
 
 
-def test_a_scale_in_words_is_told_from_the_spots(tmp_path):
-    write(tmp_path, json.dumps({"microns_per_pixel": "half"}), SCALES)
+@pytest.mark.parametrize("scale", ['"half"', "1" * 400, "NaN", "Infinity", "-1", "true", "[1]"])
+def test_a_scale_that_is_none_is_told_from_the_spots(tmp_path, scale):
+    write(tmp_path, f'{{"microns_per_pixel": {scale}}}', SCALES)
     spots = np.array([[0.0, 0], [200, 0]])
     assert microns_per_pixel(tmp_path, spots, "S") == 0.5
     assert microns_per_pixel(tmp_path, spots, "S", pitch=8.0) == 0.04
