@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from sweeps import shipped_code, submit, versions
-from sweeps.job import ARGUMENTS, pack_arguments, unpack_arguments
 from sweeps.job import main as job_main
+from sweeps.job_arguments import ARGUMENTS, pack_arguments, unpack_arguments
 from sweeps.ray_token import use_token_if_there
 from sweeps.shipped_code import stage_code
 
