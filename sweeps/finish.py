@@ -22,7 +22,7 @@ from sweeps.records import TrialRecord, configuration_of, mean_metrics
 from sweeps.results import ResultsFolder
 from sweeps.slide_table import SlideRow, model_rows
 from sweeps.summary import BaselineFound
-from sweeps.trial import TrialRequest
+from sweeps.trial_request import TrialRequest
 
 CCA, UNTRAINED = "cca", "untrained"
 

@@ -26,7 +26,7 @@ from sweeps.own_folder import own_folder
 from sweeps.records import PLAIN
 from sweeps.results import RAY, ResultsFolder
 from sweeps.space import SearchSpace, base_tree, family_experiment, load_space, pin
-from sweeps.trial import TrialRequest
+from sweeps.trial_request import TrialRequest
 
 CONFIRM_SEEDS = 3
 CONFIRM_CONFIGS = 5
