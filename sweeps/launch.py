@@ -19,6 +19,7 @@ from stclip.errors import InputError, printable
 from stclip.remote import is_address
 from sweeps.cluster import ClusterInfo, TrialResources, connect
 from sweeps.describe import describe_sweep
+from sweeps.devices import share
 from sweeps.folder_lock import sole_driver
 from sweeps.interrupts import InterruptHandler
 from sweeps.mirror import AddressError, Mirror
@@ -278,7 +279,7 @@ def _start(job: Sweeping) -> tuple[ClusterInfo, TrialResources, FamilySearch]:
         opening = beside.submit(_open_search, plan, job.folder)
         warm = plan.devices == 1  # else most processes only manage others
         cluster = start_local_ray(warm) if plan.address is None else connect(plan.address, warm)
-        shared = plan.share(cluster.nodes)
+        shared = share(plan, cluster.nodes)
         search = opening.result()
     if plan.address is not None:
         prepare_nodes(plan, job.store)
