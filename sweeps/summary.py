@@ -190,10 +190,3 @@ def why_no_winner(own: Sequence[TrialRecord], budget: int) -> str:
 def common_reasons(records: Sequence[TrialRecord]) -> list[tuple[str, int]]:
     """(reason, how many trials failed of it), most common first; a reason is an error's last line."""
     return Counter(last_line(r.error or "") for r in records if r.state == "FAIL").most_common()
-
-
-def lift(metrics: Metrics, name: str) -> float | None:
-    """`metrics[name]` over its chance level; None when either is missing or chance is 0."""
-    value, chance = metrics.get(name), metrics.get(f"chance_{name}")
-    known = value is not None and chance is not None and math.isfinite(value) and chance > 0
-    return value / chance if known else None  # type: ignore[operator]

@@ -16,6 +16,7 @@ from sweeps.records import (
     best_record,
     confirmation_name,
     confirmed_trial,
+    lift,
     mean_metrics,
     read_records,
     record_of,
@@ -128,3 +129,14 @@ def test_a_record_without_what_it_got_on_test_keeps_all_else():
 def test_a_name_of_a_training_says_whom_it_confirms():
     assert confirmation_name("clip-0003", 12) == "clip-0003-confirm-12"
     assert confirmed_trial("a-confirm-1-0003-confirm-12") == "a-confirm-1-0003"
+
+
+def test_lift_is_known_only_above_a_chance_level():
+    assert lift({"R@1": 0.3, "chance_R@1": 0.1}, "R@1") == pytest.approx(3.0)
+    for metrics in (
+        {},
+        {"R@1": 0.3},
+        {"R@1": 0.3, "chance_R@1": 0.0},
+        {"R@1": float("nan"), "chance_R@1": 0.1},
+    ):
+        assert lift(metrics, "R@1") is None
