@@ -11,8 +11,9 @@ import pytest
 
 from stclip.errors import InputError
 from sweeps import report
-from sweeps.report import main, write_report
+from sweeps.report import main
 from sweeps.report_markdown import md
+from sweeps.report_write import write_report
 from sweeps.results import ResultsFolder
 from tests.sweeps import made_up
 from tests.sweeps.made_up import levels, slide_rows

@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 from plotly.graph_objects import Figure
 
-from sweeps.report import main, write_report
+from sweeps.report import main
+from sweeps.report_write import write_report
 from sweeps.study_figures import study_figures
 from tests.sweeps import made_up
 from tests.sweeps.made_up import levels, slide_rows
