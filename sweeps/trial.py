@@ -21,8 +21,8 @@ from stclip.launchers import forget_launchers
 from stclip.redact import redacted
 from stclip.train import CHECKPOINT, FitResult, fit
 from sweeps.checkpoints import newest_checkpoint
-from sweeps.failures import is_no_space
 from sweeps.machine import machine_text, start_measuring, trained_parameters
+from sweeps.no_space import is_no_space
 from sweeps.trial_folder import trial_folder, write_to
 from sweeps.trial_log import epoch_logger, log_start, ray_log_folder, trial_log
 from sweeps.trial_request import TrialRequest
