@@ -29,7 +29,7 @@ from sweeps.phase import Outcome, Phase, RunningRay, Sweeping, run_phase
 from sweeps.plan import SweepPlan
 from sweeps.private_ray import start_local_ray
 from sweeps.ray_watch import leave, lost_cluster, lost_private_ray
-from sweeps.records import recorded_names
+from sweeps.records import Chosen, recorded_names
 from sweeps.results import ResultsFolder
 from sweeps.results_fault import NO_ROOM, check_writable, results_fault
 from sweeps.resume import check_record, widen
@@ -176,15 +176,11 @@ def _is_well(entry: Mapping[str, Any]) -> bool:
 
 def _run_phases(job: Sweeping, search: FamilySearch, switch: StopSwitch, ray_now: RunningRay) -> Outcome:
     """The search, then the confirmation of its winners, if the search came to its end or its time was used up."""
-    from sweeps.choice import Chosen, find_chosen
-    from sweeps.confirm import (
-        ConfirmReserve,
-        ConfirmSearch,
-        confirm_budgets,
-        confirm_plan,
-        trainings_to_go,
-    )
+    from sweeps.choice import find_chosen
+    from sweeps.confirm import ConfirmSearch
+    from sweeps.confirm_plan import confirm_budgets, confirm_plan, trainings_to_go
     from sweeps.reading_record import enter_reading
+    from sweeps.time_reserve import ConfirmReserve
 
     plan = job.plan
     reserve = ConfirmReserve(plan, ray_now.resources.max_concurrent, search.snapshot())

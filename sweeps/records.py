@@ -164,3 +164,11 @@ def lift(metrics: Mapping[str, float], name: str) -> float | None:
     value, chance = metrics.get(name), metrics.get(f"chance_{name}")
     known = value is not None and chance is not None and math.isfinite(value) and chance > 0
     return value / chance if known else None  # type: ignore[operator]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A configuration that is confirmed: the best trial that had it, and its weight in the family's value."""
+
+    record: TrialRecord
+    weight: float

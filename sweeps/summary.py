@@ -30,11 +30,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sweeps.best_of_n import best_curve
-from sweeps.choice import Chosen
 from sweeps.comparison import compare_all, intervals_of
 from sweeps.confirmed import confirmed_family
 from sweeps.family_stats import Source
-from sweeps.records import TrialRecord, of_split
+from sweeps.records import Chosen, TrialRecord, of_split
 from sweeps.slide_table import SlideRow, clusters_of
 from sweeps.verdict import verdict
 from sweeps.words import last_line, many
