@@ -14,8 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from stclip.model.pretrained import is_pretrained
-from stclip.registry import GENE_TOWERS, IMAGE_TOWERS, LOGGERS, Entry, lookup
+from stclip.registry import GENE_TOWERS, IMAGE_TOWERS, LOGGERS, Entry, is_pretrained, lookup
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 

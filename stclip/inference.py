@@ -27,8 +27,8 @@ from stclip.model.features import (
     scale_features,
     sentences_of,
 )
-from stclip.model.pretrained import is_pretrained
 from stclip.paths import is_file
+from stclip.registry import is_pretrained
 from stclip.train import CHECKPOINT
 
 CHUNK = 1024  # tiles or sentences encoded at once

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from stclip.errors import InputError
+from stclip.errors import DataError, InputError, shorten
 
 
 def is_file(path: Path) -> bool:
@@ -81,3 +81,14 @@ def home_folder() -> Path:
             f"there is no home folder: HOME is not set, and user {os.getuid()} is not in the system's list of users; "
             "set HOME to a folder of yours"
         ) from None
+
+
+def plain_name(name: str, kind: str) -> str:
+    """`name`, when it can be a file name of its own. Raises DataError."""
+    odd = not name or name.startswith(".") or name != name.strip() or "/" in name or "\\" in name
+    if odd or not name.isprintable() or len(name.encode(errors="replace")) > 200:
+        raise DataError(
+            f"{kind} must be a plain name (not empty, no slash, no leading dot or outer blanks, printable, at most "
+            f"200 bytes), got {shorten(repr(name), 200)}"
+        )
+    return name

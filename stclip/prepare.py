@@ -20,7 +20,7 @@ def prepare_data(config: Experiment, quiet: bool = False) -> SpotStore:
     from stclip.data.fetch import fetch_dataset
     from stclip.data.synthetic import ensure_builtin
     from stclip.model.features import frozen_features, frozen_sentences, reads_features
-    from stclip.model.pretrained import is_pretrained
+    from stclip.registry import is_pretrained
 
     check_models(config)
 
@@ -64,7 +64,8 @@ def check_models(config: Experiment) -> None:
 
     Each is loaded, and given a tile or a sentence, once for each content of its files: a trial would do it first.
     """
-    from stclip.model.pretrained import fingerprint, is_pretrained
+    from stclip.model.pretrained import fingerprint
+    from stclip.registry import is_pretrained
 
     for kind, name in (("image", config.model.image.name), ("gene", config.model.genes.name)):
         if is_pretrained(name):

@@ -62,6 +62,12 @@ LOGGERS: dict[str, Entry] = {
     "mlflow": Entry("stclip.loggers:mlflow_logger", "MLflow (pip install -e '.[mlflow]')"),
     "wandb": Entry("stclip.loggers:wandb_logger", "Weights & Biases (pip install -e '.[wandb]')"),
 }
+PREFIX = "hf:"  # of the names of pretrained models
+
+
+def is_pretrained(name: str) -> bool:
+    """Whether a tower's name is `hf:<name on the hub, or local folder>`."""
+    return name.startswith(PREFIX)
 
 
 def lookup(kind: str, registry: dict[str, Entry], name: str) -> Entry:

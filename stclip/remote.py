@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stclip.data.shards import plain_name
 from stclip.errors import DataError, InputError
+from stclip.paths import plain_name
 from stclip.redact import redacted
 
 if TYPE_CHECKING:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import re
 
+from stclip.errors import ConfigError
 from stclip.one_line_parser import OneLineParser
 
 ABOUT = """\
@@ -206,3 +208,19 @@ def _fraction(text: str) -> float:
     if value > 1 and value != int(value):
         raise argparse.ArgumentTypeError(f"above 1 it must be a whole number, got '{text}'")
     return value
+
+
+def cluster_address(given: str | None) -> str | None:
+    """The cluster to use: `--address`, else RAY_ADDRESS, else None (a private Ray on this machine).
+
+    Raises ConfigError for what is no address.
+    """
+    address = given if given is not None else os.environ.get("RAY_ADDRESS") or None
+    if address is None or address == "local":
+        return None
+    if address != "auto" and not re.fullmatch(
+        r"(ray://)?(\[[0-9a-fA-F:]+\]|[A-Za-z0-9_.-]+):\d{1,5}", address
+    ):
+        source = "--address" if given is not None else "RAY_ADDRESS"
+        raise ConfigError(f"{source} must be auto, HOST:PORT or ray://HOST:PORT, got '{address}'")
+    return address

@@ -5,24 +5,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from sweeps.family_stats import winner_weights
-from sweeps.records import TrialRecord
+from sweeps.records import Chosen, TrialRecord
 
 if TYPE_CHECKING:
     from sweeps.plan import SweepPlan
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """A configuration that is confirmed: the best trial that had it, and its weight in the family's value."""
-
-    record: TrialRecord
-    weight: float
 
 
 def choose(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import socket
 import tempfile
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stclip.errors import ConfigError, InputError
+from stclip.errors import InputError
 from stclip.processors import usable_processors
 from sweeps.ray_token import use_token_if_there
 from sweeps.shipped_code import stage_code
@@ -59,22 +58,6 @@ class ClusterInfo:
     nodes: tuple[Node, ...]
     dashboard: str | None  # address, with the way in
     address: str | None  # None: a private Ray of this process
-
-
-def cluster_address(given: str | None) -> str | None:
-    """The cluster to use: `--address`, else RAY_ADDRESS, else None (a private Ray on this machine).
-
-    Raises ConfigError for what is no address.
-    """
-    address = given if given is not None else os.environ.get("RAY_ADDRESS") or None
-    if address is None or address == "local":
-        return None
-    if address != "auto" and not re.fullmatch(
-        r"(ray://)?(\[[0-9a-fA-F:]+\]|[A-Za-z0-9_.-]+):\d{1,5}", address
-    ):
-        source = "--address" if given is not None else "RAY_ADDRESS"
-        raise ConfigError(f"{source} must be auto, HOST:PORT or ray://HOST:PORT, got '{address}'")
-    return address
 
 
 def connect(address: str, warm: bool = True) -> ClusterInfo:

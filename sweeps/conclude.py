@@ -23,7 +23,7 @@ from sweeps.ranks import ranks_of
 from sweeps.readings import as_trees, read_readings
 from sweeps.ready import check_data_unchanged
 from sweeps.records import TrialRecord, configuration_of, without_test
-from sweeps.report import write_report
+from sweeps.report_write import write_report
 from sweeps.slide_table import SlideRow, write_slide_rows
 from sweeps.space import SearchSpace
 from sweeps.summary import Found, build_summary

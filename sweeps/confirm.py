@@ -8,24 +8,18 @@ belongs to one configuration: where a larger search finds others, those get thei
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from itertools import chain, zip_longest
 
 from optuna.storages import BaseStorage
 
-from sweeps.choice import Chosen
 from sweeps.lanes import Lane
 from sweeps.parameter import Scalar
-from sweeps.plan import SweepPlan
-from sweeps.records import TrialRecord, confirmation_name
+from sweeps.records import Chosen, TrialRecord, confirmation_name
 from sweeps.search import FamilySearch
 from sweeps.seeding import derived_seed
 from sweeps.space import SearchSpace
 
-START_SECONDS = 10.0  # the least that starting processes is taken to need
 STUDY_SUFFIX = ".confirm"  # no family's name has a dot in it
 
 
@@ -75,65 +69,3 @@ class ConfirmSearch(FamilySearch):
 def confirm_seed(seed: int, replicate: int) -> int:
     """The training seed of a replicate, in [0, 2³¹), the same for every family; no search trial has it."""
     return derived_seed(seed, "confirm", replicate)
-
-
-def confirm_budgets(plan: SweepPlan, chosen: Mapping[str, Sequence[Chosen]]) -> dict[str, int]:
-    """Family -> its trainings in the confirmation."""
-    return {family: plan.confirm_seeds * len(configurations) for family, configurations in chosen.items()}
-
-
-def confirm_plan(plan: SweepPlan, chosen: Mapping[str, Sequence[Chosen]]) -> SweepPlan:
-    """The sweep's plan, to run its confirmation by: the families that have a winner, all trials of full length."""
-    families = {name: family for name, family in plan.space.families.items() if name in chosen}
-    trials = max(confirm_budgets(plan, chosen).values())
-    update = {"families": families, "trials": trials, "early_stopping": None}
-    return replace(plan, space=plan.space.model_copy(update=update))
-
-
-def trainings_to_go(
-    chosen: Mapping[str, Sequence[Chosen]], confirmed: Sequence[TrialRecord], seeds: int
-) -> int:
-    """How many trainings of the confirmation have not ended."""
-    return seeds * sum(map(len, chosen.values())) - sum(record.state != "RUNNING" for record in confirmed)
-
-
-class ConfirmReserve:
-    """What the search leaves its confirmation of a time budget, by the search's own pace and start."""
-
-    def __init__(
-        self,
-        plan: SweepPlan,
-        at_once: int,
-        records: Sequence[TrialRecord],
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """Made when the search begins, with the `records` of runs before this one. `at_once`: trials that run together."""
-        self._plan = plan
-        self._at_once = at_once
-        self._clock = clock
-        self._began = clock()
-        self._epochs_before = _epochs(records)
-        self._start: float | None = None  # until the first processes were up, once it is known
-
-    def seconds(self, records: Sequence[TrialRecord]) -> float:
-        """How long the confirmation may take, by the trials so far.
-
-        At most half the time budget, without any trial to go by nothing.
-        """
-        plan = self._plan
-        paces = [r.seconds / r.epochs for r in records if r.epochs and r.seconds]
-        if not paces or not plan.confirm_seeds or plan.time_budget is None:
-            return 0.0
-        pace = sum(paces) / len(paces)
-        if self._start is None and _epochs(records) > self._epochs_before:
-            self._start = self._clock() - self._began - pace
-        trainings = plan.confirm_seeds * plan.configurations * len(plan.space.families)
-        rounds = math.ceil(trainings / self._at_once)
-        # Twice a start: the search's processes end before those of the confirmation come up, on a machine that may be busier.
-        starts = 2 * max(START_SECONDS, self._start or 0.0)
-        seconds = starts + rounds * plan.space.epochs * pace
-        return min(seconds, plan.time_budget / 2)
-
-
-def _epochs(records: Sequence[TrialRecord]) -> int:
-    return sum(record.epochs for record in records)

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sweeps.choice import Chosen
-from sweeps.records import TrialRecord, configuration_of, mean_metrics, of_split
+from sweeps.records import Chosen, TrialRecord, configuration_of, mean_metrics, of_split
 from sweeps.words import last_line
 
 

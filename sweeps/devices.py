@@ -1,4 +1,4 @@
-"""Trials on several devices: what each device gets, how many trials fit, and what is wrong with that before anything runs."""
+"""What each device of a trial gets, how many trials fit, and what is wrong with that before anything runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,17 @@ from collections.abc import Collection, Iterable, Sequence
 
 from stclip.data.store import SpotStore
 from stclip.errors import InputError
-from sweeps.cluster import Node, TrialResources
+from sweeps.cluster import Node, TrialResources, share_resources
+from sweeps.plan import SweepPlan
+
+
+def share(plan: SweepPlan, nodes: Sequence[Node]) -> TrialResources:
+    """What each trial gets of these nodes. Raises InputError when not even one fits."""
+    asked = (plan.cpus_per_trial, plan.gpus_per_trial, plan.max_concurrent)
+    if plan.devices == 1:
+        return share_resources(nodes, *asked)
+    accelerators = {config.trainer.accelerator for config in plan.middles().values()}
+    return share_among_groups(nodes, *asked, plan.devices, accelerators)
 
 
 def share_among_groups(

@@ -16,13 +16,12 @@ from stclip.errors import InputError
 from stclip.guarded_folder import copy_below, write_below
 from stclip.train import CHECKPOINT, CONFIG
 from sweeps.checkpoints import is_checkpoint_of, newest_checkpoint
-from sweeps.choice import Chosen
 from sweeps.plan import SweepPlan
-from sweeps.records import TrialRecord, configuration_of, mean_metrics
+from sweeps.records import Chosen, TrialRecord, configuration_of, mean_metrics
 from sweeps.results import ResultsFolder
 from sweeps.slide_table import SlideRow, model_rows
 from sweeps.summary import BaselineFound
-from sweeps.trial import TrialRequest
+from sweeps.trial_request import TrialRequest
 
 CCA, UNTRAINED = "cca", "untrained"
 

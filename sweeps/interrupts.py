@@ -9,12 +9,10 @@ import os
 import signal
 import socket
 import threading
-from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
 
-import psutil
-
+from sweeps.descendants import end_descendants
 from sweeps.stopping import StopSwitch
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -105,23 +103,3 @@ class InterruptHandler:
         if self._before:
             signal.set_wakeup_fd(self._fd_before)
             self._mouth.close()  # which ends the thread
-
-
-def end_descendants() -> None:
-    """End every process below this one. They are stopped first, so that none starts another meanwhile.
-
-    Ray's agents would otherwise outlive a driver that ends without `ray.shutdown` by a minute, and a worker that is just
-    starting by as long as it looks for its node.
-    """
-    stopped: set[psutil.Process] = set()
-    while more := set(psutil.Process().children(recursive=True)) - stopped:
-        for process in more:
-            _signal(process, signal.SIGSTOP)
-        stopped |= more
-    for process in stopped:
-        _signal(process, signal.SIGKILL)
-
-
-def _signal(process: psutil.Process, number: signal.Signals) -> None:
-    with suppress(psutil.Error):  # it has ended, or is not ours
-        process.send_signal(number)

@@ -1,37 +1,19 @@
-"""What a submitted job runs on the cluster: `python -m sweeps.job`. See `sweeps/submit.py`.
-
-The entrypoint of a Ray job goes through a shell. So it is always this same line, and what the user typed comes in an
-environment variable, as JSON, where no shell reads it.
-"""
+"""The driver of a sweep on a cluster: `python -m sweeps.job`, started by `sweeps/submit.py` or `sweeps.remote_driver`."""
 
 from __future__ import annotations
 
-import json
 import os
+import signal
 import sys
-from collections.abc import Sequence
 
 from stclip.output import run_command
-
-ENTRYPOINT = "python -m sweeps.job"
-ARGUMENTS = "STCLIP_JOB_ARGUMENTS"
-
-
-def pack_arguments(arguments: Sequence[str]) -> str:
-    """The arguments as ASCII JSON without a `$`, which Ray would expand in the environment of a job."""
-    return json.dumps(list(arguments)).replace("$", "\\u0024")
-
-
-def unpack_arguments(text: str) -> list[str]:
-    """What `pack_arguments` packed. Raises ValueError for anything else."""
-    arguments = json.loads(text)
-    if not isinstance(arguments, list) or not all(isinstance(argument, str) for argument in arguments):
-        raise ValueError("not a JSON list of strings")
-    return arguments
+from sweeps.job_arguments import ARGUMENTS, END_WITH_PARENT, unpack_arguments
 
 
 def main() -> int:
     """Run the sweep that the environment describes. Returns the exit status of `sweeps.run.main`."""
+    if os.environ.pop(END_WITH_PARENT, None):
+        _end_with_parent()
     text = os.environ.get(ARGUMENTS)
     if text is None:
         print(f"error: {ARGUMENTS} is not set; jobs are started by sweeps/submit.py", file=sys.stderr)
@@ -44,6 +26,15 @@ def main() -> int:
     from sweeps.run import main as run
 
     return run(arguments)
+
+
+def _end_with_parent() -> None:
+    """A clean stop (SIGTERM) when the parent process ends."""
+    import ctypes
+
+    pr_set_pdeathsig = 1
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
 
 
 if __name__ == "__main__":

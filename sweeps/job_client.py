@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stclip.errors import InputError, shorten, unknown_name
-from sweeps.job import ARGUMENTS, ENTRYPOINT, pack_arguments
+from sweeps.job_arguments import ARGUMENTS, ENTRYPOINT, pack_arguments
 from sweeps.job_request import JobRequest
 from sweeps.ray_token import use_token_if_there
 from sweeps.shipped_code import stage_code

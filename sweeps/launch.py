@@ -19,6 +19,7 @@ from stclip.errors import InputError, printable
 from stclip.remote import is_address
 from sweeps.cluster import ClusterInfo, TrialResources, connect
 from sweeps.describe import describe_sweep
+from sweeps.devices import share
 from sweeps.folder_lock import sole_driver
 from sweeps.interrupts import InterruptHandler
 from sweeps.mirror import AddressError, Mirror
@@ -28,7 +29,7 @@ from sweeps.phase import Outcome, Phase, RunningRay, Sweeping, run_phase
 from sweeps.plan import SweepPlan
 from sweeps.private_ray import start_local_ray
 from sweeps.ray_watch import leave, lost_cluster, lost_private_ray
-from sweeps.records import recorded_names
+from sweeps.records import Chosen, recorded_names
 from sweeps.results import ResultsFolder
 from sweeps.results_fault import NO_ROOM, check_writable, results_fault
 from sweeps.resume import check_record, widen
@@ -175,15 +176,11 @@ def _is_well(entry: Mapping[str, Any]) -> bool:
 
 def _run_phases(job: Sweeping, search: FamilySearch, switch: StopSwitch, ray_now: RunningRay) -> Outcome:
     """The search, then the confirmation of its winners, if the search came to its end or its time was used up."""
-    from sweeps.choice import Chosen, find_chosen
-    from sweeps.confirm import (
-        ConfirmReserve,
-        ConfirmSearch,
-        confirm_budgets,
-        confirm_plan,
-        trainings_to_go,
-    )
+    from sweeps.choice import find_chosen
+    from sweeps.confirm import ConfirmSearch
+    from sweeps.confirm_plan import confirm_budgets, confirm_plan, trainings_to_go
     from sweeps.reading_record import enter_reading
+    from sweeps.time_reserve import ConfirmReserve
 
     plan = job.plan
     reserve = ConfirmReserve(plan, ray_now.resources.max_concurrent, search.snapshot())
@@ -278,7 +275,7 @@ def _start(job: Sweeping) -> tuple[ClusterInfo, TrialResources, FamilySearch]:
         opening = beside.submit(_open_search, plan, job.folder)
         warm = plan.devices == 1  # else most processes only manage others
         cluster = start_local_ray(warm) if plan.address is None else connect(plan.address, warm)
-        shared = plan.share(cluster.nodes)
+        shared = share(plan, cluster.nodes)
         search = opening.result()
     if plan.address is not None:
         prepare_nodes(plan, job.store)

@@ -16,7 +16,7 @@ from stclip.registry import LOSSES
 from stclip.remote import is_address
 from sweeps.cluster import TrialResources, local_resources
 from sweeps.describe import donors_by_split
-from sweeps.devices import check_spots
+from sweeps.devices import check_spots, share
 from sweeps.lag import busy_at_most
 from sweeps.looks import looks_factor
 from sweeps.plan import SweepPlan
@@ -79,7 +79,7 @@ def _resources(plan: SweepPlan) -> TrialResources | None:
     """What a trial gets here; on a cluster it is known when the cluster is asked, which a dry run does not."""
     if plan.address is not None:
         return None
-    return plan.share(local_resources())
+    return share(plan, local_resources())
 
 
 def _to_be_made(config: Experiment) -> bool:

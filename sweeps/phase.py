@@ -10,8 +10,8 @@ from rich.console import Console
 
 from stclip.data.store import SpotStore
 from sweeps.cluster import ClusterInfo, TrialResources
+from sweeps.descendants import end_descendants
 from sweeps.failures import repeated_reason
-from sweeps.interrupts import end_descendants
 from sweeps.mirror import Mirror
 from sweeps.plan import SweepPlan
 from sweeps.ray_messages import ray_messages

@@ -9,9 +9,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from sweeps.records import TrialRecord
+from sweeps.records import TrialRecord, lift
 from sweeps.standing import FamilyStatus, Snapshot
-from sweeps.summary import lift
 from sweeps.words import epochs, last_line, number, printable
 
 BARS = (30, 10)  # columns of a progress bar: on a wide terminal, on others; none where there is less room

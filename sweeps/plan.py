@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import product
@@ -17,16 +17,15 @@ from stclip.errors import ConfigError
 from stclip.paths import user_path
 from stclip.registry import LOGGERS, lookup
 from stclip.remote import is_address
+from sweeps.arguments import cluster_address
 from sweeps.budget import with_budget
-from sweeps.cluster import Node, TrialResources, cluster_address, share_resources
-from sweeps.devices import share_among_groups
 from sweeps.located import located_space, located_tree
 from sweeps.mirror import Mirror
 from sweeps.own_folder import own_folder
 from sweeps.records import PLAIN
 from sweeps.results import RAY, ResultsFolder
 from sweeps.space import SearchSpace, base_tree, family_experiment, load_space, pin
-from sweeps.trial import TrialRequest
+from sweeps.trial_request import TrialRequest
 
 CONFIRM_SEEDS = 3
 CONFIRM_CONFIGS = 5
@@ -71,14 +70,6 @@ class SweepPlan:
     def devices(self) -> int:
         """Of each trial."""
         return self.space.resources.devices
-
-    def share(self, nodes: Sequence[Node]) -> TrialResources:
-        """What each trial gets of these nodes. Raises InputError when not even one fits."""
-        asked = (self.cpus_per_trial, self.gpus_per_trial, self.max_concurrent)
-        if self.devices == 1:
-            return share_resources(nodes, *asked)
-        accelerators = {config.trainer.accelerator for config in self.middles().values()}
-        return share_among_groups(nodes, *asked, self.devices, accelerators)
 
     def experiment(self, family: str, params: Mapping[str, Any]) -> Experiment:
         """A family's configuration at these parameters."""

@@ -23,7 +23,7 @@ from sweeps.cluster import (
     set_environment,
     way_in,
 )
-from sweeps.interrupts import end_descendants
+from sweeps.descendants import end_descendants
 from sweeps.ray_folder import check_place, ray_folder
 from sweeps.ray_token import require_token
 

@@ -12,11 +12,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sweeps.choice import Chosen
 from sweeps.confirm import STUDY_SUFFIX
 from sweeps.plan import SweepPlan
 from sweeps.readings import Reading, as_trees, from_trees, read_readings, with_reading, write_readings
-from sweeps.records import TrialRecord, confirmation_name, confirmed_trial
+from sweeps.records import Chosen, TrialRecord, confirmation_name, confirmed_trial
 from sweeps.results import ResultsFolder
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What a person is told of the readings of the test slides: a sentence of the verdict, a section of the report.
+"""What a person is told of the readings of the test slides: sentences of the verdict, and words.
 
 All from summary.json's `test_reads` (see `sweeps.readings`), which a summary of an older sweep lacks.
 """
@@ -10,7 +10,6 @@ from typing import Any
 
 from stclip.words import many
 from sweeps.looks import looks_factor, looks_level
-from sweeps.report_blocks import Block, Table
 
 Tree = Mapping[str, Any]
 _NAMED = 4  # of more readings the sentence counts the first ones only
@@ -43,31 +42,6 @@ def earlier_sentence(summary: Tree) -> str:
     return f"The test slides have been read {times} before, after {_history(before)}; the next verdict counts that."
 
 
-def readings_section(summary: Tree) -> list[Block]:
-    """A row a reading, and what they mean for p; nothing where there was none."""
-    reads = summary.get("test_reads") or []
-    if not reads:
-        return []
-    head = ("reading", "when", "run", "trials a family", "seeds", "models", "p is multiplied by")
-    rows = [
-        [
-            str(one["number"]),
-            str(one["when"]),
-            "-" if one["run"] is None else str(one["run"]),
-            f"{_trials(one)} of {one['budget']}",
-            str(one["seeds"]),
-            "; ".join(f"{family}: {_names(names)}" for family, names in one["models"].items()),
-            f"{looks_factor(one['number']):g}",
-        ]
-        for one in reads
-    ]
-    note = (
-        "A reading is a confirmation with other winners or more seeds than the one before. A person may stop at any reading, "
-        "so each has a share of the error of its own: 5 % for the first, and 1 % for all later ones together."
-    )
-    return [Table(head, rows), note]
-
-
 def looks_note(look: int) -> str:
     """For the note on the comparisons: what was done before Holm's correction; "" at the first look."""
     return (
@@ -90,7 +64,7 @@ def ordinal(number: int) -> str:
 
 def _history(reads: Sequence[Tree]) -> str:
     """`24 and then 40 trials a family, with 5 and then 5 seeds`."""
-    trials, seeds = [_trials(one) for one in reads], [str(one["seeds"]) for one in reads]
+    trials, seeds = [trials_text(one) for one in reads], [str(one["seeds"]) for one in reads]
     last_seeds = many(reads[-1]["seeds"], "seed")
     with_seeds = _in_turn([*seeds[:-1], last_seeds]) if len(set(seeds)) > 1 else last_seeds
     word = "trial" if trials[-1] == "1" else "trials"
@@ -103,12 +77,8 @@ def _in_turn(words: Sequence[str]) -> str:
     return f"{', '.join(words[:-1])} and then {words[-1]}" if len(words) > 1 else words[0]
 
 
-def _trials(reading: Tree) -> str:
+def trials_text(reading: Tree) -> str:
     """How many trials of each family had ended: `24`, or `23 to 24`."""
     ended = reading["trials"].values()
     low, high = min(ended), max(ended)
     return str(low) if low == high else f"{low} to {high}"
-
-
-def _names(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{names[0]} to {names[-1].rpartition('-')[2]}"

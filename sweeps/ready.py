@@ -24,7 +24,7 @@ from stclip.progress import waiting
 from stclip.remote import is_address
 from sweeps.cluster import Node, check_listening, local_resources
 from sweeps.describe import donors_by_split
-from sweeps.devices import check_spots
+from sweeps.devices import check_spots, share
 from sweeps.plan import SweepPlan
 from sweeps.ray_token import check_token
 from sweeps.resume import check_same_data
@@ -102,4 +102,4 @@ def _check_data_set(config: Experiment) -> None:
 def _check_resources(plan: SweepPlan) -> None:
     """One trial fits on this machine. GPUs are counted only where the answer matters: it takes a second."""
     matters = plan.gpus_per_trial or (plan.devices > 1 and plan.gpus_per_trial is None)
-    plan.share(local_resources() if matters else (Node(float(usable_processors()), 0.0),))
+    share(plan, local_resources() if matters else (Node(float(usable_processors()), 0.0),))

@@ -188,3 +188,18 @@ def best_record(
         and math.isfinite(record.metrics.get(metric, math.nan))
     ]
     return min(done, key=lambda record: (sign * record.metrics[metric], record.number), default=None)
+
+
+def lift(metrics: Mapping[str, float], name: str) -> float | None:
+    """`metrics[name]` over its chance level; None when either is missing or chance is 0."""
+    value, chance = metrics.get(name), metrics.get(f"chance_{name}")
+    known = value is not None and chance is not None and math.isfinite(value) and chance > 0
+    return value / chance if known else None  # type: ignore[operator]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A configuration that is confirmed: the best trial that had it, and its weight in the family's value."""
+
+    record: TrialRecord
+    weight: float

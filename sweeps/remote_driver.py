@@ -20,28 +20,31 @@ from pathlib import Path
 from typing import Any
 
 from stclip.errors import InputError
-from stclip.output import run_command
-from sweeps.job import ARGUMENTS, pack_arguments
+from sweeps.job_arguments import ARGUMENTS, END_WITH_PARENT, pack_arguments
 from sweeps.ray_token import use_token_if_there
 
 POLL_SECONDS = 0.5
 JOIN_ATTEMPTS = 3
 # The cluster lives as long as its head, other nodes may be lost; this is a resource that Ray gives the head alone.
 BESIDE_THE_HEAD = {"node:__internal_head__": 0.001}
-MODULE = "sweeps.remote_driver"
 
 
 class RemoteDriver:
     """On the cluster: one `sweeps/run.py` as a process, its output line by line."""
 
     def start(self, arguments: list[str], token: Mapping[str, str]) -> None:
-        """Run it on this very cluster, with the client's way to show its token."""
+        """Run it on this very cluster, with the client's way to show its token. It stops cleanly when this actor is gone."""
         import ray
 
         address = ray.get_runtime_context().gcs_address
-        environment = {**os.environ, **token, ARGUMENTS: pack_arguments([*arguments, "--address", address])}
+        environment = {
+            **os.environ,
+            **token,
+            ARGUMENTS: pack_arguments([*arguments, "--address", address]),
+            END_WITH_PARENT: "1",
+        }
         self._process = subprocess.Popen(
-            [sys.executable, "-u", "-m", MODULE],
+            [sys.executable, "-u", "-m", "sweeps.job"],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -169,19 +172,3 @@ def without_address(arguments: Sequence[str]) -> list[str]:
 
 def _token() -> dict[str, str]:
     return {key: os.environ[key] for key in ("RAY_AUTH_MODE",) if key in os.environ}
-
-
-def _main() -> int:
-    """On the cluster: run the sweep; stop it cleanly when the actor, and so the client, is gone."""
-    import ctypes
-
-    from sweeps.job import main
-
-    pr_set_pdeathsig = 1
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
-    return main()
-
-
-if __name__ == "__main__":
-    run_command(_main)

@@ -14,29 +14,10 @@ from stclip.one_line_parser import OneLineParser
 from stclip.output import run_command
 from stclip.remote import is_address
 from sweeps.mirror import Mirror
-from sweeps.report_html import NOT_AS_WRITTEN, html_text
-from sweeps.report_markdown import markdown_text
-from sweeps.report_sections import report_of
+from sweeps.report_html import NOT_AS_WRITTEN
+from sweeps.report_write import write_report
 from sweeps.results import ResultsFolder
 from sweeps.words import printable
-
-
-def write_report(folder: ResultsFolder) -> Path:
-    """Write report.md and report.html from the folder's files, and return the path of report.html.
-
-    Raises InputError when sweep.yaml or summary.json is missing or broken, or of an older version.
-    """
-    sweep, rows, summary = folder.read_sweep(), folder.read_trials(), folder.read_summary()
-    if "comparisons" in summary and "margin" not in summary:
-        raise InputError(
-            f"{folder.summary_json}: is of an older version, which compared two trials and not families, so its report cannot be "
-            "written by this one; the report.md and report.html beside it stay as they are, and to compare the families: python "
-            f"sweeps/run.py --resume {shlex.quote(str(folder.path))} (it trains their best configurations again, and reads "
-            "the test slides once more)"
-        )
-    report = report_of(sweep, rows, summary, folder)
-    folder.write_report(markdown_text(report), html_text(report, summary, folder))
-    return folder.report_html
 
 
 def _written(folder: ResultsFolder) -> Path:

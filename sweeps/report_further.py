@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sweeps.records import lift
 from sweeps.report_blocks import Block, Bullets, Section, Table
-from sweeps.summary import lift
 from sweeps.table import baseline_title
 from sweeps.words import RECALLS, many, number
 

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stclip.data.groups import GROUPS
-from sweeps.readings_told import readings_section
+from sweeps.records import lift
 from sweeps.report_blocks import Block, Bullets, Report, Section, Table
 from sweeps.report_comparisons import comparisons, confirmed_configurations
 from sweeps.report_further import compute_section, further_found
+from sweeps.report_readings import readings_section
 from sweeps.results import ResultsFolder
 from sweeps.rung_places import rungs_before_the_end
-from sweeps.summary import lift
 from sweeps.table import baseline_title, chance_of, family_metrics
 from sweeps.warnings_found import find_warnings
 from sweeps.words import RECALLS, duration, many, number, value_text

@@ -25,7 +25,7 @@ import re
 import shlex
 import shutil
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from io import StringIO
@@ -40,6 +40,7 @@ from stclip.paths import check_can_be_made
 from stclip.regular_files import read_text
 from sweeps.records import TrialRecord
 from sweeps.sweep_file import read_unsealed, sealed_text
+from sweeps.words import config_columns
 
 RAY = "ray"
 # Bytes; of a table or a JSON file of the results, which ten thousand trials do not reach.
@@ -230,19 +231,6 @@ class ResultsFolder:
             raise InputError(
                 f"{self.trials_csv}: cannot be read as a table ({error}); delete it, and --resume writes it again from study.db"
             ) from None
-
-
-def config_columns(parameters: Iterable[str]) -> dict[str, str]:
-    """Dotted parameter -> its column: `config_` and the last component, or the whole key if two share it."""
-    keys = list(dict.fromkeys(parameters))
-    lasts = [_last_part(key) for key in keys]
-    return {k: f"config_{k if lasts.count(last) > 1 else last}" for k, last in zip(keys, lasts, strict=True)}
-
-
-def _last_part(key: str) -> str:
-    """`lr` of `optimizer.lr`; `image.name` of `model.image.name`, since a bare `name` would not say whose."""
-    parts = key.split(".")
-    return ".".join(parts[-2:]) if parts[-1] == "name" else parts[-1]
 
 
 def _csv_text(records: Sequence[TrialRecord], parameters: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ import os
 from tempfile import TemporaryFile
 
 from stclip.errors import InputError
-from sweeps.failures import is_no_space
+from sweeps.no_space import is_no_space
 from sweeps.results import ResultsFolder
 
 NO_ROOM = "no space left to write results"

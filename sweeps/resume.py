@@ -23,8 +23,8 @@ from stclip.configio import parse_override, validate
 from stclip.data.store import SpotStore
 from stclip.errors import ConfigError, InputError, shorten
 from stclip.remote import is_address
+from sweeps.arguments import cluster_address
 from sweeps.budget import with_budget
-from sweeps.cluster import cluster_address
 from sweeps.describe import describe_budget
 from sweeps.located import located_tree
 from sweeps.mirror import Mirror

@@ -13,9 +13,10 @@ SHIPPED = ("stclip", "sweeps", "configs")  # all that a sweep needs beside its d
 
 def stage_code(folder: Path) -> None:
     """Copy what a job needs, and nothing else that lies in the checkout, into an empty folder; its commit goes with it."""
-    unwanted = shutil.ignore_patterns("__pycache__", "*.pyc", "cluster", ".*")
+    unwanted = ("__pycache__", "*.pyc", ".*")
     for name in SHIPPED:
-        shutil.copytree(PROJECT_ROOT / name, folder / name, ignore=unwanted)
+        more = ("cluster",) if name == "configs" else ()  # for whoever starts a cluster
+        shutil.copytree(PROJECT_ROOT / name, folder / name, ignore=shutil.ignore_patterns(*unwanted, *more))
     commit = checkout_commit()
     if commit is not None:
         (folder / COMMIT_FILE).write_text(f"{commit}\n", encoding="utf-8")

@@ -30,11 +30,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sweeps.best_of_n import best_curve
-from sweeps.choice import Chosen
 from sweeps.comparison import compare_all, intervals_of
 from sweeps.confirmed import confirmed_family
 from sweeps.family_stats import Source
-from sweeps.records import TrialRecord, of_split
+from sweeps.records import Chosen, TrialRecord, of_split
 from sweeps.slide_table import SlideRow, clusters_of
 from sweeps.verdict import verdict
 from sweeps.words import last_line, many
@@ -190,10 +189,3 @@ def why_no_winner(own: Sequence[TrialRecord], budget: int) -> str:
 def common_reasons(records: Sequence[TrialRecord]) -> list[tuple[str, int]]:
     """(reason, how many trials failed of it), most common first; a reason is an error's last line."""
     return Counter(last_line(r.error or "") for r in records if r.state == "FAIL").most_common()
-
-
-def lift(metrics: Metrics, name: str) -> float | None:
-    """`metrics[name]` over its chance level; None when either is missing or chance is 0."""
-    value, chance = metrics.get(name), metrics.get(f"chance_{name}")
-    known = value is not None and chance is not None and math.isfinite(value) and chance > 0
-    return value / chance if known else None  # type: ignore[operator]

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sweeps.summary import lift
+from sweeps.records import lift
 from sweeps.words import RECALLS, duration, number, printable, settings
 
 

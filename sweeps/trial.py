@@ -10,23 +10,22 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stclip.checkpoint_content import progress_of
 from stclip.checkpoint_file import read_checkpoint
 from stclip.config import Experiment
-from stclip.configio import validate
 from stclip.data.data_key import DataKey
 from stclip.launchers import forget_launchers
 from stclip.redact import redacted
 from stclip.train import CHECKPOINT, FitResult, fit
 from sweeps.checkpoints import newest_checkpoint
-from sweeps.failures import is_no_space
 from sweeps.machine import machine_text, start_measuring, trained_parameters
+from sweeps.no_space import is_no_space
 from sweeps.trial_folder import trial_folder, write_to
 from sweeps.trial_log import epoch_logger, log_start, ray_log_folder, trial_log
+from sweeps.trial_request import TrialRequest
 
 FAILURE = "failure"  # key of a last report that says why a trial failed
 NO_SPACE = "no_space"  # key beside it: the disk is full, which is no fault of the trial's
@@ -47,23 +46,6 @@ def warm_up() -> None:
     import lightning.pytorch  # noqa: F401
 
     import stclip.module  # noqa: F401
-
-
-@dataclass(frozen=True)
-class TrialRequest:
-    """What the search asks of one trial, and where its files go."""
-
-    name: str  # spatial-0007
-    experiment: dict[str, Any]  # a whole, validated Experiment as plain data
-    folder: str  # or address; gets config.yaml, the loggers' files, and error.txt if it fails
-    checkpoints: str  # the `ray/` of the results, where earlier runs of the sweep left this trial's
-    known_epochs: int  # that earlier runs of the sweep have written down
-    test: bool  # whether it reads the test slides when it is trained
-    data_key: DataKey | None = None  # what the data must be; None: they are taken as they are
-
-    def config(self) -> Experiment:
-        """The typed configuration."""
-        return validate(Experiment, self.experiment, f"trial {self.name}")
 
 
 class TrialFailedError(Exception):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from stclip.errors import printable
 from stclip.words import many
-from sweeps.results import config_columns
 
 RECALLS = ("R@1", "R@5", "R@10")  # what is reported, and compared
 
@@ -55,3 +54,16 @@ def confirm_words(configurations: int, searches: int, seeds: int) -> str:
     best = "best configuration" if configurations == 1 else f"best {configurations} configurations"
     what = f"{best} of each family" if searches == 1 else f"winners of {searches} searches of each family"
     return f"the {what} again with {many(seeds, 'fresh seed')}"
+
+
+def config_columns(parameters: Iterable[str]) -> dict[str, str]:
+    """Dotted parameter -> its column: `config_` and the last component, or the whole key if two share it."""
+    keys = list(dict.fromkeys(parameters))
+    lasts = [_last_part(key) for key in keys]
+    return {k: f"config_{k if lasts.count(last) > 1 else last}" for k, last in zip(keys, lasts, strict=True)}
+
+
+def _last_part(key: str) -> str:
+    """`lr` of `optimizer.lr`; `image.name` of `model.image.name`, since a bare `name` would not say whose."""
+    parts = key.split(".")
+    return ".".join(parts[-2:]) if parts[-1] == "name" else parts[-1]

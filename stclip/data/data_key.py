@@ -19,7 +19,8 @@ from stclip.data.locate import dataset_dir
 from stclip.data.shards import slide_shards
 from stclip.data.splits import SPLITS, Splits, read_splits
 from stclip.errors import DataError
-from stclip.model.pretrained import fingerprint, is_pretrained
+from stclip.model.pretrained import fingerprint
+from stclip.registry import is_pretrained
 
 FORMAT_VERSION = 2  # of a store
 

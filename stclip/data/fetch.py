@@ -20,10 +20,9 @@ from hashlib import blake2b, file_digest
 from pathlib import Path
 
 from stclip.data.donors import DONORS
-from stclip.data.shards import plain_name
 from stclip.data.splits import SPLITS, read_slides, split_file
 from stclip.errors import DataError
-from stclip.paths import cache_dir
+from stclip.paths import cache_dir, plain_name
 from stclip.regular_files import read_text
 from stclip.remote import Remote, RemoteFile, failed, open_address
 

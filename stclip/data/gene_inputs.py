@@ -9,7 +9,7 @@ from stclip.config import Experiment
 from stclip.data.relative_sentences import ordered_genes
 from stclip.data.store import SpotStore
 from stclip.model.features import frozen_sentences, sentences_of
-from stclip.model.pretrained import is_pretrained
+from stclip.registry import is_pretrained
 
 
 def spot_genes(store: SpotStore, config: Experiment) -> np.ndarray:

@@ -21,9 +21,9 @@ from stclip.data.raw.counts_file import CountsFile
 from stclip.data.raw.damage import damaged
 from stclip.data.raw.slide import RawSlide, SlideFacts
 from stclip.data.raw.tile_places import check_places
-from stclip.data.shards import plain_name
 from stclip.errors import DataError
 from stclip.extras import extra
+from stclip.paths import plain_name
 from stclip.regular_files import read_text
 from stclip.small_files import read_json_object
 

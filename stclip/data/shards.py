@@ -13,7 +13,8 @@ import numpy as np
 
 from stclip.data.spot import MAX_BYTES, TEXTS, TILES, RawSpot, Spot, decode, one_line
 from stclip.data.tar_members import Member, TarError, regular_members
-from stclip.errors import DataError, shorten
+from stclip.errors import DataError
+from stclip.paths import plain_name
 from stclip.regular_files import open_regular
 from stclip.small_files import is_there, read_own_json, write_whole
 
@@ -101,17 +102,6 @@ def _replace_folder(source: Path, target: Path) -> None:
         target.rename(old)
     source.rename(target)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def plain_name(name: str, kind: str) -> str:
-    """`name`, when it can be a file name of its own. Raises DataError."""
-    odd = not name or name.startswith(".") or name != name.strip() or "/" in name or "\\" in name
-    if odd or not name.isprintable() or len(name.encode(errors="replace")) > 200:
-        raise DataError(
-            f"{kind} must be a plain name (not empty, no slash, no leading dot or outer blanks, printable, at most "
-            f"200 bytes), got {shorten(repr(name), 200)}"
-        )
-    return name
 
 
 def write_manifest(

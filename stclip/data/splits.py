@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from stclip.data.shards import plain_name, slide_shards
+from stclip.data.shards import slide_shards
 from stclip.errors import DataError
+from stclip.paths import plain_name
 from stclip.small_files import is_there, read_own_text, write_whole
 
 SPLITS = ("train", "val", "test")

@@ -22,8 +22,8 @@ from stclip.data.raw.slide_image import SlideImage, find_image
 from stclip.data.raw.ten_x_matrix import TenXMatrix, matrix_file
 from stclip.data.raw.visium_places import VisiumPlace, visium_places
 from stclip.data.raw.visium_positions import microns_per_pixel, positions_file, read_positions, read_scales
-from stclip.data.shards import plain_name
 from stclip.errors import DataError
+from stclip.paths import plain_name
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix

@@ -14,8 +14,7 @@ import numpy as np
 from stclip.data.relative_sentences import SentenceOrder, ordered_genes
 from stclip.data.store_seal import read_array, seal_later_file
 from stclip.errors import DataError
-from stclip.model.pretrained import is_pretrained
-from stclip.registry import FROZEN_FEATURES, lookup
+from stclip.registry import FROZEN_FEATURES, is_pretrained, lookup
 
 if TYPE_CHECKING:
     import torch

@@ -10,18 +10,13 @@ from typing import TYPE_CHECKING, Any
 from stclip.errors import ConfigError, DataError
 from stclip.extras import extra
 from stclip.paths import is_folder, user_path
+from stclip.registry import PREFIX, is_pretrained
 from stclip.small_files import read_json_object
 
 if TYPE_CHECKING:
     from torch import nn
 
-PREFIX = "hf:"
 _CHUNK = 2**22
-
-
-def is_pretrained(name: str) -> bool:
-    """Whether a tower's name is `hf:<name on the hub, or local folder>`."""
-    return name.startswith(PREFIX)
 
 
 def located_name(name: str) -> str:

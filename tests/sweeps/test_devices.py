@@ -8,7 +8,7 @@ import yaml
 from stclip.errors import ConfigError, InputError
 from sweeps.arguments import make_parser
 from sweeps.cluster import Node, TrialResources
-from sweeps.devices import check_spots, share_among_groups
+from sweeps.devices import check_spots, share, share_among_groups
 from sweeps.listing import describe_plan
 from sweeps.plan import make_plan
 from sweeps.run import main
@@ -151,10 +151,10 @@ def test_the_experiments_own_devices_are_refused_and_the_way_out_is_named(plan_o
 def test_the_plan_in_words_says_how_many_devices(plan_of):
     plan = plan_of({"devices": 2})
     assert "3 at once, each on 2 devices (DDP) with 1 CPU and 0 GPU per device" in describe_plan(
-        plan, None, plan.share([Node(6, 0)])
+        plan, None, share(plan, [Node(6, 0)])
     )
     one = plan_of({})
-    assert "6 at once, 1 CPU and 0 GPU each" in describe_plan(one, None, one.share([Node(6, 0)]))
+    assert "6 at once, 1 CPU and 0 GPU each" in describe_plan(one, None, share(one, [Node(6, 0)]))
 
 
 @pytest.mark.parametrize("mode", ["--dry-run", "--quiet"])

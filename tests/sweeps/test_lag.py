@@ -5,9 +5,9 @@ from optuna.distributions import FloatDistribution
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState, create_trial
 
-from sweeps.choice import Chosen
 from sweeps.confirm import ConfirmSearch
 from sweeps.lag import busy_at_most, known_trials, seen_history
+from sweeps.records import Chosen
 from sweeps.space import EarlyStopping
 from tests.sweeps.made_up import record
 from tests.sweeps.searches import FAMILIES, make_space

@@ -2,7 +2,8 @@
 
 import pytest
 
-from sweeps.readings_told import level_text, looks_note, looks_of, looks_sentence, ordinal, readings_section
+from sweeps.readings_told import level_text, looks_note, looks_of, looks_sentence, ordinal
+from sweeps.report_readings import readings_section
 
 
 def read(number, trials=24, seeds=2, run=1):

@@ -17,6 +17,7 @@ from sweeps.records import (
     best_record,
     confirmation_name,
     confirmed_trial,
+    lift,
     mean_metrics,
     read_records,
     record_of,
@@ -136,3 +137,14 @@ def test_names_of_a_confirmations_trainings_are_looked_at_too() -> None:
     optuna.create_study(study_name="clip-0000.confirm", storage=storage).ask().set_user_attr("name", ["a"])
     with pytest.raises(InputError, match="trial 0 of clip-0000.confirm is not as a sweep writes it"):
         recorded_names(storage)
+
+
+def test_lift_is_known_only_above_a_chance_level():
+    assert lift({"R@1": 0.3, "chance_R@1": 0.1}, "R@1") == pytest.approx(3.0)
+    for metrics in (
+        {},
+        {"R@1": 0.3},
+        {"R@1": 0.3, "chance_R@1": 0.0},
+        {"R@1": float("nan"), "chance_R@1": 0.1},
+    ):
+        assert lift(metrics, "R@1") is None

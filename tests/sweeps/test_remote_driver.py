@@ -1,9 +1,14 @@
 """The way to a cluster by a Ray client, as far as it goes without a cluster."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import ray
 
 from stclip.errors import InputError
+from sweeps.job_arguments import ARGUMENTS, END_WITH_PARENT
 from sweeps.remote_driver import JOIN_ATTEMPTS, join_by_client, without_address
 
 SERVER_ENDED = (
@@ -58,3 +63,26 @@ def test_an_address_is_taken_out_of_a_command_line():
         "--quiet",
     ]
     assert without_address(["--address=ray://h:1", "--set", "x=--address"]) == ["--set", "x=--address"]
+
+
+# `sweeps.job` with a sweep that only waits, and the process that starts it.
+DRIVER = """
+import signal, sys, types
+run = types.ModuleType("sweeps.run")
+run.main = lambda arguments: (print("it runs", flush=True), signal.pause())
+sys.modules["sweeps.run"] = run
+from sweeps.job import main
+main()
+"""
+PARENT = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {DRIVER!r}])"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells a process that its parent has ended")
+def test_a_driver_on_the_cluster_ends_with_the_process_that_started_it():
+    environment = {**os.environ, ARGUMENTS: "[]", END_WITH_PARENT: "1"}
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True, env=environment
+    ) as parent:
+        assert parent.stdout.readline() == "it runs\n"
+        parent.kill()
+        assert parent.stdout.read() == ""  # returns when the driver, which has it too, is gone

@@ -11,8 +11,9 @@ import pytest
 
 from stclip.errors import InputError
 from sweeps import report
-from sweeps.report import main, write_report
+from sweeps.report import main
 from sweeps.report_markdown import md
+from sweeps.report_write import write_report
 from sweeps.results import ResultsFolder
 from tests.sweeps import made_up
 from tests.sweeps.made_up import levels, slide_rows
@@ -264,9 +265,9 @@ def test_a_summary_of_an_older_version_is_said_to_be_one_and_its_report_stays(tm
     assert folder.report_md.read_text() == "as it was"
 
 
-def test_no_file_of_sweeps_hides_a_module_when_run_as_a_script():
+def test_no_file_or_folder_of_sweeps_hides_a_module_when_run_as_a_script():
     """`python sweeps/report.py` puts sweeps/ first on the path: a `types.py` there would break Python."""
     from importlib.metadata import packages_distributions
 
-    files = {path.stem for path in Path(report.__file__).parent.glob("*.py")} - {"__init__"}
-    assert not files & (set(sys.stdlib_module_names) | set(packages_distributions()))
+    names = {path.stem for path in Path(report.__file__).parent.iterdir()} - {"__init__", "__pycache__"}
+    assert not names & (set(sys.stdlib_module_names) | set(packages_distributions()))

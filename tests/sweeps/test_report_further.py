@@ -5,7 +5,7 @@ from __future__ import annotations
 from sweeps.compute import compute_of
 from sweeps.groups import group_means
 from sweeps.ranks import ranks_of
-from sweeps.report import write_report
+from sweeps.report_write import write_report
 from tests.sweeps import made_up
 from tests.sweeps.made_up import MACHINE, record, slide_rows
 from tests.sweeps.results_folders import SWEEP, folder_of, many

@@ -10,21 +10,22 @@ import shutil
 import sqlite3
 import sys
 from contextlib import closing
-from pathlib import Path
 
 import optuna
 import pytest
 from PIL import Image
 from plotly.graph_objects import Figure
 
-from sweeps.report import main, write_report
+from stclip.config import PROJECT_ROOT
+from sweeps.report import main
+from sweeps.report_write import write_report
 from sweeps.study_figures import study_figures
 from sweeps.study_file import study_storage
 from tests.sweeps import made_up
 from tests.sweeps.made_up import levels, slide_rows
 from tests.sweeps.results_folders import SWEEP, folder_of, many, record
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+sys.path.insert(0, str(PROJECT_ROOT / "benchmarks"))
 from devtools import Browser
 
 HOSTILE = "</script><script>document.title='taken'</script><img src=x onerror=alert(1)>"

@@ -10,7 +10,7 @@ import yaml
 
 from stclip.errors import InputError
 from sweeps import results
-from sweeps.results import ResultsFolder, config_columns
+from sweeps.results import ResultsFolder
 from tests.sweeps.made_up import MACHINE, record, scores
 
 # -- the folder
@@ -166,12 +166,3 @@ def test_a_parameter_that_is_a_list_is_json_in_its_cell(tmp_path):
     folder = ResultsFolder(tmp_path)
     folder.write_trials_csv([record(params={"model.widths": ["a", (1, None)]})])
     assert folder.read_trials()[0]["config_widths"] == '["a", [1, null]]'
-
-
-def test_a_last_component_that_two_parameters_share_keeps_the_dotted_key():
-    assert config_columns(["model.image.name"]) == {"model.image.name": "config_image.name"}
-    assert config_columns(["model.image.dropout", "model.genes.dropout", "optimizer.lr", "optimizer.lr"]) == {
-        "model.image.dropout": "config_model.image.dropout",
-        "model.genes.dropout": "config_model.genes.dropout",
-        "optimizer.lr": "config_lr",
-    }

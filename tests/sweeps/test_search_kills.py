@@ -8,9 +8,8 @@ import optuna
 import pytest
 from optuna.storages import InMemoryStorage
 
-from sweeps.choice import Chosen
 from sweeps.confirm import ConfirmSearch
-from sweeps.records import read_records, recorded_names
+from sweeps.records import Chosen, read_records, recorded_names
 from sweeps.search import FamilySearch
 from sweeps.space import EarlyStopping
 from tests.sweeps.made_up import record

@@ -6,9 +6,10 @@ import sys
 
 import pytest
 
+from stclip.config import PROJECT_ROOT
 from sweeps import shipped_code, submit, versions
-from sweeps.job import ARGUMENTS, pack_arguments, unpack_arguments
 from sweeps.job import main as job_main
+from sweeps.job_arguments import ARGUMENTS, pack_arguments, unpack_arguments
 from sweeps.ray_token import use_token_if_there
 from sweeps.shipped_code import stage_code
 
@@ -88,6 +89,10 @@ def test_the_code_that_is_sent_is_small_complete_and_nothing_else(tmp_path, monk
     assert "commit" not in versions.collect_versions()
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert {path.name for path in tmp_path.iterdir()} == {"stclip", "sweeps", "configs"}
+    assert {path.name for path in (tmp_path / "configs").iterdir()} == {"experiment", "space"}
+    for package in ("stclip", "sweeps"):  # whole, whatever their folders are called
+        sent = {path.relative_to(tmp_path) for path in (tmp_path / package).rglob("*.py")}
+        assert sent == {path.relative_to(PROJECT_ROOT) for path in (PROJECT_ROOT / package).rglob("*.py")}
     assert sum(path.stat().st_size for path in files) < 5_000_000
     assert {path.suffix for path in files} <= {".py", ".yaml", ".json", ".md", ".typed", ".jinja", ".js"}
     assert (tmp_path / "sweeps" / "report.html.jinja").is_file() and (

@@ -9,7 +9,6 @@ import pytest
 
 from sweeps.choice import choose
 from sweeps.results import ResultsFolder, plain
-from sweeps.summary import lift
 from tests.sweeps.made_up import confirmed, levels, record, scores, slide_rows, summary
 
 AGAIN = [[0.30, 0.40], [0.32, 0.42], [0.34, 0.48]]
@@ -218,17 +217,6 @@ def test_a_family_without_a_winner_says_why():
     )
     assert families["clip"]["reason"] == "no trial gave a value (1 pruned of 5)"
     assert families["late"]["reason"] == "none of its 5 trials was started"
-
-
-def test_lift_is_known_only_above_a_chance_level():
-    assert lift({"R@1": 0.3, "chance_R@1": 0.1}, "R@1") == pytest.approx(3.0)
-    for metrics in (
-        {},
-        {"R@1": 0.3},
-        {"R@1": 0.3, "chance_R@1": 0.0},
-        {"R@1": float("nan"), "chance_R@1": 0.1},
-    ):
-        assert lift(metrics, "R@1") is None
 
 
 def test_a_confirmation_that_was_cut_off_before_its_first_training_is_no_search_that_was():

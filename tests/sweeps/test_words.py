@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sweeps.words import duration, number, settings
+from sweeps.words import config_columns, duration, number, settings
 
 
 def test_words():
@@ -11,3 +11,12 @@ def test_words():
     assert settings({"model.image.dropout": 0.1, "model.genes.dropout": 0.2, "data.batching": "random"}) == (
         "model.image.dropout=0.1, model.genes.dropout=0.2, batching=random"
     )
+
+
+def test_a_last_component_that_two_parameters_share_keeps_the_dotted_key():
+    assert config_columns(["model.image.name"]) == {"model.image.name": "config_image.name"}
+    assert config_columns(["model.image.dropout", "model.genes.dropout", "optimizer.lr", "optimizer.lr"]) == {
+        "model.image.dropout": "config_model.image.dropout",
+        "model.genes.dropout": "config_model.genes.dropout",
+        "optimizer.lr": "config_lr",
+    }
