@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from stclip.config import PROJECT_ROOT, Count, Experiment, LossConfig, StrictModel
+from stclip.config import PROJECT_ROOT, Count, Experiment, StrictModel
 from stclip.configio import experiment_tree, merge, named_file, override, validate
 from stclip.errors import ConfigError, shorten, unknown_name
+from stclip.registry import LOSSES
 from stclip.strict_yaml import read_yaml
 from sweeps.parameter import Parameter, Scalar
 from sweeps.rung_places import what_is_wrong
@@ -70,8 +71,8 @@ class Family(StrictModel):
     @field_validator("loss")
     @classmethod
     def _names_a_loss(cls, loss: dict[str, Any]) -> dict[str, Any]:
-        if loss.get("name") not in _loss_keys():
-            raise ValueError(unknown_name("loss", str(loss.get("name")), _loss_keys()))
+        if loss.get("name") not in LOSSES:
+            raise ValueError(unknown_name("loss", str(loss.get("name")), LOSSES))
         return loss
 
     @model_validator(mode="after")
@@ -257,13 +258,9 @@ def _pin_one(space: SearchSpace, path: Sequence[str], value: Any) -> SearchSpace
     )
     families = dict(space.families)
     if path[0] == "loss":
-        known = {
-            name
-            for name, family in families.items()
-            if path[1:2] and path[1] in _loss_keys()[family.loss["name"]]
-        }
+        known = {name for name, family in families.items() if path[1:2] and path[1] in _loss_keys(family)}
         if not known:
-            names = {f"loss.{k}" for family in families.values() for k in _loss_keys()[family.loss["name"]]}
+            names = {f"loss.{k}" for family in families.values() for k in _loss_keys(family)}
             raise ConfigError(f"--set {key}={value}: {unknown_name('loss key of every family', key, names)}")
         for name in known:
             loss = override({"loss": families[name].loss}, path, value)["loss"]
@@ -307,7 +304,6 @@ def _leaves(tree: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
         yield ".".join(path), tree
 
 
-def _loss_keys() -> dict[str, list[str]]:
-    """Loss name -> its keys, from the union of `stclip.config`."""
-    union = get_args(LossConfig)[0]
-    return {config.model_fields["name"].default: list(config.model_fields) for config in get_args(union)}
+def _loss_keys(family: Family) -> list[str]:
+    """The keys of a family's loss."""
+    return list(LOSSES[family.loss["name"]].section_class().model_fields)
