@@ -48,7 +48,7 @@ def conclude(job: Sweeping, outcome: Outcome) -> Mapping[str, Any]:
     confirmed = outcome.confirmed if outcome.reads_test else list(map(without_test, outcome.confirmed))
     rows: list[SlideRow] = confirmed_rows(confirmed, chosen, donors)
     seeds = [confirm_seed(plan.seed, replicate) for replicate in range(max(1, plan.confirm_seeds))]
-    baselines = run_baselines(plan, job.store, seeds, donors, test=bool(rows))
+    baselines = run_baselines(plan, seeds, donors, test=bool(rows))
     rows += baselines.rows
     write_slide_rows(folder.test_slides_csv, rows)
     job.runs.end(outcome.status, outcome.reason)
