@@ -13,6 +13,8 @@ from stclip.configio import experiment_tree, merge, named_file, override, valida
 from stclip.errors import ConfigError, shorten, unknown_name
 from stclip.registry import LOSSES
 from stclip.strict_yaml import read_yaml
+from sweeps.computed import COMPUTED
+from sweeps.computed import what_is_wrong as what_cannot_be_computed
 from sweeps.parameter import Parameter, Scalar
 from sweeps.rung_places import what_is_wrong
 
@@ -21,9 +23,10 @@ if TYPE_CHECKING:
 
 SPACES = PROJECT_ROOT / "configs" / "space"
 
-# Selection looks at val only, and never at a loss: losses of two families are not on one scale.
+# Selection looks at val only. Never at a loss: losses of two families are not on one scale. Nor at recall inside batches:
+# smaller batches would win by chance alone.
 METRICS = (
-    *(f"val/{kind}R@{k}" for kind in ("", "lift_", "ring_", "batch_") for k in (1, 5, 10)),
+    *(f"val/{kind}R@{k}" for kind in ("", "lift_", "ring_") for k in (1, 5, 10)),
     "val/median_rank",
 )
 
@@ -37,8 +40,10 @@ _OWN_LOSS = "a family is its loss; write another family"
 _SAME_FOR_ALL = {
     "data.dataset": "families are compared on one data set; use --data or the space's own `overrides`",
     "data.root": "families are compared on one data set; use the space's own `overrides`",
+    "data.on_bad_spot": "it decides which spots there are, and with them the galleries; use the space's own `overrides`",
     "loss.name": _OWN_LOSS,
 }
+_RINGS = "it decides what a hit of the metric val/ring_R@K is; fix it in the space's own `overrides`, or choose by val/R@K"
 
 
 class EarlyStopping(StrictModel):
@@ -227,11 +232,17 @@ def check_space(space: SearchSpace, source: str) -> None:
     _refuse(dict(_leaves(space.overrides)), _SET_BY_SWEEP, f"{source}: overrides")
     _refuse(space.overrides, {"loss": _IN_FAMILY}, f"{source}: overrides")
     tree = base_tree(space)
+    same = _SET_BY_SWEEP | _SAME_FOR_ALL
+    if space.metric.startswith("val/ring_"):
+        same = same | {"data.num_neighbors": _RINGS}
     for name, family in space.families.items():
         where = f"{source}: families.{name}"
-        _refuse(dict(_leaves(family.overrides)), _SET_BY_SWEEP | _SAME_FOR_ALL, f"{where}.overrides")
+        _refuse(dict(_leaves(family.overrides)), same, f"{where}.overrides")
         _refuse(family.overrides, {"loss": _IN_FAMILY}, f"{where}.overrides")
-        _refuse(family.parameters, _SET_BY_SWEEP | _SAME_FOR_ALL, f"{where}.parameters")
+        _refuse(family.parameters, same, f"{where}.parameters")
+        for key in family.parameters.keys() & set(COMPUTED):
+            if reason := what_cannot_be_computed(family.parameters[key]):
+                raise ConfigError(f"{where}.parameters.{key}: {reason}")
         _experiment(space, name, {}, tree, where)
         for key, parameter in family.parameters.items():
             for value in parameter.ends():
