@@ -15,7 +15,7 @@ from sweeps.compute import compute_of
 from sweeps.confirm import confirm_seed
 from sweeps.examples import ShownModel, retrieval_of
 from sweeps.family_stats import Source
-from sweeps.finish import confirmed_rows, keep_winners, request_of, run_baselines
+from sweeps.finish import confirmed_rows, keep_winners, run_baselines
 from sweeps.groups import group_means
 from sweeps.phase import Outcome, Sweeping
 from sweeps.plan import SweepPlan
@@ -110,7 +110,7 @@ def _shown_model(
     if not again:
         return None
     first = min(again, key=lambda r: r.number)
-    request = request_of(plan, first)
+    request = plan.request(first, test=False)
     checkpoint = newest_checkpoint(request.checkpoints, request.config(), copies)
     if checkpoint is None:
         return None

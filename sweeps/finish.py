@@ -20,24 +20,8 @@ from sweeps.records import Chosen, TrialRecord, configuration_of, mean_metrics
 from sweeps.results import ResultsFolder
 from sweeps.slide_table import SlideRow, model_rows
 from sweeps.summary import BaselineFound
-from sweeps.trial_request import TrialRequest
 
 CCA, UNTRAINED = "cca", "untrained"
-
-
-def request_of(plan: SweepPlan, record: TrialRecord) -> TrialRequest:
-    """A trial that was run, as it was asked for."""
-    return plan.request(
-        {
-            "family": record.family,
-            "number": record.number,
-            "name": record.name,
-            "params": record.params,
-            "seed": record.seed,
-            "epochs": record.epochs,
-            "test": False,
-        }
-    )
 
 
 def keep_winners(plan: SweepPlan, folder: ResultsFolder, winners: Mapping[str, TrialRecord]) -> None:
@@ -46,7 +30,7 @@ def keep_winners(plan: SweepPlan, folder: ResultsFolder, winners: Mapping[str, T
     Raises InputError when no whole checkpoint of one is left.
     """
     for family, winner in winners.items():
-        request = request_of(plan, winner)
+        request = plan.request(winner, test=False)
         _keep_winner(folder, family, request.checkpoints, request.config())
 
 

@@ -23,7 +23,7 @@ from sweeps.computed import COMPUTED, computed_values
 from sweeps.located import located_space, located_tree
 from sweeps.mirror import Mirror
 from sweeps.own_folder import own_folder
-from sweeps.records import PLAIN
+from sweeps.records import PLAIN, TrialRecord
 from sweeps.results import RAY, ResultsFolder
 from sweeps.space import SearchSpace, base_tree, family_experiment, load_space, pin
 from sweeps.trial_request import TrialRequest
@@ -93,22 +93,26 @@ class SweepPlan:
         for chosen in product(*searched.values()):
             yield middle | dict(zip(searched, chosen, strict=True))
 
-    def request(self, suggestion: Mapping[str, Any]) -> TrialRequest:
-        """What the search suggests (see `FamilySearch.suggest`), as a trial to run."""
-        name = suggestion["name"]
-        config = self.experiment(suggestion["family"], suggestion["params"])
+    def request(self, trial: TrialRecord, test: bool) -> TrialRequest:
+        """A trial of the search, as a worker is to run it. `test`: whether it reads the test slides when it is trained."""
+        config = self.experiment(trial.family, trial.params)
         tree = config.model_dump(mode="json")
-        tree["name"], tree["seed"] = name, suggestion["seed"]
+        tree["name"], tree["seed"] = trial.name, trial.seed
         tree["trainer"]["threads"] = max(1, int(self.cpus_per_trial))
         return TrialRequest(
-            name=name,
+            name=trial.name,
+            params=dict(trial.params),
             experiment=tree,
-            folder=f"{self.place}/trials/{name}",
+            folder=f"{self.place}/trials/{trial.name}",
             checkpoints=self.storage,
-            known_epochs=int(suggestion["epochs"]),
-            test=bool(suggestion["test"]),
+            known_epochs=trial.epochs,
+            test=test,
             data_key=self.data_key(config),
         )
+
+    def resolve(self, trial: TrialRecord, test: bool) -> dict[str, Any]:
+        """`request` as the plain data that Tune carries."""
+        return self.request(trial, test).plain()
 
     def data_key(self, config: Experiment) -> DataKey | None:
         """What a configuration must find its data to be; None before they were looked at."""

@@ -14,7 +14,9 @@ from sweeps.describe import describe_sweep
 from sweeps.listing import dry_run
 from sweeps.plan import make_plan
 from sweeps.ready import make_ready
+from sweeps.records import TrialRecord
 from sweeps.results import plain
+from sweeps.trial_request import TrialRequest
 from tests.sweeps.tiny_plan import SPACE
 
 # -- make_plan
@@ -151,36 +153,29 @@ def test_so_is_one_that_a_family_fixes_or_searches(plan_of, tmp_path, monkeypatc
     assert (model.image.name, model.embed_dim) == (written, 8)
 
 
-def suggestion(family, number, params, seed, test=False):
+def trial(family, number, params, seed):
     name = f"{family}-{number:04d}"
-    return {
-        "family": family,
-        "number": number,
-        "name": name,
-        "params": params,
-        "seed": seed,
-        "epochs": 0,
-        "test": test,
-    }
+    return TrialRecord(family, number, name, "RUNNING", params, {}, 0, 0.0, None, seed)
 
 
-def test_a_request_is_the_suggestion_as_a_whole_configuration(plan_of):
+def test_a_request_is_the_trial_as_a_whole_configuration(plan_of):
     plan = plan_of("--name", "n", "--cpus-per-trial", "2")
     params = {"loss.neighbor_alpha_scale": 0.3, "model.temperature": 0.05}
-    request = plan.request(suggestion("spatial", 7, params, 1234))
+    request = plan.request(trial("spatial", 7, params, 1234), test=False)
     config = request.config()
     assert request.name == config.name == "spatial-0007"
     assert request.folder == str(plan.folder / "trials" / "spatial-0007")
     assert (config.seed, config.trainer.threads, config.trainer.max_epochs) == (1234, 2, 3)
     assert (config.loss.neighbor_alpha_scale, config.model.temperature) == (0.3, 0.05)
-    assert json.loads(json.dumps(request.experiment)) == request.experiment  # it travels as plain data
-    other = plan.request(suggestion("spatial", 8, params, 1234, test=True)).config()
+    travelling = json.loads(json.dumps(request.plain()))  # plain values only
+    assert TrialRequest.from_plain(travelling) == request
+    other = plan.request(trial("spatial", 8, params, 1234), test=True).config()
     assert other.model_dump(exclude={"name"}) == config.model_dump(exclude={"name"})
 
 
 def test_a_fraction_of_a_processor_still_gets_a_thread(plan_of):
     plan = plan_of("--cpus-per-trial", "0.5")
-    request = plan.request(suggestion("clip", 0, {"model.temperature": 0.1}, 0))
+    request = plan.request(trial("clip", 0, {"model.temperature": 0.1}, 0), test=False)
     assert request.config().trainer.threads == 1
 
 
@@ -212,7 +207,7 @@ def test_results_at_an_address(plan_of, results):
     plan = plan_of("--results", results, "--name", "n")
     assert (plan.place, plan.storage) == ("s3://bucket/results/n", "s3://bucket/results/n/ray")
     assert plan.folder.name == "n" and not plan.folder.parent.exists()
-    request = plan.request(suggestion("clip", 7, plan.space.middle("clip"), 5))
+    request = plan.request(trial("clip", 7, plan.space.middle("clip"), 5), test=False)
     assert (request.folder, request.checkpoints) == ("s3://bucket/results/n/trials/clip-0007", plan.storage)
 
 
