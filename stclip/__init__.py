@@ -17,7 +17,8 @@ _INDEX = {
     "gallery_recall": "stclip.retrieval",
     "slide_recall": "stclip.retrieval",
     "open_store": "stclip.data.store",
-    "cca_baseline": "stclip.baselines",
+    "cca_baseline": "stclip.yardsticks",
+    "untrained": "stclip.yardsticks",
 }
 __all__ = list(_INDEX)
 

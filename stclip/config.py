@@ -9,12 +9,14 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
+    SerializeAsAny,
     model_validator,
 )
 
-from stclip.registry import GENE_TOWERS, IMAGE_TOWERS, LOGGERS, Entry, is_pretrained, lookup
+from stclip.registry import GENE_TOWERS, IMAGE_TOWERS, LOGGERS, LOSSES, Entry, is_pretrained, lookup
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 
@@ -24,7 +26,7 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
-def _known(kind: str, registry: dict[str, Entry]) -> AfterValidator:
+def _known(kind: str, registry: Mapping[str, Entry]) -> AfterValidator:
     def check(name: str) -> str:
         lookup(kind, registry, name)
         return name
@@ -43,6 +45,11 @@ class StrictModel(BaseModel):
     """A section of a configuration: unknown keys are errors, values never change after validation."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, protected_namespaces=())
+
+    @classmethod
+    def section_of(cls, tree: Any) -> type[StrictModel]:
+        """The class that reads this mapping: this one, except where a name in the mapping chooses among several."""
+        return cls
 
     @model_validator(mode="before")
     @classmethod
@@ -138,7 +145,34 @@ class AugmentConfig(StrictModel):
     color_jitter: Annotated[float, Field(ge=0, le=1)] = 0.2
 
 
-class ClipLossConfig(StrictModel):
+class LossSection(StrictModel):
+    """What every loss's section has. The other fields are the loss's own, and the arguments of its `__init__`."""
+
+    name: str
+
+    @classmethod
+    def section_of(cls, tree: Any) -> type[StrictModel]:
+        """The section of the loss that the mapping names; without a known name, what all have."""
+        name = tree.get("name") if isinstance(tree, Mapping) else None
+        return LOSSES[name].section_class() if isinstance(name, str) and name in LOSSES else cls
+
+
+class _NamedLoss(StrictModel):
+    """A section of which only the name is looked at."""
+
+    model_config = ConfigDict(extra="ignore")
+    name: Annotated[str, _known("loss", LOSSES)]
+
+
+def _own_section(section: Any) -> Any:
+    """Read by the section that belongs to the loss. Its faults become faults of the whole configuration."""
+    if isinstance(section, LossSection):
+        return section
+    name = _NamedLoss.model_validate(section).name
+    return LOSSES[name].section_class().model_validate(section)
+
+
+class ClipLossConfig(LossSection):
     """ClipLoss; `local_loss` and `gather_with_grad` act only with several devices."""
 
     name: Literal["clip"] = "clip"
@@ -146,7 +180,7 @@ class ClipLossConfig(StrictModel):
     gather_with_grad: bool = True
 
 
-class SpatialLossConfig(StrictModel):
+class SpatialLossConfig(LossSection):
     """SpatialLoss; with both weights at 0 it is ClipLoss."""
 
     name: Literal["spatial"] = "spatial"
@@ -157,7 +191,9 @@ class SpatialLossConfig(StrictModel):
     gather_with_grad: bool = True
 
 
-LossConfig = Annotated[ClipLossConfig | SpatialLossConfig, Field(discriminator="name")]
+# The section of any loss that the registry knows.
+LossConfig = Annotated[SerializeAsAny[LossSection], BeforeValidator(_own_section)]
+CHOSEN_BY_NAME = frozenset({"loss"})  # sections whose other keys belong to their name
 
 
 class OptimizerConfig(StrictModel):

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from stclip.config import PROJECT_ROOT, Experiment
+from stclip.config import CHOSEN_BY_NAME, PROJECT_ROOT, Experiment, StrictModel
 from stclip.errors import ConfigError, shorten, unknown_name
 from stclip.paths import is_file
 from stclip.strict_yaml import DEEPEST, dump_tree, parse_yaml, read_yaml
@@ -41,12 +41,13 @@ def set_path(tree: dict[str, Any], path: Sequence[str], value: Any) -> None:
 
 
 def merge(base: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
-    """`extra` over `base`, mapping by mapping. A `loss` whose name changes is replaced whole: its keys are another class's."""
+    """`extra` over `base`, mapping by mapping. A section that its name chooses, such as `loss`, is replaced whole when the name
+    changes: its other keys are another class's."""
     out = dict(base)
     for key, value in extra.items():
         old = out.get(key)
         if isinstance(old, Mapping) and isinstance(value, Mapping):
-            renamed = key == "loss" and "name" in value and value["name"] != old.get("name")
+            renamed = key in CHOSEN_BY_NAME and "name" in value and value["name"] != old.get("name")
             out[key] = dict(value) if renamed else merge(old, value)
         else:
             out[key] = value
@@ -64,27 +65,22 @@ def validate(model: type[Model], tree: Any, source: str) -> Model:
     except ValidationError as error:
         # Unknown keys first: where one is misspelt, another is missing.
         raw = sorted(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
-        faults = list(dict.fromkeys(_describe(model, fault, raw) for fault in raw))
+        faults = list(dict.fromkeys(_describe(model, tree, fault, raw) for fault in raw))
         more = f" (and {len(faults) - 3} more)" if len(faults) > 3 else ""
         raise ConfigError(f"{source}: " + "; ".join(faults[:3]) + more) from None
 
 
-def _describe(model: type[BaseModel], fault: Any, faults: Sequence[Any]) -> str:
+def _describe(model: type[BaseModel], tree: Any, fault: Any, faults: Sequence[Any]) -> str:
     kinds = _kinds_allowed(fault, faults)
     location = [str(part) for part in (fault["loc"][:-1] if kinds else fault["loc"])]
-    names = _known_keys(model, location[:-1])
-    tagged = len(location) > 1 and location[0] == "loss"  # the tag of the union is not a key of the file
-    dotted = ".".join([location[0], *location[2:]] if tagged else location) or "the configuration"
+    names = _known_keys(model, tree, location[:-1])
+    dotted = ".".join(location) or "the configuration"
     if fault["type"] == "extra_forbidden":
         near = get_close_matches(location[-1], names, n=1, cutoff=0.5)
         hint = f" (did you mean '{near[0]}'?)" if near else ""
         return f"unknown key '{dotted}'{hint}; known here: {', '.join(names)}"
     if fault["type"] == "value_error":
         return f"{dotted}: {fault['ctx']['error']}" if location else str(fault["ctx"]["error"])
-    if fault["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        got = fault["input"].get("name") if isinstance(fault["input"], Mapping) else fault["input"]
-        known = str(fault["ctx"].get("expected_tags", "clip, spatial")).replace("'", "").split(", ")
-        return f"{dotted}.name: {unknown_name('loss', str(got), known)}"
     if fault["type"] == "missing":
         return f"{dotted}: is missing; give it a value"
     if fault["type"] == "invalid_key":
@@ -139,19 +135,19 @@ def _repr(value: Any) -> str:
         return f"a huge {type(value).__name__}"
 
 
-def _known_keys(model: type[BaseModel], location: Iterable[str]) -> list[str]:
-    """The keys of the section at a location; union members are found by their tag."""
+def _known_keys(model: type[BaseModel], tree: Any, location: Iterable[str]) -> list[str]:
+    """The keys of the section at a location of a mapping."""
     current: list[type[BaseModel]] = [model]
     for part in location:
-        tagged = [m for m in current if "name" in m.model_fields and m.model_fields["name"].default == part]
+        tree = tree.get(part) if isinstance(tree, Mapping) else None
         fields = [m.model_fields[part].annotation for m in current if part in m.model_fields]
-        leaves = [leaf for f in fields for leaf in _models(f)]
-        if fields:
-            current = leaves
-        elif tagged:
-            current = tagged
-        # else: a key of a dict or a place in a list, which leads to the same models
+        # Without a field: a key of a dict or a place in a list, which leads to the same models.
+        current = [_section(leaf, tree) for f in fields for leaf in _models(f)] if fields else current
     return sorted({name for m in current for name in m.model_fields})
+
+
+def _section(model: type[BaseModel], tree: Any) -> type[BaseModel]:
+    return model.section_of(tree) if issubclass(model, StrictModel) else model
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

@@ -36,10 +36,11 @@ def evaluate(
     checkpoint: Path | None,
     split: Literal["val", "test"],
     data_key: DataKey | None = None,
+    data: SpotDataModule | None = None,
 ) -> Evaluation:
     """A trained model on one split; without a checkpoint the untrained one, as `config.seed` starts it.
 
-    `data_key`: what the data must be; None takes them as they are.
+    `data_key`: what the data must be; None takes them as they are. `data`: of this configuration, where it is open already.
     Raises DataError when the data set cannot be used, or is not the expected one, InputError for a checkpoint that is not
     one of this model.
     """
@@ -50,7 +51,7 @@ def evaluate(
     from stclip.run_callbacks import quiet_lightning
 
     quiet_lightning()
-    data, module = data_and_model(config, checkpoint, data_key)
+    data, module = data_and_model(config, checkpoint, data_key, data)
     trainer = pl.Trainer(
         accelerator=config.trainer.accelerator,
         devices=1,
@@ -66,9 +67,13 @@ def evaluate(
 
 
 def data_and_model(
-    config: Experiment, checkpoint: Path | None, data_key: DataKey | None
+    config: Experiment,
+    checkpoint: Path | None,
+    data_key: DataKey | None,
+    data: SpotDataModule | None = None,
 ) -> tuple[SpotDataModule, SpatialClipModule]:
-    """A configuration's opened data, and its model with the weights of a checkpoint, or as `config.seed` starts it.
+    """A configuration's opened data (`data` where they are open already), and its model with the weights of a checkpoint, or
+    as `config.seed` starts it.
 
     Raises DataError when the data set cannot be used, or is not the expected one, InputError for a checkpoint that is not
     one of this model.
@@ -77,7 +82,7 @@ def data_and_model(
     from stclip.data.datamodule import SpotDataModule
     from stclip.module import SpatialClipModule
 
-    data = SpotDataModule(config, data_key)
+    data = data or SpotDataModule(config, data_key)
     store = data.opened()
     module = SpatialClipModule(config, data.input_dim, len(store.vocabulary))
     if checkpoint is not None:

@@ -18,6 +18,8 @@ def prepare_data(config: Experiment, quiet: bool = False) -> SpotStore:
     Raises DataError: the data set is missing or cannot be used; nothing half-written is left.
     """
     from stclip.data.fetch import fetch_dataset
+    from stclip.data.gene_inputs import spot_genes
+    from stclip.data.scaled_features import scaling_tables
     from stclip.data.synthetic import ensure_builtin
     from stclip.model.features import frozen_features, frozen_sentences, reads_features
     from stclip.registry import is_pretrained
@@ -36,9 +38,14 @@ def prepare_data(config: Experiment, quiet: bool = False) -> SpotStore:
     if reads_features(config.model.image):
         with ProgressBar(f"features of the tiles by {config.model.image.name}", quiet) as bar:
             frozen_features(store, config.model.image.name, config.model.image.center, bar.update)
+        with waiting("scaling the features", quiet):
+            scaling_tables(store, config.model.image.name, config.model.image.center)
     if is_pretrained(config.model.genes.name) and not config.model.genes.finetune:
         with ProgressBar(f"features of the gene sentences by {config.model.genes.name}", quiet) as bar:
             frozen_sentences(store, config.model.genes.name, config.features.normalize_genes, bar.update)
+    else:
+        with waiting("ordering the gene sentences", quiet):
+            spot_genes(store, config)
     return store
 
 

@@ -1,16 +1,20 @@
 """Every name that a configuration may use, in one place: name -> where its class is, and one line about it.
 
 The classes are named by text, so that checking a configuration imports neither torch nor lightning.
-To add a loss, an encoder or a logger: write its class (or file), add one line here.
+To add a loss, an encoder or a logger: write its file, add one line here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from stclip.errors import ConfigError, unknown_name
+
+if TYPE_CHECKING:
+    from stclip.config import LossSection
 
 
 @dataclass(frozen=True)
@@ -22,14 +26,42 @@ class Entry:
 
     def load(self) -> Any:
         """Import the module and return the class."""
-        module, _, name = self.target.partition(":")
-        return getattr(import_module(module), name)
+        return _named(self.target)
 
 
-LOSSES: dict[str, Entry] = {
-    "clip": Entry("stclip.losses:ClipLoss", "symmetric InfoNCE: the one true partner is the target"),
-    "spatial": Entry(
-        "stclip.losses:SpatialLoss", "soft targets: neighbouring spots share part of the target"
+@dataclass(frozen=True)
+class LossEntry(Entry):
+    """A loss, with its section of the configuration (``module:Class``), and whether it reads a batch's neighbours.
+
+    The section's class is a `stclip.config.LossSection` whose fields are the arguments of the loss's `__init__`. It may lie in
+    the loss's own file; a configuration that names this loss then imports torch when it is checked, which takes a second.
+    """
+
+    section: str
+    reads_neighbors: bool = False
+
+    def section_class(self) -> type[LossSection]:
+        """Import the section's module and return its class."""
+        loaded: type[LossSection] = _named(self.section)
+        return loaded
+
+
+def _named(target: str) -> Any:
+    module, _, name = target.partition(":")
+    return getattr(import_module(module), name)
+
+
+LOSSES: dict[str, LossEntry] = {
+    "clip": LossEntry(
+        "stclip.losses:ClipLoss",
+        "symmetric InfoNCE: the one true partner is the target",
+        section="stclip.config:ClipLossConfig",
+    ),
+    "spatial": LossEntry(
+        "stclip.losses:SpatialLoss",
+        "soft targets: neighbouring spots share part of the target",
+        section="stclip.config:SpatialLossConfig",
+        reads_neighbors=True,
     ),
 }
 IMAGE_TOWERS: dict[str, Entry] = {
@@ -62,6 +94,7 @@ LOGGERS: dict[str, Entry] = {
     "mlflow": Entry("stclip.loggers:mlflow_logger", "MLflow (pip install -e '.[mlflow]')"),
     "wandb": Entry("stclip.loggers:wandb_logger", "Weights & Biases (pip install -e '.[wandb]')"),
 }
+AnyEntry = TypeVar("AnyEntry", bound=Entry)
 PREFIX = "hf:"  # of the names of pretrained models
 
 
@@ -70,7 +103,7 @@ def is_pretrained(name: str) -> bool:
     return name.startswith(PREFIX)
 
 
-def lookup(kind: str, registry: dict[str, Entry], name: str) -> Entry:
+def lookup(kind: str, registry: Mapping[str, AnyEntry], name: str) -> AnyEntry:
     """The entry called ``name``; one that ends in ``:`` answers for all names that begin so, as `hf:` for `hf:some/model`.
 
     Raises ConfigError that lists the known names.

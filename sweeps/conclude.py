@@ -15,7 +15,7 @@ from sweeps.compute import compute_of
 from sweeps.confirm import confirm_seed
 from sweeps.examples import ShownModel, retrieval_of
 from sweeps.family_stats import Source
-from sweeps.finish import confirmed_rows, keep_winners, request_of, run_baselines
+from sweeps.finish import confirmed_rows, keep_winners, run_baselines
 from sweeps.groups import group_means
 from sweeps.phase import Outcome, Sweeping
 from sweeps.plan import SweepPlan
@@ -48,7 +48,7 @@ def conclude(job: Sweeping, outcome: Outcome) -> Mapping[str, Any]:
     confirmed = outcome.confirmed if outcome.reads_test else list(map(without_test, outcome.confirmed))
     rows: list[SlideRow] = confirmed_rows(confirmed, chosen, donors)
     seeds = [confirm_seed(plan.seed, replicate) for replicate in range(max(1, plan.confirm_seeds))]
-    baselines = run_baselines(plan, job.store, seeds, donors, test=bool(rows))
+    baselines = run_baselines(plan, seeds, donors, test=bool(rows))
     rows += baselines.rows
     write_slide_rows(folder.test_slides_csv, rows)
     job.runs.end(outcome.status, outcome.reason)
@@ -110,7 +110,7 @@ def _shown_model(
     if not again:
         return None
     first = min(again, key=lambda r: r.number)
-    request = request_of(plan, first)
+    request = plan.request(first, test=False)
     checkpoint = newest_checkpoint(request.checkpoints, request.config(), copies)
     if checkpoint is None:
         return None

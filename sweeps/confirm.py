@@ -16,7 +16,7 @@ from optuna.storages import BaseStorage
 from sweeps.lanes import Lane
 from sweeps.parameter import Scalar
 from sweeps.records import Chosen, TrialRecord, confirmation_name
-from sweeps.search import FamilySearch
+from sweeps.search import FamilySearch, Resolve, as_described
 from sweeps.seeding import derived_seed
 from sweeps.space import SearchSpace
 
@@ -39,12 +39,16 @@ class ConfirmSearch(FamilySearch):
         seeds: int,
         storage: BaseStorage,
         seed: int,
+        resolve: Resolve = as_described,
     ) -> None:
-        """`space`, `storage`, `seed`: the sweep's. `chosen`: family -> its configurations; families without are left out."""
+        """`space`, `storage`, `seed`: the sweep's. `chosen`: family -> its configurations; families without are left out.
+        `resolve`: see `FamilySearch`."""
         # The first of each family, then the second of each: what is cut off is cut off evenly.
         order = [one.record for one in chain.from_iterable(zip_longest(*chosen.values())) if one is not None]
         self._chosen = {record.name: record for record in order}
-        super().__init__(space.model_copy(update={"trials": seeds, "early_stopping": None}), storage, seed)
+        super().__init__(
+            space.model_copy(update={"trials": seeds, "early_stopping": None}), storage, seed, resolve
+        )
 
     def _lanes_of(self, space: SearchSpace) -> dict[str, Lane]:
         return {name: Lane(record.family, record.search) for name, record in self._chosen.items()}

@@ -11,7 +11,6 @@ from pathlib import Path
 from stclip.checkpoint_file import is_whole
 from stclip.config import Experiment
 from stclip.configio import dump_yaml
-from stclip.data.store import SpotStore
 from stclip.errors import InputError
 from stclip.guarded_folder import copy_below, write_below
 from stclip.train import CHECKPOINT, CONFIG
@@ -21,24 +20,8 @@ from sweeps.records import Chosen, TrialRecord, configuration_of, mean_metrics
 from sweeps.results import ResultsFolder
 from sweeps.slide_table import SlideRow, model_rows
 from sweeps.summary import BaselineFound
-from sweeps.trial_request import TrialRequest
 
 CCA, UNTRAINED = "cca", "untrained"
-
-
-def request_of(plan: SweepPlan, record: TrialRecord) -> TrialRequest:
-    """A trial that was run, as it was asked for."""
-    return plan.request(
-        {
-            "family": record.family,
-            "number": record.number,
-            "name": record.name,
-            "params": record.params,
-            "seed": record.seed,
-            "epochs": record.epochs,
-            "test": False,
-        }
-    )
 
 
 def keep_winners(plan: SweepPlan, folder: ResultsFolder, winners: Mapping[str, TrialRecord]) -> None:
@@ -47,7 +30,7 @@ def keep_winners(plan: SweepPlan, folder: ResultsFolder, winners: Mapping[str, T
     Raises InputError when no whole checkpoint of one is left.
     """
     for family, winner in winners.items():
-        request = request_of(plan, winner)
+        request = plan.request(winner, test=False)
         _keep_winner(folder, family, request.checkpoints, request.config())
 
 
@@ -101,34 +84,20 @@ class Baselines:
     rows: list[SlideRow]
 
 
-def run_baselines(
-    plan: SweepPlan, store: SpotStore, seeds: Sequence[int], donors: Mapping[str, str], test: bool
-) -> Baselines:
-    """What a sweep has to beat: CCA in closed form, and the model as each of `seeds` starts it, without training.
-
-    CCA reads the features that the first family's image tower reads; towers trained on raw tiles are compared with CCA on
-    the stain statistics. The test slides are read only with `test`.
-    """
-    from stclip.baselines import cca_baseline
-    from stclip.data.gene_inputs import spot_genes
-    from stclip.evaluate import evaluate
-    from stclip.model.features import frozen_features, reads_features, scale_features
+def run_baselines(plan: SweepPlan, seeds: Sequence[int], donors: Mapping[str, str], test: bool) -> Baselines:
+    """What a sweep has to beat, on what its first family reads: CCA in closed form, and the model as each of `seeds` starts it,
+    without training. The test slides are read only with `test`."""
+    from stclip.yardsticks import cca_baseline, untrained
 
     config = next(iter(plan.middles().values()))
-    image = config.model.image
-    name, center = (image.name, image.center) if reads_features(image) else ("stain", 1.0)
-    raw = frozen_features(store, name, center)
-    features = scale_features(raw, store.slide_index, store.spots("train"), config.features.normalize)
-    cca = cca_baseline(store, features, test=test, genes=spot_genes(store, config))
+    key = plan.data_key(config)
+    cca = cca_baseline(config, test, key)
     rows = model_rows("baseline", CCA, "", 0, None, cca.slides, donors)
-    vals, tests = [], []
-    for replicate, seed in enumerate(seeds):
-        started = config.model_copy(update={"seed": seed})
-        key = plan.data_key(started)
-        vals.append(evaluate(started, None, "val", key).metrics)
-        if test:
-            found = evaluate(started, None, "test", key)
-            tests.append(found.metrics)
-            rows += model_rows("baseline", UNTRAINED, "", replicate, seed, found.slides, donors)
-    untrained = BaselineFound(mean_metrics(vals), mean_metrics(tests), {})
-    return Baselines({CCA: BaselineFound(cca.val, cca.test, cca.params), UNTRAINED: untrained}, rows)
+    started = untrained(config, seeds, test, key)
+    for replicate, (seed, found) in enumerate(zip(seeds, started, strict=True)):
+        rows += model_rows("baseline", UNTRAINED, "", replicate, seed, found.slides, donors)
+    val = mean_metrics([found.val for found in started])
+    tested = mean_metrics([found.test for found in started])
+    return Baselines(
+        {CCA: BaselineFound(cca.val, cca.test, cca.params), UNTRAINED: BaselineFound(val, tested, {})}, rows
+    )

@@ -198,7 +198,7 @@ def _run_phases(job: Sweeping, search: FamilySearch, switch: StopSwitch, ray_now
         return Outcome(search.snapshot(), [], reason, switch.broken)
     switch.go_on()
     storage = study_storage(job.folder.study_db)
-    confirm = ConfirmSearch(plan.space, found, plan.confirm_seeds, storage, plan.seed)
+    confirm = ConfirmSearch(plan.space, found, plan.confirm_seeds, storage, plan.seed, plan.resolve)
     confirm.adopt()
     enter_reading(plan, job.folder, storage, found, search.snapshot(), ray_now.run, datetime.now(UTC))
     if job.mirror is not None:
@@ -290,10 +290,10 @@ def _open_search(plan: SweepPlan, folder: ResultsFolder) -> FamilySearch:
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # the view says it
     if not plan.resumed:
-        return FamilySearch(plan.space, study_storage(folder.study_db), plan.seed)
+        return FamilySearch(plan.space, study_storage(folder.study_db), plan.seed, plan.resolve)
     with first_reading(folder.study_db):
         storage = study_storage(folder.study_db)
-        search = FamilySearch(plan.space, storage, plan.seed)
+        search = FamilySearch(plan.space, storage, plan.seed, plan.resolve)
         check_record(folder, recorded_names(storage))
         restore_readings(plan, folder, storage, search.snapshot())
         search.adopt()

@@ -64,7 +64,7 @@ def dry_run(plan: SweepPlan) -> str:
     stores = [_opened(config) for config in plan.data_variants() if not _to_be_made(config)]
     check_spots(stores, plan.devices)
     if stores:
-        donors_by_split(next(plan.data_variants()))
+        donors_by_split(plan.data_variants()[0])
     if plan.resumed and stores:
         check_same_data(plan, stores[0])
     return describe_plan(plan, stores[0] if stores else None, _resources(plan))

@@ -12,17 +12,18 @@ from typing import Any
 
 from stclip.config import PROJECT_ROOT, Experiment
 from stclip.configio import parse_override
-from stclip.data.data_key import DataKey, DataState
+from stclip.data.data_key import DataKey, DataState, what_is_read
 from stclip.errors import ConfigError
 from stclip.paths import user_path
 from stclip.registry import LOGGERS, lookup
 from stclip.remote import is_address
 from sweeps.arguments import cluster_address
 from sweeps.budget import with_budget
+from sweeps.computed import COMPUTED, computed_values
 from sweeps.located import located_space, located_tree
 from sweeps.mirror import Mirror
 from sweeps.own_folder import own_folder
-from sweeps.records import PLAIN
+from sweeps.records import PLAIN, TrialRecord
 from sweeps.results import RAY, ResultsFolder
 from sweeps.space import SearchSpace, base_tree, family_experiment, load_space, pin
 from sweeps.trial_request import TrialRequest
@@ -32,9 +33,6 @@ CONFIRM_CONFIGS = 5
 CPUS_PER_TRIAL = 1.0
 MAX_FAILURES = 2
 TRIAL_TIMEOUT = 2 * 3600.0  # seconds; a report comes once an epoch
-
-# Where these are searched, something has to be computed beforehand for each of their values.
-WHAT_IS_READ = ("model.image.name", "model.genes.name", "features.normalize_genes")
 
 
 @dataclass(frozen=True)
@@ -79,31 +77,42 @@ class SweepPlan:
         """Each family's configuration in the middle of its ranges."""
         return {family: self.experiment(family, self.space.middle(family)) for family in self.space.families}
 
-    def data_variants(self) -> Iterator[Experiment]:
-        """One configuration for each data set and frozen encoders that a trial may read."""
+    def data_variants(self) -> list[Experiment]:
+        """One configuration for each store, frozen features and order of sentences that a trial may read."""
+        variants: dict[str, Experiment] = {}
         for family in self.space.families:
-            middle = self.space.middle(family)
-            parameters = self.space.family(family).parameters
-            searched = {key: parameters[key].ends() for key in WHAT_IS_READ if key in parameters}
-            for chosen in product(*searched.values()):
-                yield self.experiment(family, middle | dict(zip(searched, chosen, strict=True)))
+            for params in self._read_by(family):
+                config = self.experiment(family, params)
+                variants.setdefault(what_is_read(config), config)
+        return list(variants.values())
 
-    def request(self, suggestion: Mapping[str, Any]) -> TrialRequest:
-        """What the search suggests (see `FamilySearch.suggest`), as a trial to run."""
-        name = suggestion["name"]
-        config = self.experiment(suggestion["family"], suggestion["params"])
+    def _read_by(self, family: str) -> Iterator[dict[str, Any]]:
+        """The middle of a family's ranges, with every combination of what decides which arrays are read."""
+        middle, parameters = self.space.middle(family), self.space.family(family).parameters
+        searched = {key: computed_values(parameters[key]) for key in COMPUTED if key in parameters}
+        for chosen in product(*searched.values()):
+            yield middle | dict(zip(searched, chosen, strict=True))
+
+    def request(self, trial: TrialRecord, test: bool) -> TrialRequest:
+        """A trial of the search, as a worker is to run it. `test`: whether it reads the test slides when it is trained."""
+        config = self.experiment(trial.family, trial.params)
         tree = config.model_dump(mode="json")
-        tree["name"], tree["seed"] = name, suggestion["seed"]
+        tree["name"], tree["seed"] = trial.name, trial.seed
         tree["trainer"]["threads"] = max(1, int(self.cpus_per_trial))
         return TrialRequest(
-            name=name,
+            name=trial.name,
+            params=dict(trial.params),
             experiment=tree,
-            folder=f"{self.place}/trials/{name}",
+            folder=f"{self.place}/trials/{trial.name}",
             checkpoints=self.storage,
-            known_epochs=int(suggestion["epochs"]),
-            test=bool(suggestion["test"]),
+            known_epochs=trial.epochs,
+            test=test,
             data_key=self.data_key(config),
         )
+
+    def resolve(self, trial: TrialRecord, test: bool) -> dict[str, Any]:
+        """`request` as the plain data that Tune carries."""
+        return self.request(trial, test).plain()
 
     def data_key(self, config: Experiment) -> DataKey | None:
         """What a configuration must find its data to be; None before they were looked at."""

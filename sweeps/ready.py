@@ -44,7 +44,7 @@ def make_ready(plan: SweepPlan, quiet: bool) -> tuple[SweepPlan, SpotStore]:
         plan = replace(plan, data=DataState.of(plan.data_variants()))
         _check_stores(plan, stores)
         check_spots(stores, plan.devices)
-        donors_by_split(next(plan.data_variants()))
+        donors_by_split(plan.data_variants()[0])
         if plan.resumed:
             check_same_data(plan, stores[0])
     note = skipped_note(stores[0])
@@ -79,7 +79,7 @@ def check_ready(plan: SweepPlan) -> None:
     check_token(private=plan.address is None)
     if not plan.resumed:
         (plan.mirror() or plan.results).check_free()
-    _check_data_set(next(plan.data_variants()))
+    _check_data_set(plan.data_variants()[0])
     check_installation()
     for config in plan.data_variants():
         check_models(config)

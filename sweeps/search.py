@@ -41,6 +41,16 @@ class _Live:
     machine: str = ""  # what its process said last of itself
 
 
+# A trial, and whether it reads the test slides, as the mapping that Tune carries to the worker; it has a `name`.
+Resolve = Callable[[TrialRecord, bool], dict[str, Any]]
+
+
+def as_described(trial: TrialRecord, test: bool) -> dict[str, Any]:
+    """A trial by what the search itself knows of it; enough where nothing is trained."""
+    keys = ("family", "number", "name", "params", "seed", "epochs")
+    return {**{key: getattr(trial, key) for key in keys}, "test": test}
+
+
 class FamilySearch(DriverOnly, Searcher):
     """An equal number of trials for every family, each from its own study.
 
@@ -55,18 +65,21 @@ class FamilySearch(DriverOnly, Searcher):
     space: the families, `trials` for each of them, `epochs`, metric and mode, early stopping, lag.
     storage: where the studies are or will be (`sweeps.study_file`).
     seed: the sweep's seed.
+    resolve: what a suggestion is (in a sweep, a `TrialRequest` as plain data).
 
     Raises
     ------
     ConfigError: the storage holds a sweep with another space, budget of epochs or seed.
     """
 
-    def __init__(self, space: SearchSpace, storage: BaseStorage, seed: int) -> None:
+    def __init__(
+        self, space: SearchSpace, storage: BaseStorage, seed: int, resolve: Resolve = as_described
+    ) -> None:
         # No metric for Tune: it raises in the driver, and so ends the sweep, when a trial's result lacks it.
         super().__init__()
         self._lanes = self._lanes_of(space)
         self._space = space = space_of_lanes(space, self._lanes)
-        self._seed = seed
+        self._seed, self._resolve = seed, resolve
         self._studies = {
             family: open_study(space, family, self._study_name(family), storage, seed)
             for family in space.families
@@ -146,8 +159,7 @@ class FamilySearch(DriverOnly, Searcher):
         return self._outside(self._records[family, trial.number] for family, trial in self._interrupted)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        """The next trial: `family`, `number`, `name`, `params` (dotted key -> value), `seed`, and
-        the `epochs` that are written down already, and whether it reads the `test` slides when it is trained.
+        """The next trial, resolved for a worker.
 
         `Searcher.FINISHED` (a text) when every family's budget is used up. None while each next trial waits for the end
         of one that runs; Tune asks again after its next event or 0.1 s (`TuneController.step` of ray 2.60).
@@ -167,16 +179,8 @@ class FamilySearch(DriverOnly, Searcher):
             trial = self._ask(family)
         known = self._records.get((family, trial.number))
         self._live[trial_id] = _Live(family, trial, seconds_before=known.seconds if known else 0.0)
-        record = self._record(family, trial)
-        return {
-            "family": self._lanes[family].family,
-            "number": record.number,
-            "name": record.name,
-            "params": dict(record.params),
-            "seed": record.seed,
-            "epochs": record.epochs,
-            "test": self.reads_test,
-        }
+        (record,) = self._outside([self._record(family, trial)])
+        return self._resolve(record, self.reads_test)
 
     def report(self, trial_id: str, epoch: int, metrics: Mapping[str, float], seconds: float = 0.0) -> bool:
         """Write down a trial's metrics after `epoch` (1-based) and say whether it should stop.

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from stclip.config import PROJECT_ROOT, Count, Experiment, LossConfig, StrictModel
+from stclip.config import PROJECT_ROOT, Count, Experiment, StrictModel
 from stclip.configio import experiment_tree, merge, named_file, override, validate
 from stclip.errors import ConfigError, shorten, unknown_name
+from stclip.registry import LOSSES
 from stclip.strict_yaml import read_yaml
+from sweeps.computed import COMPUTED
+from sweeps.computed import what_is_wrong as what_cannot_be_computed
 from sweeps.parameter import Parameter, Scalar
 from sweeps.rung_places import what_is_wrong
 
@@ -20,9 +23,10 @@ if TYPE_CHECKING:
 
 SPACES = PROJECT_ROOT / "configs" / "space"
 
-# Selection looks at val only, and never at a loss: losses of two families are not on one scale.
+# Selection looks at val only. Never at a loss: losses of two families are not on one scale. Nor at recall inside batches:
+# smaller batches would win by chance alone.
 METRICS = (
-    *(f"val/{kind}R@{k}" for kind in ("", "lift_", "ring_", "batch_") for k in (1, 5, 10)),
+    *(f"val/{kind}R@{k}" for kind in ("", "lift_", "ring_") for k in (1, 5, 10)),
     "val/median_rank",
 )
 
@@ -36,8 +40,10 @@ _OWN_LOSS = "a family is its loss; write another family"
 _SAME_FOR_ALL = {
     "data.dataset": "families are compared on one data set; use --data or the space's own `overrides`",
     "data.root": "families are compared on one data set; use the space's own `overrides`",
+    "data.on_bad_spot": "it decides which spots there are, and with them the galleries; use the space's own `overrides`",
     "loss.name": _OWN_LOSS,
 }
+_RINGS = "it decides what a hit of the metric val/ring_R@K is; fix it in the space's own `overrides`, or choose by val/R@K"
 
 
 class EarlyStopping(StrictModel):
@@ -70,8 +76,8 @@ class Family(StrictModel):
     @field_validator("loss")
     @classmethod
     def _names_a_loss(cls, loss: dict[str, Any]) -> dict[str, Any]:
-        if loss.get("name") not in _loss_keys():
-            raise ValueError(unknown_name("loss", str(loss.get("name")), _loss_keys()))
+        if loss.get("name") not in LOSSES:
+            raise ValueError(unknown_name("loss", str(loss.get("name")), LOSSES))
         return loss
 
     @model_validator(mode="after")
@@ -226,11 +232,17 @@ def check_space(space: SearchSpace, source: str) -> None:
     _refuse(dict(_leaves(space.overrides)), _SET_BY_SWEEP, f"{source}: overrides")
     _refuse(space.overrides, {"loss": _IN_FAMILY}, f"{source}: overrides")
     tree = base_tree(space)
+    same = _SET_BY_SWEEP | _SAME_FOR_ALL
+    if space.metric.startswith("val/ring_"):
+        same = same | {"data.num_neighbors": _RINGS}
     for name, family in space.families.items():
         where = f"{source}: families.{name}"
-        _refuse(dict(_leaves(family.overrides)), _SET_BY_SWEEP | _SAME_FOR_ALL, f"{where}.overrides")
+        _refuse(dict(_leaves(family.overrides)), same, f"{where}.overrides")
         _refuse(family.overrides, {"loss": _IN_FAMILY}, f"{where}.overrides")
-        _refuse(family.parameters, _SET_BY_SWEEP | _SAME_FOR_ALL, f"{where}.parameters")
+        _refuse(family.parameters, same, f"{where}.parameters")
+        for key in family.parameters.keys() & set(COMPUTED):
+            if reason := what_cannot_be_computed(family.parameters[key]):
+                raise ConfigError(f"{where}.parameters.{key}: {reason}")
         _experiment(space, name, {}, tree, where)
         for key, parameter in family.parameters.items():
             for value in parameter.ends():
@@ -257,13 +269,9 @@ def _pin_one(space: SearchSpace, path: Sequence[str], value: Any) -> SearchSpace
     )
     families = dict(space.families)
     if path[0] == "loss":
-        known = {
-            name
-            for name, family in families.items()
-            if path[1:2] and path[1] in _loss_keys()[family.loss["name"]]
-        }
+        known = {name for name, family in families.items() if path[1:2] and path[1] in _loss_keys(family)}
         if not known:
-            names = {f"loss.{k}" for family in families.values() for k in _loss_keys()[family.loss["name"]]}
+            names = {f"loss.{k}" for family in families.values() for k in _loss_keys(family)}
             raise ConfigError(f"--set {key}={value}: {unknown_name('loss key of every family', key, names)}")
         for name in known:
             loss = override({"loss": families[name].loss}, path, value)["loss"]
@@ -307,7 +315,6 @@ def _leaves(tree: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
         yield ".".join(path), tree
 
 
-def _loss_keys() -> dict[str, list[str]]:
-    """Loss name -> its keys, from the union of `stclip.config`."""
-    union = get_args(LossConfig)[0]
-    return {config.model_fields["name"].default: list(config.model_fields) for config in get_args(union)}
+def _loss_keys(family: Family) -> list[str]:
+    """The keys of a family's loss."""
+    return list(LOSSES[family.loss["name"]].section_class().model_fields)

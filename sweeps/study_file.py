@@ -12,7 +12,7 @@ from urllib.parse import quote
 from stclip.errors import InputError
 from stclip.paths import sqlite_url
 from stclip.regular_files import open_regular
-from sweeps.failures import is_no_space
+from sweeps.no_space import is_no_space
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -109,25 +109,23 @@ def tested_text(result: FitResult) -> str:
     return json.dumps({"metrics": metrics, "slides": result.test_slides})
 
 
-def make_trainable(
-    request_of: Callable[[Mapping[str, Any]], TrialRequest], train: Training
-) -> Callable[[dict[str, Any]], None]:
-    """A Tune function trainable. `request_of` turns the search's suggestion into a request; it travels to the workers."""
+def make_trainable(train: Training) -> Callable[[dict[str, Any]], None]:
+    """A Tune function trainable. What Tune gives it is a `TrialRequest` as plain data."""
 
     def trainable(config: dict[str, Any]) -> None:
-        run_trial(request_of(config), config["params"], train)
+        run_trial(TrialRequest.from_plain(config), train)
 
     return trainable
 
 
-def run_trial(request: TrialRequest, params: Mapping[str, Any], train: Training) -> None:
+def run_trial(request: TrialRequest, train: Training) -> None:
     """Train and report `val/…` and `train/…` after every epoch; save a checkpoint now and then, and at the end.
 
     One that is asked to reads the test slides when it is trained, and reports that last.
 
     An exception ends the trial, not its process: the last report carries the reason and the traceback goes to
     error.txt in the trial's folder. A restarted trial goes on from its newest checkpoint, of this run of the sweep or of
-    one before. `params`, the searched ones, are for its log file.
+    one before.
 
     Raises ProcessLostError for Tune, which then starts the trial again.
     """
@@ -141,7 +139,7 @@ def run_trial(request: TrialRequest, params: Mapping[str, Any], train: Training)
             restored.as_directory() if restored else nullcontext() as folder,
             tempfile.TemporaryDirectory(prefix="stclip-") as copies,
         ):
-            log_start(log, config, params, request.folder)
+            log_start(log, config, request.params, request.folder)
             start = (
                 Path(folder) / CHECKPOINT
                 if folder

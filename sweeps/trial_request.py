@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from stclip.config import Experiment
@@ -15,6 +16,7 @@ class TrialRequest:
     """What the search asks of one trial, and where its files go."""
 
     name: str  # spatial-0007
+    params: dict[str, Any]  # the searched ones, by dotted key; for the trial's log
     experiment: dict[str, Any]  # a whole, validated Experiment as plain data
     folder: str  # or address; gets config.yaml, the loggers' files, and error.txt if it fails
     checkpoints: str  # the `ray/` of the results, where earlier runs of the sweep left this trial's
@@ -25,3 +27,13 @@ class TrialRequest:
     def config(self) -> Experiment:
         """The typed configuration."""
         return validate(Experiment, self.experiment, f"trial {self.name}")
+
+    def plain(self) -> dict[str, Any]:
+        """As a mapping of plain values, which Tune carries to the worker."""
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, tree: Mapping[str, Any]) -> TrialRequest:
+        """What `plain` made."""
+        key = tree["data_key"]
+        return cls(**{**tree, "data_key": None if key is None else DataKey(**key)})

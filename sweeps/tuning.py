@@ -44,7 +44,7 @@ def run_tuner(
     reuse = plan.address is None
     path, filesystem = ray_storage(storage)
     tuner = tune.Tuner(
-        named_trainable(_function(plan, resources), reuse),
+        named_trainable(_function(resources), reuse),
         tune_config=tune.TuneConfig(
             search_alg=search,
             scheduler=FamilyEarlyStopping(search, switch.break_off),
@@ -70,12 +70,10 @@ def run_tuner(
         tuner.fit()
 
 
-def _function(plan: SweepPlan, resources: TrialResources) -> Any:
+def _function(resources: TrialResources) -> Any:
     if resources.devices == 1:
-        return tune.with_resources(
-            make_trainable(plan.request, train_here), {"cpu": resources.cpus, "gpu": resources.gpus}
-        )
-    return tune.with_resources(make_trainable(plan.request, train_on_workers(resources)), waiting_actor())
+        return tune.with_resources(make_trainable(train_here), {"cpu": resources.cpus, "gpu": resources.gpus})
+    return tune.with_resources(make_trainable(train_on_workers(resources)), waiting_actor())
 
 
 class SwitchStopper(DriverOnly, tune.Stopper):

@@ -7,9 +7,10 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from stclip.registry import LOSSES
 from sweeps.words import many, value_text
 
-MIN_COVERAGE = 0.05  # mean neighbour weight in a batch below which SpatialLoss is nearly ClipLoss
+MIN_COVERAGE = 0.05  # mean neighbour weight in a batch below which a loss that reads neighbours is nearly one that does not
 MIN_GALLERY = 30  # spots
 MIN_TRIALS = 4
 EDGE = 0.02  # share of a range, at either end
@@ -40,11 +41,12 @@ def find_warnings(sweep: Tree, rows: Sequence[Row], summary: Tree) -> list[str]:
 
 
 def _few_neighbours(rows: Sequence[Row], families: Tree) -> str | None:
+    """Trials whose loss reads neighbours, of which its batches held next to none."""
     losses = {name: ((family or {}).get("loss") or {}).get("name", name) for name, family in families.items()}
     covered = [
         (row.get("name", ""), coverage)
         for row in rows
-        if losses.get(row["family"], row["family"]) == "spatial"
+        if _reads_neighbors(losses.get(row["family"], row["family"]))
         and (coverage := _float(row.get("train/neighbor_coverage"))) is not None
     ]
     low = [(name, coverage) for name, coverage in covered if coverage < MIN_COVERAGE]
@@ -52,9 +54,15 @@ def _few_neighbours(rows: Sequence[Row], families: Tree) -> str | None:
         return None
     return (
         f"Neighbour coverage was below {MIN_COVERAGE} in {len(low)} of {many(len(covered), 'trial')} "
-        f"with SpatialLoss (lowest {min(coverage for _, coverage in low):.4f}, first {low[0][0]}): "
+        f"whose loss reads neighbours (lowest {min(coverage for _, coverage in low):.4f}, first {low[0][0]}): "
         "the neighbour term had nothing to act on; try data.batching: neighborhood."
     )
+
+
+def _reads_neighbors(loss: object) -> bool:
+    """Of a loss that this version does not know nothing is said."""
+    entry = LOSSES.get(str(loss))
+    return entry is not None and entry.reads_neighbors
 
 
 def _unequal_effort(summary: Tree) -> list[str]:

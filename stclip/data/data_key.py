@@ -82,6 +82,22 @@ def key_of(files: tuple[Any, ...], data: DataConfig) -> str:
     return blake2b(json.dumps([*settings, *files]).encode(), digest_size=12).hexdigest()
 
 
+def what_is_read(config: Experiment) -> str:
+    """Equal for configurations that read the same arrays: store, image features, gene inputs."""
+    image, genes = config.model.image, config.model.genes
+    data = config.data.model_dump(mode="json", exclude={"batching", "batch_size"})
+    parts = [
+        data,
+        image.name,
+        image.center,
+        image.finetune,
+        genes.name,
+        genes.finetune,
+        config.features.normalize_genes,
+    ]
+    return json.dumps(parts, sort_keys=True)
+
+
 def check_models(config: Experiment, expected: DataKey) -> None:
     """Raise DataChangedError when a pretrained model is not the one that the other runs read."""
     for name in _models(config):

@@ -14,8 +14,9 @@ from stclip.data.batch import Batch
 from stclip.data.batching import NeighborhoodBatches, RandomBatches, neighbor_coverage
 from stclip.data.data_key import DataKey, check_models
 from stclip.data.gene_inputs import gene_inputs
+from stclip.data.scaled_features import ScaledFeatures, scaling_tables, shared
 from stclip.data.store import SpotStore, open_store
-from stclip.model.features import FeatureScaling, frozen_features, reads_features, scale_features
+from stclip.model.features import FeatureScaling, frozen_features, reads_features
 
 Split = Literal["train", "val", "test"]
 EVAL_BATCH = 1024  # spots encoded at once; has no influence on any metric
@@ -57,6 +58,8 @@ class SpotBatches:
 class SpotDataModule(pl.LightningDataModule):
     """Opens (or builds) the store and, for a frozen image tower, its features; hands out batches.
 
+    All arrays are memory maps, whose pages the processes of a machine share.
+
     Attributes after `setup`: `store`; `image` [N, ...] what the image tower reads; `input_dim`, its size;
     `scaling`, the training slides' feature mean and spread (None without frozen features).
     """
@@ -77,19 +80,17 @@ class SpotDataModule(pl.LightningDataModule):
         store = open_store(self.config.data, expected=self.expected.store if self.expected else None)
         image = self.config.model.image
         if reads_features(image):
-            raw = frozen_features(store, image.name, image.center)
-            train = store.spots("train")
-            scaled = scale_features(raw, store.slide_index, train, self.config.features.normalize)
-            self.scaling = FeatureScaling.of(raw[train])
-            self.image = torch.from_numpy(scaled)
-            self.input_dim = int(scaled.shape[1])
+            features, how = frozen_features(store, image.name, image.center), self.config.features.normalize
+            tables = scaling_tables(store, image.name, image.center)
+            scaled = ScaledFeatures(features, store.slide_index, tables, how)
+            self.image: ScaledFeatures | torch.Tensor = scaled
+            self.scaling, self.input_dim = tables.train, scaled.dim
         else:
-            self.image = _shared(store.tiles)
+            self.image = shared(store.tiles)
             self.input_dim = self.config.data.image_size
         self.genes = gene_inputs(store, self.config)
-        self.neighbor_ids = torch.from_numpy(np.asarray(store.neighbor_ids, dtype=np.int64))
-        self.neighbor_alphas = torch.from_numpy(np.array(store.neighbor_alphas, dtype=np.float32))
-        self.slide_index = torch.from_numpy(np.asarray(store.slide_index, dtype=np.int64))
+        self.neighbor_ids, self.neighbor_alphas = shared(store.neighbor_ids), shared(store.neighbor_alphas)
+        self.slide_index = shared(store.slide_index)
         self.store = store
 
     def opened(self) -> SpotStore:
@@ -101,13 +102,14 @@ class SpotDataModule(pl.LightningDataModule):
     def gather(self, rows: np.ndarray) -> Batch:
         """The batch of these store rows, int64 [B]."""
         ids = torch.from_numpy(rows)
+        genes = self.genes[ids]
         return Batch(
             image=self.image[ids],
-            genes=self.genes[ids],
+            genes=genes if genes.is_floating_point() else genes.long(),
             tile_ids=ids,
-            neighbor_tile_ids=self.neighbor_ids[ids],
+            neighbor_tile_ids=self.neighbor_ids[ids].long(),
             neighbor_alphas=self.neighbor_alphas[ids],
-            slide_ids=self.slide_index[ids],
+            slide_ids=self.slide_index[ids].long(),
         )
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
@@ -151,15 +153,3 @@ class SpotDataModule(pl.LightningDataModule):
     def test_dataloader(self) -> SpotBatches:
         """All test spots (Lightning hook)."""
         return self.eval_batches("test")
-
-
-def _shared(array: np.ndarray) -> torch.Tensor:
-    """A memory-mapped array as a tensor on the same pages, so that trials on one node share one copy.
-
-    torch has no read-only tensors and warns about the map; nothing here writes to it.
-    """
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*not writable.*")
-        return torch.from_numpy(array)

@@ -7,30 +7,37 @@ import torch
 
 from stclip.config import Experiment
 from stclip.data.relative_sentences import ordered_genes
+from stclip.data.scaled_features import shared
 from stclip.data.store import SpotStore
-from stclip.model.features import frozen_sentences, sentences_of
+from stclip.model.features import computed_once, frozen_sentences, sentences_of
 from stclip.registry import is_pretrained
+
+ORDER_VERSION = "1"  # of `ordered_genes`: raised whenever it orders otherwise
 
 
 def spot_genes(store: SpotStore, config: Experiment) -> np.ndarray:
-    """Gene ids int32 [N, T] in the order that `features.normalize_genes` asks for."""
-    return ordered_genes(
-        store.genes, store.slide_index, len(store.vocabulary), config.features.normalize_genes
-    )
+    """Gene ids int32 [N, T] in the order that `features.normalize_genes` asks for, a read-only memory map."""
+    order = config.features.normalize_genes
+    if order == "none":
+        return store.genes
+
+    def compute() -> np.ndarray:
+        return ordered_genes(store.genes, store.slide_index, len(store.vocabulary), order)
+
+    return computed_once(store, f"genes_by_{order}_{ORDER_VERSION}.npy", len(store.genes), compute, np.int32)
 
 
 def gene_inputs(store: SpotStore, config: Experiment) -> torch.Tensor:
-    """Gene ids int64 [N, T]; of a frozen `hf:` model its outputs float32 [N, F], of a finetuned one its token ids int64 [N, L].
+    """Gene ids int32 [N, T]; of a frozen `hf:` model its outputs float32 [N, F], of a finetuned one its token ids int64 [N, L].
 
+    The first two lie on the store's pages, which all trials of a node share.
     Raises ConfigError when the model is not there.
     """
     tower = config.model.genes
     if not is_pretrained(tower.name):
-        return torch.from_numpy(spot_genes(store, config).astype(np.int64))
+        return shared(spot_genes(store, config))
     if not tower.finetune:
-        return torch.from_numpy(
-            np.array(frozen_sentences(store, tower.name, config.features.normalize_genes))
-        )
+        return shared(frozen_sentences(store, tower.name, config.features.normalize_genes))
     from stclip.model.pretrained_genes import SentenceTokens
 
     return SentenceTokens(tower.name)(sentences_of(store.vocabulary, spot_genes(store, config)))

@@ -64,11 +64,23 @@ def frozen_features(
     Raises ConfigError for an unknown name, DataError when they cannot be written or what is there cannot be read.
     """
     encoder = frozen_encoder(name, center)
-    version = encoder.version if center == 1.0 else f"{encoder.version}_center{center:g}"
-    file = f"features_{name.partition(':')[0]}_{version}.npy"
-    return _computed_once(
-        store, file, len(store.tiles), lambda: _compute(store.tiles, encoder, progress), progress
+    return computed_once(
+        store,
+        _file_of(encoder, name, center),
+        len(store.tiles),
+        lambda: _compute(store.tiles, encoder, progress),
+        progress=progress,
     )
+
+
+def feature_file(name: str, center: float = 1.0) -> str:
+    """The file in a store's folder that holds the features of this encoder."""
+    return _file_of(frozen_encoder(name, center), name, center)
+
+
+def _file_of(encoder: FrozenEncoder, name: str, center: float) -> str:
+    version = encoder.version if center == 1.0 else f"{encoder.version}_center{center:g}"
+    return f"features_{name.partition(':')[0]}_{version}.npy"
 
 
 def frozen_sentences(
@@ -89,22 +101,32 @@ def frozen_sentences(
             genes, lambda block: encoder(sentences_of(store.vocabulary, block)).cpu().numpy(), progress
         )
 
-    return _computed_once(store, file, len(store.genes), compute, progress)
+    return computed_once(store, file, len(store.genes), compute, progress=progress)
 
 
-def _computed_once(
-    store: SpotStore, file: str, spots: int, compute: Callable[[], np.ndarray], progress: Progress
+def computed_once(
+    store: SpotStore,
+    file: str,
+    rows: int,
+    compute: Callable[[], np.ndarray],
+    dtype: type[np.generic] = np.float32,
+    progress: Progress = unseen,
 ) -> np.ndarray:
+    """An array [rows, ...] that follows from a store and is kept in its folder: a read-only memory map.
+
+    Computed on first use by one process while others wait; in memory alone where the folder cannot be written to.
+    Raises DataError when it cannot be written, or what is there cannot be read.
+    """
     path = Path(store.path) / file
     if path.exists():
-        return _read(path, spots)
+        return _read(path, rows, dtype)
     if not os.access(path.parent, os.W_OK):
         return compute()
     from filelock import FileLock
 
     # No name that a link could wait under.
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
-    progress(0, spots)  # another process may be at it for minutes
+    progress(0, rows)  # another process may be at it for minutes
     try:
         with FileLock(path.with_name(f".{path.name}.lock")):
             if not path.exists():
@@ -118,14 +140,16 @@ def _computed_once(
                     draft.unlink(missing_ok=True)
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror or error}); make room there") from None
-    return _read(path, spots)
+    return _read(path, rows, dtype)
 
 
-def _read(path: Path, spots: int) -> np.ndarray:
+def _read(path: Path, rows: int, dtype: type[np.generic]) -> np.ndarray:
     try:
         features = read_array(path)
-        if features.dtype != np.float32 or features.ndim != 2 or len(features) != spots:
-            raise ValueError(f"{features.dtype} {list(features.shape)} for {spots} spots")
+        if features.dtype != dtype or features.ndim != 2 or len(features) != rows:
+            raise ValueError(
+                f"{features.dtype} {list(features.shape)}, needed {np.dtype(dtype)} [{rows}, ...]"
+            )
         return features
     except (OSError, ValueError) as error:
         raise DataError(
@@ -172,9 +196,12 @@ class FeatureScaling:
 
     def apply(self, features: np.ndarray) -> np.ndarray:
         """(features - mean) / std, float32 [n, F]; 0 where std is 0."""
+        return np.asarray((features - self.mean) * self.factor(), dtype=np.float32)
+
+    def factor(self) -> np.ndarray:
+        """1 / std, float32 [F]; 0 where std is 0."""
         varies = self.std > 0
-        scale = np.where(varies, 1.0 / np.where(varies, self.std, 1.0), 0.0).astype(np.float32)
-        return np.asarray((features - self.mean) * scale, dtype=np.float32)
+        return np.where(varies, 1.0 / np.where(varies, self.std, 1.0), 0.0).astype(np.float32)
 
 
 def scale_features(

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from scipy.linalg import eigh
 
-from stclip.baselines import DIMS, RIDGES, Covariances, cca_baseline, fit_cca, sentence_matrix
+from stclip.baselines import DIMS, RIDGES, Covariances, fit_cca, sentence_matrix, tuned_cca
 from stclip.config import DataConfig
 from stclip.data.store import open_store
 from stclip.data.synthetic import SyntheticSpec, make_synthetic
@@ -134,8 +134,8 @@ def planted(signal, seed=0):
 
 
 def test_baseline_finds_what_is_there_and_nothing_else():
-    strong = cca_baseline(*planted(signal=2.0))
-    nothing = cca_baseline(*planted(signal=0.0))
+    strong = tuned_cca(*planted(signal=2.0))
+    nothing = tuned_cca(*planted(signal=0.0))
     assert strong.test["R@1"] > 15 * strong.test["chance_R@1"]
     assert nothing.test["R@10"] < 1.4 * nothing.test["chance_R@10"]
     assert strong.params["ridge"] in RIDGES and strong.params["dim"] in DIMS
@@ -156,7 +156,7 @@ def test_the_setting_is_the_best_of_all_on_val_and_its_numbers_are_those_of_its_
     best = max(by_setting, key=lambda setting: by_setting[setting]["R@5"])
     assert best[0] != RIDGES[0] and best[1] != DIMS[0]  # or a wrong choice would not be seen
     assert best != max(by_setting, key=lambda setting: by_setting[setting]["R@1"])
-    found = cca_baseline(store, features, ks=(1, 5))
+    found = tuned_cca(store, features, ks=(1, 5))
     assert (found.params["ridge"], found.params["dim"]) == best
     assert found.val == pytest.approx(by_setting[best])
     # Of the 60 test spots, two slides in a row.
@@ -168,8 +168,8 @@ def test_the_setting_is_the_best_of_all_on_val_and_its_numbers_are_those_of_its_
 def test_other_genes_than_the_stores_are_read_when_they_are_given():
     store, features = planted(signal=2.0)
     other, _ = planted(signal=2.0, seed=1)
-    given = cca_baseline(store, features, genes=other.genes)
-    assert given == cca_baseline(replace(store, genes=other.genes), features)
+    given = tuned_cca(store, features, genes=other.genes)
+    assert given == tuned_cca(replace(store, genes=other.genes), features)
 
 
 def test_the_mean_of_many_rows_is_not_rounded_row_by_row():
@@ -180,15 +180,15 @@ def test_the_mean_of_many_rows_is_not_rounded_row_by_row():
 
 def test_settings_are_chosen_without_the_test_slides():
     store, features = planted(signal=0.5)
-    before = cca_baseline(store, features)
+    before = tuned_cca(store, features)
     features[store.spots("test")] = np.random.default_rng(3).normal(size=(60, 25))
-    after = cca_baseline(store, features)
+    after = tuned_cca(store, features)
     assert after.params == before.params and after.val == before.val
     assert after.test != before.test
 
 
 def test_the_test_slides_are_read_only_when_asked_for():
-    read, unread = cca_baseline(*planted(signal=2.0)), cca_baseline(*planted(signal=2.0), test=False)
+    read, unread = tuned_cca(*planted(signal=2.0)), tuned_cca(*planted(signal=2.0), test=False)
     assert (unread.val, unread.params, unread.test, unread.slides) == (read.val, read.params, {}, {})
     assert list(read.slides) == ["S10", "S11"] and read.slides["S10"]["spots"] == 30
     for name in ("R@1", "R@10", "chance_R@5", "ring_R@5", "chance_ring_R@10", "median_rank"):
@@ -200,7 +200,7 @@ def test_baseline_on_a_made_up_data_set(tmp_path: Path):
     store = open_store(DataConfig(dataset="tiny", root=tmp_path, image_size=16))
     colours = np.asarray(store.tiles, np.float32).mean((1, 2))
     features = scale_features(colours, store.slide_index, store.spots("train"), "train")
-    found = cca_baseline(store, features, ks=(1, 3))
+    found = tuned_cca(store, features, ks=(1, 3))
     assert {"R@1", "R@3", "chance_R@3"} <= found.test.keys()
     assert found.slides.keys() == {store.slides[-1]}
     assert found.slides[store.slides[-1]]["spots"] == len(store.spots("test"))

@@ -10,9 +10,9 @@ from stclip.data.store import open_store
 from stclip.errors import DataError
 from stclip.train import fit
 from sweeps.ready import check_data_unchanged, make_ready
+from sweeps.records import TrialRecord
 
-SUGGESTED = {"family": "clip", "number": 0, "name": "clip-0000", "params": {"model.temperature": 0.1}, "seed": 1,
-             "epochs": 0, "test": False}  # fmt: skip
+SUGGESTED = TrialRecord("clip", 0, "clip-0000", "RUNNING", {"model.temperature": 0.1}, {}, 0, 0.0, None, 1)
 
 
 @pytest.fixture
@@ -27,13 +27,13 @@ def ready(plan_of, dataset):
 
 def test_the_key_travels_with_each_trial(ready, dataset):
     plan, store = ready
-    request = plan.request(SUGGESTED)
+    request = plan.request(SUGGESTED, test=False)
     assert request.data_key.store == store.path.name
     check_data_unchanged(plan, store)
     (dataset / "val_samples.txt").write_text("E1\n")
     (dataset / "test_samples.txt").write_text("V1\n")
     with pytest.raises(DataChangedError, match="data set '.*own' is not as it was when the runs began"):
-        fit(request.config(), data_key=plan.request(SUGGESTED).data_key)
+        fit(request.config(), data_key=plan.request(SUGGESTED, test=False).data_key)
     with pytest.raises(DataChangedError, match="what the trials read is not as it was"):
         check_data_unchanged(plan, store)
 

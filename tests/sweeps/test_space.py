@@ -156,6 +156,22 @@ def test_shares_reach_every_whole_number_and_never_leave_the_range(log: bool) ->
         (("mode",), ..., "mode: is missing"),
         (("mode",), "maximum", "mode: input should be 'max' or 'min', got 'maximum'"),
         (("metric",), "val/loss", "unknown metric to search by 'val/loss'"),
+        (("metric",), "val/batch_R@10", "unknown metric to search by 'val/batch_R@10'"),
+        (
+            (*SPATIAL, "parameters", "data.on_bad_spot"),
+            {"type": "choice", "values": ["error", "skip"]},
+            "data.on_bad_spot cannot be chosen here; it decides which spots there are",
+        ),
+        (
+            (*SPATIAL, "parameters", "model.image.center"),
+            {"type": "float", "low": 0.3, "high": 1.0},
+            r"parameters.model.image.center: .*a float from 0.3 to 1.0 has too many; search a few by `type: choice",
+        ),
+        (
+            (*SPATIAL, "parameters", "data.max_genes"),
+            {"type": "int", "low": 10, "high": 26},
+            r"data.max_genes: .* and these are 17; search a few by .* \(at most 16\)",
+        ),
         (("metric",), "test/R@10", "did you mean 'val/R@10'"),
         (("trials",), 0, "trials: .*greater than or equal to 1, got 0"),
         (("lag",), 0, "lag: .*greater than or equal to 1, got 0"),
@@ -336,3 +352,12 @@ def test_a_space_of_before_that_rule_can_still_be_read_and_widened(space: Search
 def test_a_resolved_space_reads_back_equal(space: SearchSpace) -> None:
     pinned = pin(space, [(("model", "temperature"), 0.2)])
     assert validate(SearchSpace, parse_yaml(dump_yaml(pinned), "dump"), "dump") == pinned
+
+
+def test_what_defines_the_metric_is_not_searched(tmp_path: Path) -> None:
+    tree = changed((*SPATIAL, "parameters", "data.num_neighbors"), {"type": "choice", "values": [4, 6]})
+    assert load_space(write(tmp_path, tree)).metric == tree["metric"]
+    with pytest.raises(
+        ConfigError, match=r"data.num_neighbors cannot be chosen here; it decides what a hit of .*ring_R@K is"
+    ):
+        load_space(write(tmp_path, {**tree, "metric": "val/ring_R@10"}))

@@ -23,7 +23,7 @@ def test_low_neighbour_coverage_is_warned_about_in_spatial_loss_trials_only(tmp_
     clip = [record("clip", i, metrics=low) for i in range(4)]
     (text,) = warnings_of(tmp_path / "a", records + clip)
     assert text.startswith(
-        "Neighbour coverage was below 0.05 in 3 of 4 trials with SpatialLoss (lowest 0.0002, first soft-0001)"
+        "Neighbour coverage was below 0.05 in 3 of 4 trials whose loss reads neighbours (lowest 0.0002, first soft-0001)"
     )
     assert "the neighbour term had nothing to act on; try data.batching: neighborhood" in text
     just = {**levels("val", 0.3), "train/neighbor_coverage": 0.05}

@@ -14,6 +14,7 @@ import pytest
 
 from stclip.config import DataConfig, Experiment
 from stclip.data import store_seal
+from stclip.data.scaled_features import scaling_tables
 from stclip.data.store import SpotStore, check_content, open_store
 from stclip.data.store_seal import read_meta, sealed
 from stclip.errors import DataError
@@ -62,14 +63,13 @@ def grown(data: bytes) -> bytes:
     return data + b"0"
 
 
+LATER = ("features_stain_1.npy", "scaling_of_features_stain_1.npy")  # made when they are first needed
 DAMAGES = [truncated, a_byte_less, emptied, a_bit_flipped_late, a_bit_flipped_early, zeroed, grown]
 
 
 def test_every_file_of_a_store_is_known_here(tiny_dataset: Path) -> None:
     assert {p.name for p in prepare_data(experiment(tiny_dataset)).path.iterdir()} - set(NAMES) == {
-        "features_stain_1.npy",
-        "features_stain_1.npy.sum",
-        ".features_stain_1.npy.lock",
+        name for array in LATER for name in (array, f"{array}.sum", f".{array}.lock")
     }
 
 
@@ -83,7 +83,7 @@ def prepared(shared_tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
-@pytest.mark.parametrize("name", [*NAMES, "features_stain_1.npy", "features_stain_1.npy.sum"])
+@pytest.mark.parametrize("name", [*NAMES, *LATER, f"{LATER[0]}.sum"])
 def test_damage_is_found_before_a_run(prepared: Path, name: str, damage: Callable[[bytes], bytes]) -> None:
     (meta,) = prepared.glob(".store/*/meta.json")
     path = meta.parent / name
@@ -150,7 +150,7 @@ class Payload:
         return os.mkdir, (str(self.mark),)
 
 
-@pytest.mark.parametrize("name", [*NAMES[1:], "features_stain_1.npy"])
+@pytest.mark.parametrize("name", [*NAMES[1:], *LATER])
 def test_pickled_arrays_are_refused_and_not_run(tiny_dataset: Path, tmp_path: Path, name: str) -> None:
     """Also by one who knows how a store is sealed."""
     mark = tmp_path / "was_run"
@@ -166,7 +166,7 @@ def test_pickled_arrays_are_refused_and_not_run(tiny_dataset: Path, tmp_path: Pa
     read_meta(store.path)
     with pytest.raises(DataError, match="damaged"):
         opened = open_store(experiment(tiny_dataset).data)
-        frozen_features(opened, "stain")
+        scaling_tables(opened, "stain")
         assert len(opened.keys)
     assert not mark.exists()
 
@@ -185,7 +185,7 @@ def test_a_file_far_too_large_to_be_meta_is_not_read(
     data = experiment(tiny_dataset).data
     open_store(data)
     monkeypatch.setattr(store_seal, "_LARGEST_META", 10)
-    with pytest.raises(DataError, match=r"damaged \(larger than 0 KB, so not the file"):
+    with pytest.raises(DataError, match=r"damaged \(larger than 10 bytes, so not the file"):
         open_store(data)
 
 
