@@ -203,7 +203,7 @@ def test_no_reading_begins_that_is_not_on_record_at_the_address(sweep, monkeypat
     plan = SimpleNamespace(
         space=SPACE, seed=0, confirm_seeds=2, confirm_configs=1, time_budget=None, configurations=1
     )
-    monkeypatch.setattr("sweeps.confirm.confirm_plan", lambda plan, found: plan)
+    monkeypatch.setattr("sweeps.confirm_plan.confirm_plan", lambda plan, found: plan)
     job = SimpleNamespace(plan=plan, folder=sweep.folder, mirror=SimpleNamespace(push=push))
     ray = SimpleNamespace(resources=SimpleNamespace(max_concurrent=1), run=1)
     with pytest.raises(AddressError, match=fault) if fault else nullcontext():
