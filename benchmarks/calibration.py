@@ -5,9 +5,9 @@
 
 A sweep is simulated whole. Two equal families are each searched by a search of their own (`benchmarks/simulated_search.py`):
 the trials have true qualities and one noisy val value each. The best configurations by val are trained again with fresh
-seeds, the same for both families, and read on the test slides (`benchmarks/simulated_sweep.py`). `sweeps.family_stats` compares.
-With `--searches` each family is searched several times, and the winners are confirmed. What is true of a family is the mean
-quality of its searches' winners on one landscape, taken from the 25 sweeps that share it. A cell is a landscape, a kind
+seeds, the same for both families, and read on the test slides (`benchmarks/simulated_sweep.py`). `sweeps.analysis.family_stats`
+compares. With `--searches` each family is searched several times, and the winners are confirmed. What is true of a family is the
+mean quality of its searches' winners on one landscape, taken from the 25 sweeps that share it. A cell is a landscape, a kind
 of search, a spread of the trials' quality and a number of test slides, with or without donors (of two slides each). Printed
 for each:
 
@@ -47,8 +47,8 @@ import numpy as np
 from scipy import stats as distributions
 
 from benchmarks.simulated_sweep import LANDSCAPES, SEARCHES, Cell, Design, Truth, chosen, confirmed
-from stclip.one_line_parser import OneLineParser
-from sweeps.family_stats import FamilyTable, compare_families, family_estimate
+from stclip.terminal.parser import OneLineParser
+from sweeps.analysis.family_stats import FamilyTable, compare_families, family_estimate
 
 SPREADS = (0.0, 0.004, 0.008, 0.015, 0.03)
 SLIDES = (1, 5, 10, 40)

@@ -223,7 +223,8 @@ def measure_scale(folder: Path, catalogue: Path) -> None:
     for step, code in steps.items():
         program = (
             "import sys, time; from stclip.config import DataConfig; from stclip.data.store import open_store; "
-            "from stclip.data.batching import NeighborhoodBatches; from benchmarks.conversion import high_water; import os; "
+            "from stclip.data.batches.batching import NeighborhoodBatches; from benchmarks.conversion import high_water; import "
+            "os; "
             "data = DataConfig(dataset=sys.argv[1], image_size=16, batching='neighborhood'); t = time.perf_counter(); "
             f"{code}; print(f'{{time.perf_counter() - t:.1f}} s, at most {{high_water(os.getpid()):.0f}} MB')"
         )

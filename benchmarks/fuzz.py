@@ -32,12 +32,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from benchmarks.fuzz_checkpoints import mutated_checkpoints, read_all_ways
-from stclip.config import PROJECT_ROOT, Experiment
-from stclip.configio import parse_override, validate
+from stclip.config import Experiment
+from stclip.config.load import parse_override, validate
+from stclip.config.strict_yaml import read_yaml
 from stclip.data.shards import read_slide
 from stclip.errors import InputError
-from stclip.strict_yaml import read_yaml
-from sweeps.space import SPACES, load_space, pin
+from stclip.files.paths import PROJECT_ROOT
+from sweeps.search.space import SPACES, load_space, pin
 
 EXAMPLE_SECONDS = 10
 MOST_MEMORY = 400  # MB that a kind's examples may add in all

@@ -16,15 +16,14 @@ import numpy as np
 import torch
 from hypothesis import strategies as st
 
-from stclip.checkpoint_content import progress_of
-from stclip.checkpoint_file import is_whole, read_checkpoint
 from stclip.config import Experiment
-from stclip.configio import validate
-from stclip.inference import load_model
+from stclip.config.load import validate
+from stclip.data.batches.frozen_features import frozen_encoder
+from stclip.evaluation.inference import load_model
 from stclip.model.dual_encoder import DualEncoder
-from stclip.model.features import frozen_encoder
-from stclip.train import CHECKPOINT
-from sweeps.checkpoints import newest_checkpoint
+from stclip.training.checkpoint_content import progress_of
+from stclip.training.checkpoint_file import CHECKPOINT, is_whole, read_checkpoint
+from sweeps.trial.checkpoints import newest_checkpoint
 
 NAME = "clip-0000"
 VOCABULARY = ("A1", "B2", "C3", "D4")

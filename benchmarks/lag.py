@@ -44,10 +44,10 @@ from optuna.pruners import SuccessiveHalvingPruner
 from optuna.storages import InMemoryStorage
 from ray.tune.search import Searcher
 
-from sweeps.search import FamilySearch
-from sweeps.seeding import derived_seed
-from sweeps.space import SearchSpace, load_space
-from sweeps.studies import sampler
+from sweeps.search.family_search import FamilySearch
+from sweeps.search.space import SearchSpace, load_space
+from sweeps.search.studies import sampler
+from sweeps.seeds import derived_seed
 
 SPACE = "spatial"
 LAGS = (1, 2, 3, 4, 6)

@@ -5,7 +5,7 @@
 
 A simulated person reads the test slides, and goes on until the verdict is "different" or ten looks are over. Two kinds:
 one adds three seeds a look to the same winners, the other adds trials until both families have new winners. The families are
-equal, so every "different" is wrong. Told without any correction, and with that of `sweeps.looks`.
+equal, so every "different" is wrong. Told without any correction, and with that of `sweeps.analysis.looks`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import numpy as np
 from scipy import stats as distributions
 
 from benchmarks.calibration import Design, Truth
-from stclip.one_line_parser import OneLineParser
-from sweeps.looks import LEVEL, looks_factor, looks_level
-from sweeps.stats import estimate, p_value, sampling_part
+from stclip.terminal.parser import OneLineParser
+from sweeps.analysis.looks import LEVEL, looks_factor, looks_level
+from sweeps.analysis.stats import estimate, p_value, sampling_part
 
 Kind = Literal["seeds", "trials"]
 SLIDES = 10  # of test

@@ -21,8 +21,8 @@ from typing import Any
 import yaml
 from scipy import stats as distributions
 
-from stclip.config import PROJECT_ROOT
-from stclip.one_line_parser import OneLineParser
+from stclip.files.paths import PROJECT_ROOT
+from stclip.terminal.parser import OneLineParser
 
 PARAMETERS = {
     "loss.neighbor_alpha_scale": {"type": "float", "low": 0.05, "high": 5.0, "log": True},

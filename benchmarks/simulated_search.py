@@ -6,7 +6,7 @@ the family's level. Both families of a sweep are searched on the same landscape,
 - hills: a smooth random function with several optima; its values are about normal.
 - bowl: one optimum, quality falls with the square of the distance: bounded from above, many trials near the best.
 
-A search is random points, or what a sweep does: ten Sobol points, then Optuna's TPE as `sweeps.studies` sets it up.
+A search is random points, or what a sweep does: ten Sobol points, then Optuna's TPE as `sweeps.search.studies` sets it up.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import optuna
 from optuna.distributions import FloatDistribution
 from scipy.stats import qmc
 
-from sweeps.startup import STARTUP_TRIALS
-from sweeps.studies import sampler
+from sweeps.search.first_points import STARTUP_TRIALS
+from sweeps.search.studies import sampler
 
 DIMENSIONS = 3
 WAVES = 40

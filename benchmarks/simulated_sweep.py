@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.simulated_search import Landscape, bowl, hills, random_search, tpe_search
-from sweeps.family_stats import Source, winner_weights
-from sweeps.plan import CONFIRM_CONFIGS, CONFIRM_SEEDS
+from sweeps.analysis.family_stats import Source, winner_weights
+from sweeps.planning.plan import CONFIRM_CONFIGS, CONFIRM_SEEDS
 
 LANDSCAPES = {"hills": hills, "bowl": bowl}
 SEARCHES = {"random": random_search, "tpe": tpe_search}

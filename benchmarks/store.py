@@ -19,8 +19,8 @@ import time
 from pathlib import Path
 
 from stclip.config import DataConfig
-from stclip.data.locate import dataset_dir
 from stclip.data.store import open_store
+from stclip.data.store.locate import dataset_dir
 
 FRESH = """
 import sys, time

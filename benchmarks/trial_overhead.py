@@ -19,15 +19,15 @@ import lightning.pytorch as pl
 import torch
 
 from stclip.config import Experiment
-from stclip.configio import load_experiment
-from stclip.data.datamodule import SpotDataModule
+from stclip.config.load import load_experiment
+from stclip.config.registry import LOSSES
+from stclip.data.batches.datamodule import SpotDataModule
 from stclip.model.dual_encoder import DualEncoder
-from stclip.module import KS, _warm_cosine
-from stclip.prepare import prepare_data
-from stclip.registry import LOSSES
 from stclip.retrieval import gallery_recall
 from stclip.train import fit
-from sweeps.trial import CHECKPOINT_SECONDS
+from stclip.training.module import KS, _warm_cosine
+from stclip.training.prepare import prepare_data
+from sweeps.trial.run_trial import CHECKPOINT_SECONDS
 
 
 def bare(config: Experiment) -> float:

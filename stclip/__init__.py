@@ -8,17 +8,17 @@ from typing import Any
 
 _INDEX = {
     "Experiment": "stclip.config",
-    "load_experiment": "stclip.configio",
+    "load_experiment": "stclip.config.load",
     "fit": "stclip.train",
-    "load_model": "stclip.inference",
+    "load_model": "stclip.evaluation.inference",
     "ClipLoss": "stclip.losses",
     "SpatialLoss": "stclip.losses",
     "RecallAtK": "stclip.retrieval",
     "gallery_recall": "stclip.retrieval",
     "slide_recall": "stclip.retrieval",
     "open_store": "stclip.data.store",
-    "cca_baseline": "stclip.yardsticks",
-    "untrained": "stclip.yardsticks",
+    "cca_baseline": "stclip.evaluation.yardsticks",
+    "untrained": "stclip.evaluation.yardsticks",
 }
 __all__ = list(_INDEX)
 

@@ -14,23 +14,22 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from stclip.checkpoint_file import read_checkpoint
-from stclip.config import PROJECT_ROOT, Experiment
-from stclip.configio import dump_yaml, load_experiment
-from stclip.data.data_key import DataKey
+from stclip.config import Experiment
+from stclip.config.load import dump_yaml, load_experiment
+from stclip.data.store.data_key import DataKey
 from stclip.errors import ConfigError, InputError
-from stclip.evaluate import by_slide
-from stclip.guarded_folder import check_no_links, write_below
-from stclip.launchers import forget_launchers, is_launched, launching
-from stclip.metrics_csv import keep_epochs
-from stclip.output import run_command
-from stclip.paths import check_can_be_made, is_file, user_path
-from stclip.strict_warnings import warnings_stay_warnings
+from stclip.evaluation.evaluate import by_slide
+from stclip.files.guarded_folder import check_no_links, write_below
+from stclip.files.paths import PROJECT_ROOT, check_can_be_made, is_file, user_path
+from stclip.terminal.output import run_command
+from stclip.terminal.strict_warnings import warnings_stay_warnings
+from stclip.training.checkpoint_file import CHECKPOINT, read_checkpoint
+from stclip.training.launchers import forget_launchers, is_launched, launching
+from stclip.training.metrics_csv import keep_epochs
 
 if TYPE_CHECKING:
     from lightning.pytorch.strategies import Strategy
 
-CHECKPOINT = "checkpoint.ckpt"
 CONFIG = "config.yaml"
 LOCK = ".lock"  # while `python -m stclip.train` works on the folder
 METRICS = "metrics.json"
@@ -57,7 +56,7 @@ class FitResult:
 
     `metrics`: the last epoch's values by their logged names (`train/…`, `val/…`, and `test/…` when tested).
     `seconds`: wall time of each stage. `checkpoint`: the last epoch's, when an output folder was given.
-    `test_slides`: when tested, slide id -> its metrics (see `stclip.evaluate.Evaluation`).
+    `test_slides`: when tested, slide id -> its metrics (see `stclip.evaluation.evaluate.Evaluation`).
     """
 
     metrics: dict[str, float]
@@ -120,7 +119,7 @@ def fit(
         DataError: the data set cannot be used, or is not the expected one.
         InputError: `resume_from` is no checkpoint of this configuration.
         FloatingPointError: the loss became NaN or infinite.
-        LinkError: `out_dir` holds a link (see `stclip.guarded_folder`).
+        LinkError: `out_dir` holds a link (see `stclip.files.guarded_folder`).
     """
     import torch
 
@@ -133,10 +132,10 @@ def fit(
         from lightning.pytorch.plugins.environments import LightningEnvironment
         from lightning.pytorch.utilities import rank_zero_only
 
-        from stclip.data.datamodule import SpotDataModule
-        from stclip.distributed import rank
-        from stclip.loggers import build_loggers, close_loggers
-        from stclip.run_callbacks import CarryModelFacts, quiet_lightning
+        from stclip.data.batches.datamodule import SpotDataModule
+        from stclip.losses.gather import rank
+        from stclip.training.callbacks import CarryModelFacts, quiet_lightning
+        from stclip.training.loggers import build_loggers, close_loggers
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
     quiet_lightning()
@@ -152,7 +151,7 @@ def fit(
         # The logger appends to what is there.
         keep_epochs(out_dir / "metrics.csv", done)
     with clock.stage("model"):
-        from stclip.module import SpatialClipModule
+        from stclip.training.module import SpatialClipModule
 
         module = SpatialClipModule(config, data.input_dim, len(store.vocabulary))
         facts = CarryModelFacts(config, data)
@@ -201,7 +200,7 @@ def fit(
 
 
 def _epochs_of(checkpoint: Path) -> int:
-    from stclip.checkpoint_content import progress_of
+    from stclip.training.checkpoint_content import progress_of
 
     return progress_of(read_checkpoint(checkpoint, weights=False), checkpoint).epochs
 
@@ -285,8 +284,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings_stay_warnings()
     try:
         config, out_dir = parse_arguments(arguments)
-        from stclip.loggers import check_loggers
-        from stclip.prepare import check_hardware, check_installation, prepare_data, skipped_note
+        from stclip.training.loggers import check_loggers
+        from stclip.training.prepare import check_hardware, check_installation, prepare_data, skipped_note
 
         check_installation()
         check_hardware(config)
@@ -300,7 +299,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     from lightning.pytorch.utilities import rank_zero_only
 
-    from stclip.train_table import print_result
+    from stclip.training.result_table import print_result
 
     rank_zero_only(print_result)(
         config, result.metrics, result.seconds, f"{out_dir}/ ({CONFIG}, {CHECKPOINT}, {METRICS})"

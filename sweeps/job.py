@@ -1,4 +1,4 @@
-"""The driver of a sweep on a cluster: `python -m sweeps.job`, started by `sweeps/submit.py` or `sweeps.remote_driver`."""
+"""The driver of a sweep on a cluster: `python -m sweeps.job`, started by `sweeps/submit.py` or `sweeps.cluster.client_driver`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import os
 import signal
 import sys
 
-from stclip.output import run_command
-from sweeps.job_arguments import ARGUMENTS, END_WITH_PARENT, unpack_arguments
+from stclip.terminal.output import run_command
+from sweeps.cluster.job_arguments import ARGUMENTS, END_WITH_PARENT, unpack_arguments
 
 
 def main() -> int:

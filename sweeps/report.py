@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stclip.errors import InputError
-from stclip.guarded_folder import check_no_links
-from stclip.one_line_parser import OneLineParser
-from stclip.output import run_command
-from stclip.remote import is_address
-from sweeps.mirror import Mirror
-from sweeps.report_html import NOT_AS_WRITTEN
-from sweeps.report_write import write_report
-from sweeps.results import ResultsFolder
-from sweeps.words import printable
+from stclip.files.addresses import is_address
+from stclip.files.guarded_folder import check_no_links
+from stclip.terminal.output import run_command
+from stclip.terminal.parser import OneLineParser
+from sweeps.reporting.html_page import NOT_AS_WRITTEN
+from sweeps.reporting.write import write_report
+from sweeps.results.folder import ResultsFolder
+from sweeps.results.mirror import Mirror
+from sweeps.text import printable
 
 
 def _written(folder: ResultsFolder) -> Path:

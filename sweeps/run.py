@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from stclip.errors import ConfigError, InputError
-from stclip.launchers import forget_launchers
-from stclip.output import run_command
-from stclip.progress import waiting
-from stclip.strict_warnings import warnings_stay_warnings
-from sweeps.arguments import make_parser
+from stclip.terminal.output import run_command
+from stclip.terminal.progress import waiting
+from stclip.terminal.strict_warnings import warnings_stay_warnings
+from stclip.training.launchers import forget_launchers
+from sweeps.planning.command_line import make_parser
 
 if TYPE_CHECKING:
-    from sweeps.plan import SweepPlan
+    from sweeps.planning.plan import SweepPlan
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,30 +31,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings_stay_warnings()
     try:
         if options.list:
-            from sweeps.listing import list_names
+            from sweeps.driver.listing import list_names
 
             print(list_names())
             return 0
         with waiting("reading the command line", options.quiet or options.dry_run):
             plan = _plan(options)
         if options.debug:
-            from sweeps.debug import choose_family, debug_trial
+            from sweeps.planning.debug import choose_family, debug_trial
 
             debug_trial(plan, choose_family(plan, options.set, options.family))
             return 0
         command = f"python sweeps/run.py {shlex.join(given)}"
         if plan.address is not None and plan.address.startswith("ray://"):
-            from sweeps.remote_driver import run_remotely
+            from sweeps.cluster.client_driver import run_remotely
 
             return run_remotely(plan.address, given)
         if options.dry_run:
-            from sweeps.listing import dry_run
+            from sweeps.driver.listing import dry_run
 
             print(dry_run(plan))
             return 0
         with waiting("loading what a sweep needs", options.quiet):
-            from sweeps.launch import run_sweep
-            from sweeps.ready import make_ready
+            from sweeps.driver.checks import make_ready
+            from sweeps.driver.sweep import run_sweep
 
         plan, store = make_ready(plan, options.quiet)
         return run_sweep(plan, store, command, options.quiet, began)
@@ -71,7 +71,7 @@ def _plan(options: argparse.Namespace) -> SweepPlan:
     if options.family is not None and not options.debug:
         raise ConfigError("--family goes with --debug only; a sweep runs all families of its space")
     if options.resume is not None:
-        from sweeps.resume import plan_to_resume
+        from sweeps.planning.resume import plan_to_resume
 
         return plan_to_resume(options)
     if options.space is None:
@@ -79,7 +79,7 @@ def _plan(options: argparse.Namespace) -> SweepPlan:
             "--space is missing: name a space of configs/space/ or a YAML file (--list shows them), or go on with a sweep "
             "by --resume RESULTS/NAME"
         )
-    from sweeps.plan import make_plan
+    from sweeps.planning.plan import make_plan
 
     return make_plan(options)
 

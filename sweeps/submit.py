@@ -10,8 +10,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from stclip.errors import ConfigError, InputError
-from stclip.one_line_parser import OneLineParser
-from stclip.output import run_command
+from stclip.terminal.output import run_command
+from stclip.terminal.parser import OneLineParser
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -104,10 +104,10 @@ def _check(options: argparse.Namespace, sweep: Sequence[str]) -> None:
 
 
 def _submit(options: argparse.Namespace, sweep: Sequence[str]) -> int:
-    from sweeps.job_request import make_request
+    from sweeps.cluster.job_request import make_request
 
     request = make_request(sweep, options.name, datetime.now())
-    from sweeps.job_client import clear_errors, connect, submit
+    from sweeps.cluster.job_client import clear_errors, connect, submit
 
     client = connect(options.address)
     with clear_errors(options.address):
@@ -120,7 +120,7 @@ def _submit(options: argparse.Namespace, sweep: Sequence[str]) -> int:
 
 
 def _look_at(options: argparse.Namespace) -> int:
-    from sweeps.job_client import clear_errors, connect, describe_job, job_details, wait_until_ended
+    from sweeps.cluster.job_client import clear_errors, connect, describe_job, job_details, wait_until_ended
 
     client = connect(options.address)
     with clear_errors(options.address):
@@ -143,7 +143,7 @@ def _look_at(options: argparse.Namespace) -> int:
 
 
 def _follow(client: JobSubmissionClient, address: str, job_id: str) -> int:
-    from sweeps.job_client import clear_errors, exit_status, follow, how_to_go_on, why_not_started
+    from sweeps.cluster.job_client import clear_errors, exit_status, follow, how_to_go_on, why_not_started
 
     try:
         with clear_errors(address):

@@ -10,8 +10,8 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from stclip.data.shards import write_manifest, write_slide
-from stclip.data.splits import Splits, write_splits
-from stclip.data.spot import Spot
+from stclip.data.shards.splits import Splits, write_splits
+from stclip.data.shards.spot import Spot
 
 # Folders whose tests run in one process, since they share something that takes long to start. Elsewhere a file does.
 SHARING = ("tests/whole_sweeps/cluster",)

@@ -7,7 +7,7 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
-from stclip.config import PROJECT_ROOT
+from stclip.files.paths import PROJECT_ROOT
 
 START = "    from stclip import load_model\n"
 

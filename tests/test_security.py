@@ -12,14 +12,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from stclip.config import PROJECT_ROOT, DataConfig, Experiment
-from stclip.configio import parse_override
+from stclip.config import DataConfig, Experiment
+from stclip.config.load import parse_override
+from stclip.config.strict_yaml import parse_yaml, read_yaml
 from stclip.errors import ConfigError, InputError
-from stclip.evaluate import evaluate, read_checkpoint
-from stclip.inference import load_model
-from stclip.strict_yaml import parse_yaml, read_yaml
-from stclip.train import CHECKPOINT, fit
-from sweeps.checkpoints import is_checkpoint_of, newest_checkpoint
+from stclip.evaluation.evaluate import evaluate, read_checkpoint
+from stclip.evaluation.inference import load_model
+from stclip.files.paths import PROJECT_ROOT
+from stclip.train import fit
+from stclip.training.checkpoint_file import CHECKPOINT
+from sweeps.trial.checkpoints import is_checkpoint_of, newest_checkpoint
 
 SOURCES = sorted([*PROJECT_ROOT.glob("stclip/**/*.py"), *PROJECT_ROOT.glob("sweeps/**/*.py")])
 UNPICKLERS = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
@@ -93,10 +95,12 @@ def test_the_search_finds(code: str) -> None:
 
 # Where something is written that lies below no results folder, or in one that was made a moment ago.
 OWN_WRITERS = {
-    "sweeps/machine.py": "/proc", "sweeps/own_folder.py": "the cache", "sweeps/mirror.py": "the cache",
-    "sweeps/shipped_code.py": "a temporary folder", "sweeps/ray_token.py": "the token", "sweeps/results.py": "a new folder",
-    "sweeps/train_workers.py": "a temporary folder", "sweeps/trial.py": "a temporary folder",
-    "sweeps/ray_folder.py": "the folder of Ray's files", "sweeps/trial_log.py": "O_NOFOLLOW, in a folder that was looked at",
+    "sweeps/trial/machine.py": "/proc", "sweeps/results/scratch_folder.py": "the cache", "sweeps/results/mirror.py": "the cache",
+    "sweeps/cluster/shipped_code.py": "a temporary folder", "sweeps/cluster/ray_token.py": "the token",
+    "sweeps/results/folder.py": "a new folder",
+    "sweeps/trial/worker_group.py": "a temporary folder", "sweeps/trial/run_trial.py": "a temporary folder",
+    "sweeps/cluster/ray_folder.py": "the folder of Ray's files",
+    "sweeps/trial/log.py": "O_NOFOLLOW, in a folder that was looked at",
 }  # fmt: skip
 WRITES = {"write_text", "write_bytes", "mkdir", "makedirs", "touch", "copyfile", "copy", "copy2", "copytree", "move",
           "symlink_to", "hardlink_to"}  # fmt: skip

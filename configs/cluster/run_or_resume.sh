@@ -12,7 +12,7 @@ shift 2
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 began() {
     case "$1" in
-        *://*) python -c 'import sys; from stclip.remote import open_address as o; sys.exit(not o(sys.argv[1]).exists("sweep.yaml"))' "$1" ;;
+        *://*) python -c 'import sys; from stclip.files.addresses import open_address as o; sys.exit(not o(sys.argv[1]).exists("sweep.yaml"))' "$1" ;;
         *) [ -e "$1/sweep.yaml" ] ;;
     esac
 }

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from stclip.data.commands import check, hest, info, split, synthetic, visium
 from stclip.errors import InputError
-from stclip.one_line_parser import OneLineParser
-from stclip.output import run_command
+from stclip.terminal.output import run_command
+from stclip.terminal.parser import OneLineParser
 
 COMMANDS = (synthetic, hest, visium, split, check, info)
 

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from stclip.config import AugmentConfig, ModelConfig
-from stclip.registry import GENE_TOWERS, IMAGE_TOWERS, lookup
+from stclip.config.registry import GENE_TOWERS, IMAGE_TOWERS, lookup
 
 
 class DualEncoder(nn.Module):

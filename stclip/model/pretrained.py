@@ -7,11 +7,11 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stclip.config.registry import PREFIX, is_pretrained
 from stclip.errors import ConfigError, DataError
 from stclip.extras import extra
-from stclip.paths import is_folder, user_path
-from stclip.registry import PREFIX, is_pretrained
-from stclip.small_files import read_json_object
+from stclip.files.paths import is_folder, user_path
+from stclip.files.whole_files import read_json_object
 
 if TYPE_CHECKING:
     from torch import nn

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stclip.config import PROJECT_ROOT
+from stclip.files.paths import PROJECT_ROOT
 
 CLUSTER = PROJECT_ROOT / "configs" / "cluster"
 SCRIPTS = sorted(CLUSTER.glob("*.sh"))

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from stclip.config import PROJECT_ROOT
-from sweeps.metrics import LABELS, TRIAL_SECONDS
+from stclip.files.paths import PROJECT_ROOT
+from sweeps.reporting.prometheus import LABELS, TRIAL_SECONDS
 
 PATH = PROJECT_ROOT / "configs" / "cluster" / "grafana.json"
 SERIES = {f"ray_{name}": set(labels) for name, labels in LABELS.items() if name != TRIAL_SECONDS} | {

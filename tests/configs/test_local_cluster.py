@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from stclip.config import PROJECT_ROOT
+from stclip.files.paths import PROJECT_ROOT
 
 LOCAL_SH = PROJECT_ROOT / "configs" / "cluster" / "local.sh"
 

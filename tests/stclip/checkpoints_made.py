@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.fuzz_checkpoints import VOCABULARY as GENES
 from benchmarks.fuzz_checkpoints import good
-from stclip.train import CHECKPOINT
+from stclip.training.checkpoint_file import CHECKPOINT
 
 VOCABULARY = list(GENES)
 

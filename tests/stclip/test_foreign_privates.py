@@ -12,11 +12,11 @@ import torch
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
-from stclip.run_callbacks import QUIET_LOGGERS, QUIET_WARNINGS, quiet_lightning
+from stclip.training.callbacks import QUIET_LOGGERS, QUIET_WARNINGS, quiet_lightning
 
 
 def test_a_csv_logger_can_be_given_its_writer(tmp_path):
-    rests = "stclip/loggers.py (csv_logger) gives it a writer that keeps a resumed run's rows"
+    rests = "stclip/training/loggers.py (csv_logger) gives it a writer that keeps a resumed run's rows"
     logger = CSVLogger(save_dir=tmp_path, name="", version="")
     assert hasattr(logger, "_experiment"), f"CSVLogger no longer has _experiment: {rests}"
     writer = ExperimentWriter(log_dir=os.fspath(tmp_path))
@@ -25,7 +25,9 @@ def test_a_csv_logger_can_be_given_its_writer(tmp_path):
 
 
 def test_a_csv_writer_looks_at_its_folder_once_by_a_method_that_can_be_replaced(tmp_path):
-    rests = "stclip/loggers.py (AppendingWriter) replaces it, as Lightning's own deletes earlier rows"
+    rests = (
+        "stclip/training/loggers.py (AppendingWriter) replaces it, as Lightning's own deletes earlier rows"
+    )
     assert hasattr(ExperimentWriter, "_check_log_dir_exists"), (
         f"ExperimentWriter._check_log_dir_exists is gone: {rests}"
     )
@@ -50,7 +52,7 @@ def test_a_csv_writer_looks_at_its_folder_once_by_a_method_that_can_be_replaced(
 
 @pytest.mark.parametrize("name", QUIET_LOGGERS)
 def test_the_loggers_of_lightning_that_are_silenced_are_there(name):
-    rests = "stclip/run_callbacks.py (quiet_lightning) silences it by this name"
+    rests = "stclip/training/callbacks.py (quiet_lightning) silences it by this name"
     try:
         module = import_module(name)
     except ImportError:
@@ -68,7 +70,7 @@ def test_the_warnings_that_are_silenced_are_still_given(message):
         Path(inspect.getfile(import_module(name))).parent for name in ("lightning.pytorch", "torch.utils")
     ]
     assert any(pattern in path.read_text() for folder in folders for path in folder.rglob("*.py")), (
-        f"nobody warns '{words}' any more: stclip/run_callbacks.py (quiet_lightning) silences it"
+        f"nobody warns '{words}' any more: stclip/training/callbacks.py (quiet_lightning) silences it"
     )
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
@@ -88,5 +90,5 @@ def test_lightning_tells_which_process_this_is():
 def test_torch_can_tell_whether_there_are_other_processes():
     for name in ("is_available", "is_initialized", "get_rank", "get_world_size"):
         assert hasattr(torch.distributed, name), (
-            f"torch.distributed no longer has {name}: stclip/distributed.py rests on it"
+            f"torch.distributed no longer has {name}: stclip/losses/gather.py rests on it"
         )

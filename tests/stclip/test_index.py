@@ -21,7 +21,8 @@ def test_an_unknown_name_lists_the_known():
 
 
 @pytest.mark.parametrize(
-    "module", ["stclip", "stclip.config", "stclip.registry", "sweeps.arguments", "sweeps.run"]
+    "module",
+    ["stclip", "stclip.config", "stclip.config.registry", "sweeps.planning.command_line", "sweeps.run"],
 )
 def test_light_modules_import_nothing_heavy(module):
     """What a command line needs to refuse bad input must not wait for torch, Lightning, Ray or Optuna."""

@@ -10,13 +10,14 @@ import pytest
 import torch
 
 from stclip.config import Experiment
-from stclip.configio import load_experiment, validate
-from stclip.data.datamodule import SpotDataModule
+from stclip.config.load import load_experiment, validate
+from stclip.data.batches.datamodule import SpotDataModule
 from stclip.errors import ConfigError, InputError
-from stclip.evaluate import evaluate, read_checkpoint
-from stclip.inference import load_model
-from stclip.module import _warm_cosine
-from stclip.train import CHECKPOINT, fit, main, parse_arguments
+from stclip.evaluation.evaluate import evaluate, read_checkpoint
+from stclip.evaluation.inference import load_model
+from stclip.train import fit, main, parse_arguments
+from stclip.training.checkpoint_file import CHECKPOINT
+from stclip.training.module import _warm_cosine
 from tests.conftest import TINY_SLIDES
 
 

@@ -10,9 +10,10 @@ import torch.distributed as dist
 import torch.multiprocessing
 
 from stclip.config import Experiment
-from stclip.configio import validate
-from stclip.evaluate import read_checkpoint
-from stclip.train import CHECKPOINT, fit
+from stclip.config.load import validate
+from stclip.evaluation.evaluate import read_checkpoint
+from stclip.train import fit
+from stclip.training.checkpoint_file import CHECKPOINT
 
 pytestmark = pytest.mark.slow
 

@@ -4,7 +4,7 @@ import re
 import sys
 
 import stclip.train
-import sweeps.launch
+import sweeps.driver.sweep
 import sweeps.run
 
 TINY = ("data.image_size=16", "data.batch_size=16")

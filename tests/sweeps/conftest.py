@@ -7,12 +7,12 @@ import pytest
 import yaml
 
 import stclip.train
-import sweeps.launch
-from sweeps.arguments import make_parser
-from sweeps.mirror import Mirror
-from sweeps.plan import make_plan
-from sweeps.results import ResultsFolder
-from sweeps.run_log import RunLog
+import sweeps.driver.sweep
+from sweeps.planning.command_line import make_parser
+from sweeps.planning.plan import make_plan
+from sweeps.results.folder import ResultsFolder
+from sweeps.results.mirror import Mirror
+from sweeps.results.run_log import RunLog
 from tests.sweeps import tiny_plan
 from tests.sweeps.command_lines import Commands
 
@@ -31,7 +31,7 @@ def commands(shared_tiny_dataset, tmp_path, capsys, monkeypatch):
         found.reached += 1
         return stclip.train.FitResult({})
 
-    monkeypatch.setattr(sweeps.launch, "run_sweep", launch)
+    monkeypatch.setattr(sweeps.driver.sweep, "run_sweep", launch)
     monkeypatch.setattr(stclip.train, "fit", fit)
     monkeypatch.setenv("STCLIP_CACHE", str(tmp_path / "cache"))
     return found

@@ -16,11 +16,11 @@ from ray import tune
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
-from sweeps.early_stopping import FamilyEarlyStopping
-from sweeps.parameter import Parameter
-from sweeps.search import FamilySearch
-from sweeps.space import EarlyStopping, Family, SearchSpace
-from sweeps.stopping import StopSwitch
+from sweeps.driver.scheduler import FamilyEarlyStopping
+from sweeps.driver.stopping import StopSwitch
+from sweeps.search.family_search import FamilySearch
+from sweeps.search.parameter import Parameter
+from sweeps.search.space import EarlyStopping, Family, SearchSpace
 from tests.sweeps.tune_cases import DIES, METRIC, RAISES, Case, Start, report_of
 
 FAMILY = Family(

@@ -10,8 +10,8 @@ from typing import Any
 from optuna.storages import InMemoryStorage
 from ray.tune.search import Searcher
 
-from sweeps.search import FamilySearch
-from sweeps.space import SearchSpace
+from sweeps.search.family_search import FamilySearch
+from sweeps.search.space import SearchSpace
 from tests.sweeps.searches import METRIC, score
 
 SEED = 2

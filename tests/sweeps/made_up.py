@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from sweeps.choice import choose
-from sweeps.records import TrialRecord
-from sweeps.slide_table import SlideRow
-from sweeps.summary import BaselineFound, Found, build_summary
+from sweeps.analysis.choice import choose
+from sweeps.analysis.summary import BaselineFound, Found, build_summary
+from sweeps.results.records import TrialRecord
+from sweeps.results.slide_rows import SlideRow
 
 MACHINE = {"host": "node-a", "cpu": "A CPU", "cores": 8, "memory_gb": 33.6, "gpus": [], "held_cpus": 2.0, "held_gpus": 0.0,
            "peak_memory_mb": 700.5, "peak_device_memory_mb": None, "parameters": 12345}  # fmt: skip

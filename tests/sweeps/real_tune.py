@@ -10,14 +10,14 @@ import logging
 import sys
 from pathlib import Path
 
-from sweeps.cluster import (
+from sweeps.cluster.connect import (
     LOOPBACK_ENVIRONMENT,
     OBJECT_STORE_BYTES,
     QUIET_ENVIRONMENT,
     TRIAL_ENVIRONMENT,
     set_environment,
 )
-from sweeps.ray_token import require_token
+from sweeps.cluster.ray_token import require_token
 
 
 def main(folder: Path, output: Path) -> None:
@@ -41,11 +41,11 @@ def main(folder: Path, output: Path) -> None:
 def _calls(name: str, folder: Path) -> list[str]:
     from ray import tune
 
-    from sweeps.driver_only import DriverOnly
-    from sweeps.early_stopping import FamilyEarlyStopping
-    from sweeps.lost_workers import lost_workers_are_failures
-    from sweeps.stopping import StopSwitch
-    from sweeps.tuning import ENDLESS, SwitchStopper
+    from sweeps.driver.lost_workers import lost_workers_are_failures
+    from sweeps.driver.scheduler import FamilyEarlyStopping
+    from sweeps.driver.stopping import StopSwitch
+    from sweeps.driver.tune import ENDLESS, SwitchStopper
+    from sweeps.search.driver_only import DriverOnly
     from tests.sweeps.fake_tune import Recorder, case_search, name_metric
     from tests.sweeps.tune_cases import CASES, METRIC, trainable
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sweeps.results import ResultsFolder
+from sweeps.results.folder import ResultsFolder
 from tests.sweeps import made_up
 from tests.sweeps.made_up import levels
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from sweeps.parameter import Parameter
-from sweeps.search import FamilySearch
-from sweeps.space import EarlyStopping, Family, SearchSpace
+from sweeps.search.family_search import FamilySearch
+from sweeps.search.parameter import Parameter
+from sweeps.search.space import EarlyStopping, Family, SearchSpace
 
 METRIC = "val/R@10"
 TEMPERATURE = Parameter(type="float", low=0.02, high=0.5, log=True)

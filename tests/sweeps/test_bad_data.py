@@ -8,12 +8,12 @@ from io import BytesIO
 
 import pytest
 
-import sweeps.launch
+import sweeps.driver.sweep
 import sweeps.run
-from sweeps.describe import describe_data
-from sweeps.report_markdown import markdown_text
-from sweeps.report_sections import report_of
-from sweeps.results import ResultsFolder
+from sweeps.planning.sweep_yaml import describe_data
+from sweeps.reporting.markdown import markdown_text
+from sweeps.reporting.sections import report_of
+from sweeps.results.folder import ResultsFolder
 from tests.sweeps.command_lines import files_below
 
 # -- data sets
@@ -160,7 +160,7 @@ def test_skipped_spots_are_in_the_sweeps_files(commands, monkeypatch):
     rewrite(commands.dataset, "T1", replace_first("png", b"nope"))
     held = {}
     monkeypatch.setattr(
-        sweeps.launch, "run_sweep", lambda plan, store, *_: held.update(describe_data(plan, store)) or 0
+        sweeps.driver.sweep, "run_sweep", lambda plan, store, *_: held.update(describe_data(plan, store)) or 0
     )
     assert commands.sweep("--set", "data.on_bad_spot=skip")[0] == 0
     assert held["skipped_spots"] == {"T1": 1}

@@ -8,8 +8,8 @@ import sys
 import pytest
 
 import stclip.train
-from stclip.config import PROJECT_ROOT
-from sweeps.space import SPACES
+from stclip.files.paths import PROJECT_ROOT
+from sweeps.search.space import SPACES
 from tests.sweeps.command_lines import files_below
 
 SPACE = (SPACES / "smoke.yaml").read_text()

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from stclip.data import store as store_module
-from sweeps.results import ResultsFolder
+from stclip.data.store import store as store_module
+from sweeps.results.folder import ResultsFolder
 from tests.sweeps.command_lines import files_below
 
 # -- places that cannot be written

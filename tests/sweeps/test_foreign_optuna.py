@@ -3,7 +3,7 @@
 import optuna
 import pytest
 
-from sweeps.study_file import study_storage
+from sweeps.results.study_file import study_storage
 from tests.sweeps.foreign import found, takes
 
 
@@ -15,7 +15,7 @@ def study(request, tmp_path):
 
 
 def test_a_trial_of_optuna_is_opened_again_by_its_id(study):
-    rests = "sweeps/search.py rests on it to go on with a trial that was cut off"
+    rests = "sweeps/search/family_search.py rests on it to go on with a trial that was cut off"
     found("optuna:Trial._suggest", rests)
     asked = study.ask()
     value = asked.suggest_float("a", 0.0, 1.0)
@@ -34,7 +34,7 @@ def test_a_trial_of_optuna_is_opened_again_by_its_id(study):
 
 
 def test_a_trial_of_optuna_knows_itself_without_asking_the_file(study):
-    rests = "sweeps/search.py rests on it to make a trial's record"
+    rests = "sweeps/search/family_search.py rests on it to make a trial's record"
     trial = study.ask({"a": optuna.distributions.FloatDistribution(0.0, 1.0)})
     assert hasattr(trial, "_cached_frozen_trial"), f"optuna.Trial no longer has _cached_frozen_trial: {rests}"
     trial.set_user_attr("name", "clip-0001")
@@ -46,17 +46,21 @@ def test_a_trial_of_optuna_knows_itself_without_asking_the_file(study):
 
 
 def test_optunas_sampler_may_be_another_for_each_trial(study):
-    rests = "sweeps/search.py sets the study's sampler for each trial, so that a resumed sweep draws the same"
+    rests = "sweeps/search/family_search.py sets the study's sampler for each trial, so that a resumed sweep draws the same"
     drawn = []
     for _ in range(2):
         study.sampler = optuna.samplers.RandomSampler(seed=3)
         drawn.append(study.ask({"a": optuna.distributions.FloatDistribution(0.0, 1.0)}).params)
     assert drawn[0] == drawn[1], f"a sampler that is set is not used: {rests}"
-    takes(optuna.samplers.TPESampler, ["seed", "n_startup_trials", "constant_liar"], "sweeps/studies.py")
+    takes(
+        optuna.samplers.TPESampler, ["seed", "n_startup_trials", "constant_liar"], "sweeps/search/studies.py"
+    )
 
 
 def test_optuna_opens_a_file_without_writing_to_it():
-    rests = "sweeps/study_figures.py rests on it, since a report only reads"
+    rests = "sweeps/reporting/search_figures.py rests on it, since a report only reads"
     storage = optuna.storages.RDBStorage
     takes(storage, ["skip_compatibility_check", "skip_table_creation", "engine_kwargs"], rests)
-    takes(optuna.get_all_study_summaries, ["include_best_trial"], "sweeps/records.py reads studies so")
+    takes(
+        optuna.get_all_study_summaries, ["include_best_trial"], "sweeps/results/records.py reads studies so"
+    )

@@ -12,11 +12,11 @@ from ray.exceptions import ActorDiedError, OutOfMemoryError, RayActorError
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
-from sweeps.cluster import IN_A_JOB, WARM_UP
-from sweeps.job_client import _TALKERS
-from sweeps.lost_workers import lost_workers_are_failures
-from sweeps.remote_driver import BESIDE_THE_HEAD
-from sweeps.trial_actor import named_trainable
+from sweeps.cluster.client_driver import BESIDE_THE_HEAD
+from sweeps.cluster.connect import IN_A_JOB, WARM_UP
+from sweeps.cluster.job_client import _TALKERS
+from sweeps.driver.lost_workers import lost_workers_are_failures
+from sweeps.trial.actor import named_trainable
 from tests.sweeps.foreign import found, takes
 
 
@@ -24,7 +24,7 @@ from tests.sweeps.foreign import found, takes
 def storage(tmp_path, monkeypatch):
     """Where Tune keeps a trial's files, without a Ray."""
     monkeypatch.setenv("RAY_CHDIR_TO_TRIAL_DIR", "0")
-    monkeypatch.setattr("sweeps.trial_actor.setproctitle", lambda title: None)
+    monkeypatch.setattr("sweeps.trial.actor.setproctitle", lambda title: None)
     base = found("ray.train._internal.storage:StorageContext", "the tests of a trial rest on it")
 
     class Here(base):
@@ -38,7 +38,7 @@ def storage(tmp_path, monkeypatch):
 
 
 def test_ray_sets_the_title_of_a_process():
-    rests = "sweeps/trial_actor.py rests on it to show a trial's name as its process's title"
+    rests = "sweeps/trial/actor.py rests on it to show a trial's name as its process's title"
     set_title, get_title = (found(f"ray._raylet:{name}", rests) for name in ("setproctitle", "getproctitle"))
     before = get_title()
     try:
@@ -51,14 +51,14 @@ def test_ray_sets_the_title_of_a_process():
 
 
 def test_a_function_becomes_a_class_of_which_step_and_config_are_known(storage, monkeypatch):
-    rests = "sweeps/trial_actor.py rests on it to name a trial's actor and process"
+    rests = "sweeps/trial/actor.py rests on it to name a trial's actor and process"
     wrap = found("ray.tune.trainable:wrap_function", rests)
     base = found("ray.tune.trainable:FunctionTrainable", rests)
     assert "step" in vars(base), f"FunctionTrainable.step is gone: {rests}"
     function = tune.with_resources(lambda config: tune.report({"a": 1}), {"cpu": 2})
     assert issubclass(wrap(function), base), f"wrap_function no longer makes a FunctionTrainable: {rests}"
     titles = []
-    monkeypatch.setattr("sweeps.trial_actor.setproctitle", titles.append)
+    monkeypatch.setattr("sweeps.trial.actor.setproctitle", titles.append)
     trainable = named_trainable(function, reuse_actors=True)
     asked = trainable.default_resource_request({}).required_resources
     assert asked == {"CPU": 2.0}, f"wrap_function loses what a trial asks for: {rests}"
@@ -91,24 +91,24 @@ def test_a_stopped_trial_leaves_its_report_by_a_system_exit(storage):
     actor.stop()  # does not wait for the function's thread
     over.wait(300)
     assert ends == [SystemExit], (
-        "tune.report no longer raises SystemExit in a trial that Tune stops: sweeps/train_workers.py and "
-        "sweeps/trial_log.py rest on it to end the workers and the log"
+        "tune.report no longer raises SystemExit in a trial that Tune stops: sweeps/trial/worker_group.py and "
+        "sweeps/trial/log.py rest on it to end the workers and the log"
     )
 
 
 def test_ray_knows_the_folder_of_its_logs():
-    rests = "sweeps/trial_log.py rests on it to put a trial's log where the dashboard lists it"
+    rests = "sweeps/trial/log.py rests on it to put a trial's log where the dashboard lists it"
     found("ray._private.worker:_global_node", rests)
     folder = found("ray._private.node:Node.get_logs_dir_path", rests)
     assert list(inspect.signature(folder).parameters) == ["self"], f"get_logs_dir_path takes more: {rests}"
 
 
 def test_a_hook_of_each_process_is_part_of_a_runtime_environment():
-    rests = "sweeps/cluster.py rests on it to import what trials need before they start"
+    rests = "sweeps/cluster/connect.py rests on it to import what trials need before they start"
     environment = found("ray.runtime_env:RuntimeEnv", rests)
     takes(environment.__init__, ["worker_process_setup_hook"], rests)
     assert environment(worker_process_setup_hook=WARM_UP)["worker_process_setup_hook"] == WARM_UP, rests
-    found(":".join(WARM_UP.rsplit(".", 1)), "sweeps/cluster.py names it as the hook of each process")
+    found(":".join(WARM_UP.rsplit(".", 1)), "sweeps/cluster/connect.py names it as the hook of each process")
 
 
 # -- Ray: Tune's driver
@@ -122,7 +122,7 @@ def manager_and_task(told):
 
 
 def test_an_actor_killed_for_memory_is_no_lost_actor_to_tune_but_to_us():
-    rests = "sweeps/lost_workers.py replaces it so that such an error does not end the sweep"
+    rests = "sweeps/driver/lost_workers.py replaces it so that such an error does not end the sweep"
     place = "ray.air.execution._internal.actor_manager:RayActorManager"
     manager_type = found(place, rests)
     handle = found(f"{place}._actor_task_failed", rests)
@@ -138,7 +138,7 @@ def test_an_actor_killed_for_memory_is_no_lost_actor_to_tune_but_to_us():
     except Exception as error:
         answer = error
     assert isinstance(answer, RuntimeError) and not told, (
-        f"Tune does not raise for it any more ({answer!r}): look whether sweeps/lost_workers.py is still needed"
+        f"Tune does not raise for it any more ({answer!r}): look whether sweeps/driver/lost_workers.py is still needed"
     )
     with lost_workers_are_failures():
         manager_type._actor_task_failed(manager, task, OutOfMemoryError("memory"))
@@ -147,8 +147,8 @@ def test_an_actor_killed_for_memory_is_no_lost_actor_to_tune_but_to_us():
 
 
 def test_a_trial_has_its_actor_its_retries_and_its_errors(storage):
-    hang = "sweeps/hanging.py rests on it to end a trial that hangs"
-    told = "sweeps/early_stopping.py rests on it to say why a trial failed"
+    hang = "sweeps/driver/hang_watch.py rests on it to end a trial that hangs"
+    told = "sweeps/driver/scheduler.py rests on it to say why a trial failed"
     trial = Trial("x", stub=True, storage=storage, max_failures=1)
     assert hasattr(trial, "temporary_state"), f"Trial no longer has temporary_state: {hang}"
     assert hasattr(trial.temporary_state, "ray_actor"), f"temporary_state no longer has ray_actor: {hang}"
@@ -166,7 +166,7 @@ def test_a_trial_has_its_actor_its_retries_and_its_errors(storage):
 
 
 def test_a_scheduler_can_refuse_results_of_several_epochs_at_once():
-    rests = "sweeps/early_stopping.py sets _supports_buffered_results so that no epoch is judged late"
+    rests = "sweeps/driver/scheduler.py sets _supports_buffered_results so that no epoch is judged late"
 
     class Refuses(FIFOScheduler):
         _supports_buffered_results = False
@@ -177,9 +177,9 @@ def test_a_scheduler_can_refuse_results_of_several_epochs_at_once():
 
 
 def test_tunes_loggers_are_below_the_name_that_is_silenced():
-    logger = found("ray.tune.execution.tune_controller:logger", "sweeps/tuning.py silences it")
+    logger = found("ray.tune.execution.tune_controller:logger", "sweeps/driver/tune.py silences it")
     assert logger.name.startswith("ray.tune."), (
-        f"it is called {logger.name}: sweeps/tuning.py silences ray.tune"
+        f"it is called {logger.name}: sweeps/driver/tune.py silences ray.tune"
     )
 
 
@@ -188,7 +188,7 @@ def test_tunes_loggers_are_below_the_name_that_is_silenced():
 
 @pytest.mark.parametrize("name", _TALKERS)
 def test_the_loggers_that_are_silenced_while_a_job_is_sent_are_there(name):
-    rests = "sweeps/job_client.py silences it by this name"
+    rests = "sweeps/cluster/job_client.py silences it by this name"
     module = found(f"{name}:__dict__", rests).values()
     names = {value.name for value in module if isinstance(value, logging.Logger)}
     assert name in names, f"{name} logs under {sorted(names)}: {rests}"
@@ -196,29 +196,35 @@ def test_the_loggers_that_are_silenced_while_a_job_is_sent_are_there(name):
 
 def test_a_job_is_known_by_the_variable_that_ray_sets():
     place = "ray._private.runtime_env.constants:RAY_JOB_CONFIG_JSON_ENV_VAR"
-    name = found(place, "sweeps/cluster.py rests on it to know that it runs in a job")
+    name = found(place, "sweeps/cluster/connect.py rests on it to know that it runs in a job")
     assert name == IN_A_JOB, (
-        f"Ray tells a job its configuration in {name}: sweeps/cluster.py asks for {IN_A_JOB}"
+        f"Ray tells a job its configuration in {name}: sweeps/cluster/connect.py asks for {IN_A_JOB}"
     )
 
 
 def test_loopback_in_capitals_is_left_alone():
-    resolve = found("ray._private.services:resolve_ip_for_localhost", "sweeps/cluster.py goes around it")
+    resolve = found(
+        "ray._private.services:resolve_ip_for_localhost", "sweeps/cluster/connect.py goes around it"
+    )
     assert resolve("LOCALHOST") == "LOCALHOST", (
-        "Ray resolves LOCALHOST too now: sweeps/cluster.py (_as_ray_takes_it) rests on its being left alone"
+        "Ray resolves LOCALHOST too now: sweeps/cluster/connect.py (_as_ray_takes_it) rests on its being left alone"
     )
 
 
 def test_the_head_of_a_cluster_has_a_resource_by_its_name():
-    name = found("ray._common.constants:HEAD_NODE_RESOURCE_NAME", "sweeps/remote_driver.py asks for it")
-    assert list(BESIDE_THE_HEAD) == [name], f"the head's resource is called {name}: sweeps/remote_driver.py"
+    name = found(
+        "ray._common.constants:HEAD_NODE_RESOURCE_NAME", "sweeps/cluster/client_driver.py asks for it"
+    )
+    assert list(BESIDE_THE_HEAD) == [name], (
+        f"the head's resource is called {name}: sweeps/cluster/client_driver.py"
+    )
 
 
 # -- Ray Train
 
 
 def test_ray_trains_retries_can_be_switched_off():
-    rests = "sweeps/train_workers.py rests on it, since only Tune may restart a trial"
+    rests = "sweeps/trial/worker_group.py rests on it, since only Tune may restart a trial"
     config = found("ray.train.v2.api.config:FailureConfig", rests)
     takes(config, ["max_failures", "controller_failure_limit", "max_preemption_failures"], rests)
 
@@ -234,7 +240,7 @@ def test_ray_trains_retries_can_be_switched_off():
     ],
 )
 def test_the_errors_of_workers_have_their_types(place):
-    found(place, "sweeps/train_workers.py rests on it to tell a lost worker from a failed trial")
+    found(place, "sweeps/trial/worker_group.py rests on it to tell a lost worker from a failed trial")
 
 
 # -- Lightning
@@ -253,5 +259,6 @@ def test_a_callback_that_saves_is_called_after_all_others():
     )  # fmt: skip
     kept = [one for one in trainer.callbacks if one in (first, last)]
     assert kept == [last, first], (
-        "Lightning no longer calls Checkpoint callbacks last: sweeps/trial.py reports an epoch in one, after its metrics"
+        "Lightning no longer calls Checkpoint callbacks last: sweeps/trial/run_trial.py reports an epoch in one, after its "
+        "metrics"
     )

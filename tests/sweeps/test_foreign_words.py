@@ -7,8 +7,10 @@ import re
 import pytest
 from ray import exceptions
 
-from sweeps import cluster, ray_messages, train_workers
-from sweeps.failures import process_death
+from sweeps.cluster import connect as cluster
+from sweeps.driver import ray_messages
+from sweeps.driver.failures import process_death
+from sweeps.trial import worker_group as train_workers
 from tests.sweeps.foreign import found, is_read, says, sources
 
 PYTHON_SETTINGS = sorted(
@@ -28,12 +30,15 @@ PYTHON_SETTINGS = sorted(
 @pytest.mark.parametrize("name", PYTHON_SETTINGS)
 def test_ray_still_reads_a_setting(name):
     assert is_read(name), (
-        f"Ray no longer reads {name}: sweeps/cluster.py, sweeps/train_workers.py or sweeps/job_client.py sets it in vain"
+        f"Ray no longer reads {name}: sweeps/cluster/connect.py, sweeps/trial/worker_group.py or sweeps/cluster/job_client.py "
+        f"sets it in vain"
     )
 
 
 def test_the_loopback_setting_is_what_decides_whether_ray_leaves_it():
-    rests = "sweeps/cluster.py (LOOPBACK_ENVIRONMENT) rests on it to keep a private Ray on the loopback"
+    rests = (
+        "sweeps/cluster/connect.py (LOOPBACK_ENVIRONMENT) rests on it to keep a private Ray on the loopback"
+    )
     name = found("ray._private.ray_constants:ENABLE_RAY_CLUSTERS_ENV_VAR", rests)
     assert list(cluster.LOOPBACK_ENVIRONMENT) == [name], f"the setting is called {name} now: {rests}"
     found("ray._private.ray_constants:ENABLE_RAY_CLUSTER", rests)
@@ -51,11 +56,13 @@ def test_the_loopback_setting_is_what_decides_whether_ray_leaves_it():
     ],
 )
 def test_rays_programs_still_know_a_setting(word):
-    assert says(word), f"Ray no longer knows {word}: sweeps/cluster.py or sweeps/ray_token.py sets it in vain"
+    assert says(word), (
+        f"Ray no longer knows {word}: sweeps/cluster/connect.py or sweeps/cluster/ray_token.py sets it in vain"
+    )
 
 
 def test_tune_gives_its_actors_the_environment_that_warm_processes_have(monkeypatch):
-    rests = "sweeps/cluster.py (TRIAL_ENVIRONMENT) must be the same, or trials take no process that is warm"
+    rests = "sweeps/cluster/connect.py (TRIAL_ENVIRONMENT) must be the same, or trials take no process that is warm"
     cache = found("ray.tune.execution.class_cache:_ActorClassCache", rests)
     for name in found("ray.tune.execution.class_cache:ENV_VARS_TO_PROPAGATE", rests):
         monkeypatch.delenv(name, raising=False)
@@ -84,13 +91,13 @@ def test_tune_gives_its_actors_the_environment_that_warm_processes_have(monkeypa
 def test_ray_still_says_what_is_put_in_short(pattern, words):
     for part in words:
         assert part.strip() in pattern.pattern.replace(r"\ ", " "), f"{part} is not in the pattern"
-        assert says(part), f"Ray no longer says '{part}': sweeps/ray_messages.py looks for it"
+        assert says(part), f"Ray no longer says '{part}': sweeps/driver/ray_messages.py looks for it"
 
 
 @pytest.mark.parametrize("source", ["raylet", "autoscaler"])
 @pytest.mark.parametrize("colours", ["0", "1"])
 def test_ray_prints_its_messages_with_a_prefix(source, colours, monkeypatch):
-    rests = "sweeps/ray_messages.py rests on it to take Ray's messages out of the output"
+    rests = "sweeps/driver/ray_messages.py rests on it to take Ray's messages out of the output"
     show = found("ray._private.worker:print_worker_logs", rests)
     found("ray._private.worker:filter_autoscaler_events", rests)
     monkeypatch.setattr("ray._private.worker.filter_autoscaler_events", lambda lines: lines)
@@ -103,7 +110,7 @@ def test_ray_prints_its_messages_with_a_prefix(source, colours, monkeypatch):
 
 
 def test_ray_prints_the_clusters_errors_as_the_raylets():
-    rests = "sweeps/ray_messages.py rests on it to take Ray's messages out of the output"
+    rests = "sweeps/driver/ray_messages.py rests on it to take Ray's messages out of the output"
     text = inspect.getsource(found("ray._private.worker:listen_error_messages", rests))
     for part in ("print_to_stdstream(", '"pid": "raylet"', '"is_err": False'):
         assert part in text, f"Ray's listener no longer has {part}: {rests}"
@@ -119,16 +126,22 @@ def test_ray_prints_the_clusters_errors_as_the_raylets():
 )
 def test_an_error_of_ray_is_known_by_its_words(error, said):
     assert process_death(f"Failure # 1\n{error}\n", 1).startswith(said), (
-        f"{type(error).__name__} reads '{error}' now: sweeps/failures.py (process_death) looks for other words"
+        f"{type(error).__name__} reads '{error}' now: sweeps/driver/failures.py (process_death) looks for other words"
     )
 
 
 @pytest.mark.parametrize("words", ["its node has died", "running low on memory"])
 def test_the_cluster_still_says_why_a_process_died(words):
-    assert says(words), f"Ray no longer says '{words}': sweeps/failures.py (process_death) looks for it"
+    assert says(words), (
+        f"Ray no longer says '{words}': sweeps/driver/failures.py (process_death) looks for it"
+    )
 
 
 def test_a_refused_token_is_known_by_its_word():
-    error = found("ray.exceptions:AuthenticationError", "sweeps/job_client.py tells a missing token by it")
+    error = found(
+        "ray.exceptions:AuthenticationError", "sweeps/cluster/job_client.py tells a missing token by it"
+    )
     assert issubclass(error, exceptions.RayError)
-    assert says("uthenticat"), "Ray no longer says so: sweeps/cluster.py (_cannot_connect) looks for it"
+    assert says("uthenticat"), (
+        "Ray no longer says so: sweeps/cluster/connect.py (_cannot_connect) looks for it"
+    )

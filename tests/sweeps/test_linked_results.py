@@ -10,15 +10,17 @@ import pytest
 from stclip.config import Experiment
 from stclip.data.store import open_store
 from stclip.errors import ConfigError, InputError
-from stclip.guarded_folder import LinkError
-from stclip.train import CHECKPOINT, fit
-from sweeps import launch, report
-from sweeps.arguments import make_parser
-from sweeps.describe import describe_sweep
-from sweeps.finish import keep_winners
-from sweeps.records import record_of
-from sweeps.resume import plan_to_resume
-from sweeps.trial_folder import trial_folder, write_to
+from stclip.files.guarded_folder import LinkError
+from stclip.train import fit
+from stclip.training.checkpoint_file import CHECKPOINT
+from sweeps import report
+from sweeps.driver import sweep as launch
+from sweeps.driver.finish import keep_winners
+from sweeps.planning.command_line import make_parser
+from sweeps.planning.resume import plan_to_resume
+from sweeps.planning.sweep_yaml import describe_sweep
+from sweeps.results.records import record_of
+from sweeps.trial.folder import trial_folder, write_to
 from tests.sweeps.made_up import record
 from tests.sweeps.results_folders import folder_of, many
 
@@ -143,7 +145,7 @@ def test_a_winner_is_not_kept_through_a_link(begun, away, tmp_path, monkeypatch,
     plan, _ = begun
     checkpoint = tmp_path / "found"
     checkpoint.write_bytes(b"theirs")
-    monkeypatch.setattr("sweeps.finish.newest_checkpoint", lambda *given: checkpoint)
+    monkeypatch.setattr("sweeps.driver.finish.newest_checkpoint", lambda *given: checkpoint)
     link(plan.folder / place, away if place.count("/") < 2 else away / "profile")
     with pytest.raises(LinkError, match=rf"{place}: is a link"):
         keep_winners(

@@ -4,8 +4,8 @@ import pytest
 
 from benchmarks.fuzz import ODD, fuzz, kinds, refused_or_accepted
 from stclip.config import Experiment
-from stclip.configio import validate
-from stclip.strict_yaml import parse_yaml
+from stclip.config.load import validate
+from stclip.config.strict_yaml import parse_yaml
 
 HANGS = 300  # seconds for one example; how long a slow machine takes is nobody's fault
 

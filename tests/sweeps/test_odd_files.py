@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stclip.config import DataConfig
-from stclip.data.splits import read_splits
+from stclip.data.shards.splits import read_splits
 from stclip.data.store import open_store, store_key
 from stclip.errors import DataError
 
@@ -83,7 +83,7 @@ def test_a_stores_file_that_is_none_is_refused(tiny_dataset, name):
 
 
 def _read_again(dataset: Path, data: DataConfig, path: Path) -> None:
-    from stclip.data.store import _open
+    from stclip.data.store.store import _open
 
     assert path.parent.name == store_key(dataset, read_splits(dataset), data)
     _open(path.parent, "a data set")

@@ -12,9 +12,9 @@ import pytest
 from stclip.errors import InputError
 from sweeps import report
 from sweeps.report import main
-from sweeps.report_markdown import md
-from sweeps.report_write import write_report
-from sweeps.results import ResultsFolder
+from sweeps.reporting.markdown import md
+from sweeps.reporting.write import write_report
+from sweeps.results.folder import ResultsFolder
 from tests.sweeps import made_up
 from tests.sweeps.made_up import levels, slide_rows
 from tests.sweeps.results_folders import SWEEP, folder_of, many, record

@@ -6,12 +6,14 @@ import sys
 
 import pytest
 
-from stclip.config import PROJECT_ROOT
-from sweeps import shipped_code, submit, versions
+from stclip.files.paths import PROJECT_ROOT
+from sweeps import submit
+from sweeps.cluster import shipped_code
+from sweeps.cluster.job_arguments import ARGUMENTS, pack_arguments, unpack_arguments
+from sweeps.cluster.ray_token import use_token_if_there
+from sweeps.cluster.shipped_code import stage_code
 from sweeps.job import main as job_main
-from sweeps.job_arguments import ARGUMENTS, pack_arguments, unpack_arguments
-from sweeps.ray_token import use_token_if_there
-from sweeps.shipped_code import stage_code
+from sweeps.planning import versions
 
 NASTY = [
     "a b",
@@ -95,8 +97,8 @@ def test_the_code_that_is_sent_is_small_complete_and_nothing_else(tmp_path, monk
         assert sent == {path.relative_to(PROJECT_ROOT) for path in (PROJECT_ROOT / package).rglob("*.py")}
     assert sum(path.stat().st_size for path in files) < 5_000_000
     assert {path.suffix for path in files} <= {".py", ".yaml", ".json", ".md", ".typed", ".jinja", ".js"}
-    assert (tmp_path / "sweeps" / "report.html.jinja").is_file() and (
-        tmp_path / "sweeps" / "report.js"
+    assert (tmp_path / "sweeps" / "reporting" / "report.html.jinja").is_file() and (
+        tmp_path / "sweeps" / "reporting" / "report.js"
     ).is_file()
     listed = subprocess.run(
         [sys.executable, "-m", "sweeps.job"], cwd=tmp_path, env={ARGUMENTS: '["--list"]'}, capture_output=True, text=True

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stclip.config import PROJECT_ROOT
+from stclip.files.paths import PROJECT_ROOT
 from tests.whole_sweeps.moments import Hooks
 from tests.whole_sweeps.processes import adopt_orphans
 from tests.whole_sweeps.sweep_runner import BASE, Runner

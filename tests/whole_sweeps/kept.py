@@ -3,14 +3,14 @@
 import yaml
 
 from stclip.errors import InputError
-from sweeps.arguments import make_parser
-from sweeps.reading_record import restore_readings
-from sweeps.records import recorded_names
-from sweeps.results import ResultsFolder
-from sweeps.resume import check_record, plan_to_resume
-from sweeps.search import FamilySearch
-from sweeps.space import SearchSpace
-from sweeps.study_file import check_study_file, study_storage
+from sweeps.driver.reading_record import restore_readings
+from sweeps.planning.command_line import make_parser
+from sweeps.planning.resume import check_record, plan_to_resume
+from sweeps.results.folder import ResultsFolder
+from sweeps.results.records import recorded_names
+from sweeps.results.study_file import check_study_file, study_storage
+from sweeps.search.family_search import FamilySearch
+from sweeps.search.space import SearchSpace
 
 
 def table(ended):

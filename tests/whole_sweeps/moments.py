@@ -32,7 +32,7 @@ HANG_SECONDS = 41.0  # what the clock of the hang watch jumps by then
 class Moment(NamedTuple):
     """What happens at the `call`-th call (1-based) of a function in one process."""
 
-    at: str  # "sweeps.search:FamilySearch.report"
+    at: str  # "sweeps.search.family_search:FamilySearch.report"
     # kill (the driver), interrupt (its process group, as a terminal does), terminate (the same with SIGTERM, as a batch system
     # does), lose NAME (that process of the driver's Ray), hold (until a release), release
     do: str
@@ -181,8 +181,8 @@ class _OnImport(importlib.abc.MetaPathFinder):
 def _install() -> None:
     os.environ.setdefault(DRIVER, str(os.getpid()))
     changes: dict[str, list[Callable[[ModuleType], None]]] = {
-        "sweeps.trial": [_spoil_trials],
-        "sweeps.hanging": [_jump_when_hung],
+        "sweeps.trial.run_trial": [_spoil_trials],
+        "sweeps.driver.hang_watch": [_jump_when_hung],
     }
     for moment in (Moment(*one) for one in json.loads(os.environ[MOMENTS])):
         module = moment.at.partition(":")[0]

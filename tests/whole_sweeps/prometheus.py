@@ -6,8 +6,8 @@ import urllib.request
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from sweeps.metrics import LABELS, SECONDS, STATES, best_recalls, spots_per_second, trial_counts
-from sweeps.records import best_record
+from sweeps.reporting.prometheus import LABELS, SECONDS, STATES, best_recalls, spots_per_second, trial_counts
+from sweeps.results.records import best_record
 from tests.conftest import TINY_SLIDES, TINY_SPLITS
 
 TRAIN_SPOTS = sum(TINY_SLIDES[slide] for slide in TINY_SPLITS.train)

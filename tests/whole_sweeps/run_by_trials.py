@@ -8,8 +8,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from sweeps.driver.stopping import StopSwitch
 from sweeps.run import main
-from sweeps.stopping import StopSwitch
 
 
 def clock_of(folder, seconds_per_trial):

@@ -15,8 +15,8 @@ from pathlib import Path
 import optuna
 import yaml
 
-from stclip.config import PROJECT_ROOT
-from sweeps.study_file import study_storage
+from stclip.files.paths import PROJECT_ROOT
+from sweeps.results.study_file import study_storage
 from tests.whole_sweeps.processes import below, command_of, in_other_sessions, stacks
 
 PATIENCE = 600  # seconds; turns a hang into a failure, and is far above what any machine needs

@@ -6,10 +6,10 @@ import shutil
 import pytest
 
 from stclip.config import Experiment
-from stclip.configio import validate
-from stclip.evaluate import evaluate
-from stclip.strict_yaml import read_yaml
-from sweeps.confirm import confirm_seed
+from stclip.config.load import validate
+from stclip.config.strict_yaml import read_yaml
+from stclip.evaluation.evaluate import evaluate
+from sweeps.search.confirm_search import confirm_seed
 from tests.whole_sweeps.kept import plain
 from tests.whole_sweeps.sweep_runner import CLIP, rows_of
 

@@ -7,10 +7,11 @@ from collections import defaultdict
 import pytest
 import yaml
 
-from stclip.config import PROJECT_ROOT, Experiment
-from stclip.configio import validate
-from stclip.evaluate import evaluate, read_checkpoint
-from stclip.strict_yaml import read_yaml
+from stclip.config import Experiment
+from stclip.config.load import validate
+from stclip.config.strict_yaml import read_yaml
+from stclip.evaluation.evaluate import evaluate, read_checkpoint
+from stclip.files.paths import PROJECT_ROOT
 from tests.conftest import TINY_SLIDES, TINY_SPLITS
 from tests.whole_sweeps.sweep_runner import CLIP
 
@@ -49,7 +50,7 @@ def save_each_epoch(module):
 
 
 class Finder(importlib.abc.MetaPathFinder):
-    after = {{"stclip.module": spoil_module, "sweeps.trial": save_each_epoch}}
+    after = {{"stclip.training.module": spoil_module, "sweeps.trial.run_trial": save_each_epoch}}
 
     def find_spec(self, name, path, target=None):
         change = self.after.pop(name, None)

@@ -4,7 +4,7 @@ import shlex
 
 import pytest
 
-from stclip.strict_yaml import read_yaml
+from stclip.config.strict_yaml import read_yaml
 from tests.whole_sweeps.moments import Moment
 from tests.whole_sweeps.sweep_runner import BOTH
 
@@ -28,8 +28,8 @@ def test_ctrl_c_while_ray_starts_is_a_clean_stop(runner, space, hooks):
 def test_ctrl_c_twice_stops_at_once_and_leaves_a_readable_folder(runner, space, hooks):
     """The first trial has ended, the second is running."""
     moments = (
-        Moment("sweeps.search:FamilySearch.report", "interrupt", 3, "after"),
-        Moment("sweeps.stopping:StopSwitch.stop", "interrupt", 1, "after"),
+        Moment("sweeps.search.family_search:FamilySearch.report", "interrupt", 3, "after"),
+        Moment("sweeps.driver.stopping:StopSwitch.stop", "interrupt", 1, "after"),
     )
     environment = hooks.environment(*moments)
     ended = runner.run(space, "twice", "--max-concurrent", "1", environment=environment, code=130)
@@ -51,7 +51,7 @@ def test_ctrl_c_twice_stops_at_once_and_leaves_a_readable_folder(runner, space, 
 def test_the_end_of_ray_is_a_stop_and_the_sweep_goes_on_later(runner, space, hooks, do, status, reason):
     """The first trial has ended; the second has started and does not end."""
     name = do.replace(" ", "-")
-    moment = Moment("sweeps.hanging:HangWatch.on_trial_start", do, 2, "after")
+    moment = Moment("sweeps.driver.hang_watch:HangWatch.on_trial_start", do, 2, "after")
     flags = ("--max-concurrent", "1", "--max-failures", "0")
     environment = hooks.environment(moment, faults={"clip-0000": "hang"})
     process = runner.start(space, name, *flags, environment=environment)

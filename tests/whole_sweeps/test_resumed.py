@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from stclip.errors import ConfigError, InputError
-from sweeps.arguments import make_parser
-from sweeps.finish import keep_winners
-from sweeps.results import ResultsFolder
-from sweeps.resume import plan_to_resume
+from sweeps.driver.finish import keep_winners
+from sweeps.planning.command_line import make_parser
+from sweeps.planning.resume import plan_to_resume
+from sweeps.results.folder import ResultsFolder
 from tests.whole_sweeps.kept import (
     families,
     files_to_cut,
@@ -38,15 +38,15 @@ FLAGS = ("--max-concurrent", "1", "--seed", "3", "--confirm-configs", "1", "--co
 SIDE_BY_SIDE = (*FLAGS, "--max-concurrent", "3", "--cpus-per-trial", "0.5")
 
 # Moments at which a driver is killed. The numbers of calls are those of one process.
-RAY_STARTS = Moment("sweeps.private_ray:start_local_ray", "kill")
+RAY_STARTS = Moment("sweeps.cluster.private_ray:start_local_ray", "kill")
 CHECKPOINT = Moment(
     "ray.train._internal.storage:StorageContext.persist_current_checkpoint", "kill", 3, "after"
 )
 HALF_A_REPORT = Moment("optuna.trial:Trial.report", "kill", 10)  # its metrics are written, its value is not
 UNTOLD = Moment("optuna.study:Study.tell", "kill", 3)
-TEST_SLIDES_READ = Moment("sweeps.search:FamilySearch.tested", "kill", 2)
-HALF_A_COPY = Moment("sweeps.mirror:Mirror._send", "kill", 4)
-NO_REPORT_YET = Moment("sweeps.results:ResultsFolder.write_summary", "kill", 1, "after")
+TEST_SLIDES_READ = Moment("sweeps.search.family_search:FamilySearch.tested", "kill", 2)
+HALF_A_COPY = Moment("sweeps.results.mirror:Mirror._send", "kill", 4)
+NO_REPORT_YET = Moment("sweeps.results.folder:ResultsFolder.write_summary", "kill", 1, "after")
 EACH_EPOCH = {"STCLIP_TEST_CHECKPOINTS": "1"}
 
 
@@ -74,7 +74,7 @@ def test_a_driver_killed_at_any_moment_loses_nothing_and_reruns_nothing(runner, 
     """`benchmarks/kill_driver.py` asks for more kills, at moments drawn at random, over as many sweeps as that takes."""
     wanted = int(os.environ.get("STCLIP_KILLS", "0"))
     if not wanted:
-        # Between two writes: tests/sweeps/test_search_kills.py.
+        # Between two writes: tests/sweeps/search/test_family_search_kills.py.
         moments = [
             RAY_STARTS,
             CHECKPOINT,
@@ -153,7 +153,7 @@ def test_ctrl_c_in_the_search_and_in_the_confirmation_then_resume_ends_as_the_un
         in taken.err
     )
 
-    in_confirmation = Moment("sweeps.search:FamilySearch.tested", "interrupt", 2, "after")
+    in_confirmation = Moment("sweeps.search.family_search:FamilySearch.tested", "interrupt", 2, "after")
     process = runner.resume(stopped, "stopped-again", environment=make_hooks().environment(in_confirmation))
     ended = runner.end(process, stopped, code=1)  # one family has been confirmed, the other has not
     assert ended.summary()["status"] == "interrupted"
@@ -176,7 +176,7 @@ def test_ctrl_c_in_the_search_and_in_the_confirmation_then_resume_ends_as_the_un
 
 def check_stopped_search(runner, space, hooks):
     """Ctrl-C while the fifth trial is held before its first epoch; returns the sweep's folder."""
-    fifth = Moment("sweeps.trial:fit", "hold", 5)
+    fifth = Moment("sweeps.trial.run_trial:fit", "hold", 5)
     # Ten times as often as it is.
     environment = hooks.environment(fifth, RAY_metrics_report_interval_ms="1000")
     process = runner.start(space, "stopped", *FLAGS, environment=environment)

@@ -9,10 +9,10 @@ import optuna_dashboard
 import pytest
 
 from stclip.config import Experiment
-from stclip.configio import validate
-from stclip.evaluate import evaluate, read_checkpoint
-from stclip.inference import load_model
-from stclip.strict_yaml import read_yaml
+from stclip.config.load import validate
+from stclip.config.strict_yaml import read_yaml
+from stclip.evaluation.evaluate import evaluate, read_checkpoint
+from stclip.evaluation.inference import load_model
 from tests.readme_example import run_readme_example
 from tests.whole_sweeps.sweep_runner import SPATIAL, TEMPERATURE
 

@@ -12,22 +12,22 @@ from rich.console import Console
 from rich.table import Table
 
 from stclip.data.commands.each_slide import each_slide
+from stclip.data.commands.inspect_slide import SlideContent, inspect_slide
 from stclip.data.commands.parsers import Commands, add_dataset, add_source, add_work, dataset_folder
+from stclip.data.commands.raw_formats import raw_source
 from stclip.data.commands.tables import add_row, make_table
-from stclip.data.inspect_slide import SlideContent, inspect_slide
 from stclip.data.raw.compare import compare_slide
 from stclip.data.raw.conversion import PANEL
 from stclip.data.raw.slide_pool import Failed
-from stclip.data.raw_formats import raw_source
-from stclip.data.splits import SPLITS, read_splits
+from stclip.data.shards.splits import SPLITS, read_splits
 from stclip.data.splitting.duplicates import find_duplicates
 from stclip.data.splitting.plan import NEW_DONORS
 from stclip.data.splitting.record import read_split_record
 from stclip.data.splitting.slide_table import SlideRow, dataset_slides, read_section
 from stclip.errors import DataError, printable
-from stclip.paths import is_file, user_path
-from stclip.small_files import read_own_text
-from stclip.words import many
+from stclip.files.paths import is_file, user_path
+from stclip.files.whole_files import read_own_text
+from stclip.terminal.text import many
 
 SMALL_GALLERY = 30  # spots; a recall at 10 of fewer says little
 

@@ -9,20 +9,20 @@ from pathlib import Path
 
 from stclip.data.commands.each_slide import each_slide
 from stclip.data.commands.parsers import add_work, count
-from stclip.data.donors import DONORS
 from stclip.data.raw.conversion import Converted, convert, odd_sizes, survey
 from stclip.data.raw.convert import ConversionSettings
 from stclip.data.raw.slide import SlideFacts, Source
 from stclip.data.raw.slide_pool import Failed
 from stclip.data.raw.symbols import HUMAN, panel_symbols
 from stclip.data.raw.variable_genes import slide_variability, variable_genes
-from stclip.data.splits import SPLITS, Splits, entries, read_slides, split_file, write_splits
+from stclip.data.shards.donors import DONORS
+from stclip.data.shards.splits import SPLITS, Splits, entries, read_slides, split_file, write_splits
 from stclip.data.splitting.record import SPLIT_RECORD
 from stclip.errors import DataError, InputError, printable, shorten, unknown_name
-from stclip.paths import is_file, is_folder, user_path
-from stclip.progress import ProgressBar
-from stclip.small_files import read_own_text, write_whole
-from stclip.words import many
+from stclip.files.paths import is_file, is_folder, user_path
+from stclip.files.whole_files import read_own_text, write_whole
+from stclip.terminal.progress import ProgressBar
+from stclip.terminal.text import many
 
 VARIABLE = "hvg:"
 NAMES_SHOWN = 3  # of columns that joined another, or are of no gene

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from stclip.data.raw.slide_pool import run_slides
-from stclip.progress import ProgressBar
+from stclip.terminal.progress import ProgressBar
 
 
 def each_slide(

@@ -6,7 +6,7 @@ import argparse
 
 from stclip.data.commands.conversion_options import add_options, run_conversion
 from stclip.data.commands.parsers import Commands, add_genome, add_layer
-from stclip.data.hest import HestFolder
+from stclip.data.raw.hest import HestFolder
 
 
 def add(commands: Commands) -> None:

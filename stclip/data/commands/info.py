@@ -13,16 +13,16 @@ from rich.table import Table
 
 from stclip.data.commands.each_slide import each_slide
 from stclip.data.commands.parsers import Commands, add_dataset, add_work, dataset_folder
+from stclip.data.commands.pictures import PER_ROW, contact_sheet, spot_maps
+from stclip.data.commands.sample_slide import SlideSample, sample_slide
 from stclip.data.commands.tables import add_row, make_table
-from stclip.data.pictures import PER_ROW, contact_sheet, spot_maps
 from stclip.data.raw.slide_pool import Failed
-from stclip.data.sample_slide import SlideSample, sample_slide
 from stclip.data.shards import read_manifest
-from stclip.data.splits import SPLITS, read_slides, split_file
+from stclip.data.shards.splits import SPLITS, read_slides, split_file
 from stclip.data.splitting.slide_table import SlideRow, dataset_slides
 from stclip.errors import DataError
-from stclip.paths import is_file, user_path
-from stclip.words import many
+from stclip.files.paths import is_file, user_path
+from stclip.terminal.text import many
 
 KS = (1, 5, 10)
 

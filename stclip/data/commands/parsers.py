@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from stclip.config import DataConfig
-from stclip.data.locate import dataset_dir
+from stclip.data.store.locate import dataset_dir
 from stclip.processors import usable_processors
 
 if TYPE_CHECKING:

@@ -8,17 +8,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stclip.data.commands.parsers import Commands, add_dataset, add_source, dataset_folder
-from stclip.data.donors import DONORS, write_csv_donors
-from stclip.data.raw_formats import is_raw, raw_section, raw_slides, raw_source
-from stclip.data.splits import SPLITS, Splits, write_splits
+from stclip.data.commands.raw_formats import is_raw, raw_section, raw_slides, raw_source
+from stclip.data.shards.donors import DONORS, write_csv_donors
+from stclip.data.shards.splits import SPLITS, Splits, write_splits
 from stclip.data.splitting.catalogue import unchecked_sections
 from stclip.data.splitting.duplicates import Duplicate, find_duplicates
 from stclip.data.splitting.plan import merged_donors, plan_split
 from stclip.data.splitting.record import write_split_record
 from stclip.data.splitting.slide_table import SlideRow, catalogue_slides, dataset_slides, read_section
 from stclip.errors import InputError
-from stclip.paths import is_file, user_path
-from stclip.words import many
+from stclip.files.paths import is_file, user_path
+from stclip.terminal.text import many
 
 SHARES = {"train": "0.7", "val": "0.1", "test": "0.2"}
 

@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 
 from stclip.config import DataConfig
+from stclip.data.builtin.synthetic import SYNTHETIC, builtin_spec, ensure_builtin
 from stclip.data.commands.parsers import Commands
-from stclip.data.synthetic import SYNTHETIC, builtin_spec, ensure_builtin
-from stclip.progress import ProgressBar
+from stclip.terminal.progress import ProgressBar
 
 
 def add(commands: Commands) -> None:

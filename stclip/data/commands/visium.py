@@ -6,7 +6,7 @@ import argparse
 
 from stclip.data.commands.conversion_options import add_options, run_conversion
 from stclip.data.commands.parsers import Commands, add_bins, add_genome
-from stclip.data.visium import VisiumFolder
+from stclip.data.raw.visium import VisiumFolder
 from stclip.errors import InputError
 
 TILE = 224  # pixels

@@ -1,1 +1,1 @@
-"""From what a laboratory has to shards: what the raw formats (`hest.py`, `visium.py` above) share, and the conversion."""
+"""From what a laboratory has to shards: the raw formats (`hest.py`, `visium.py`), what they share, and the conversion."""

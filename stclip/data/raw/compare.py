@@ -10,7 +10,7 @@ from stclip.data.raw.convert import ConversionSettings, read_record, slide_sente
 from stclip.data.raw.slide import Source
 from stclip.data.raw.symbols import SymbolMap
 from stclip.data.shards import raw_spots
-from stclip.data.spot import decode_text
+from stclip.data.shards.spot import decode_text
 from stclip.errors import DataError
 
 CLOSE = 1e-6  # pixels

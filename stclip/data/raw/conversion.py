@@ -14,7 +14,7 @@ from stclip.data.raw.slide import SlideFacts, Source
 from stclip.data.raw.slide_pool import Failed, run_slides
 from stclip.data.shards import write_manifest
 from stclip.errors import DataError
-from stclip.small_files import write_whole
+from stclip.files.whole_files import write_whole
 
 Progress = Callable[[int, int], None]  # spots done, spots in all
 PANEL = "genes.txt"  # of a data set: the panel its sentences were written from, a symbol a line

@@ -14,11 +14,12 @@ import numpy as np
 from stclip.data.raw.expression import check_counts, gene_sentences
 from stclip.data.raw.slide import RawSlide, SlideFacts, Source
 from stclip.data.raw.symbols import SymbolMap
-from stclip.data.shards import RECORD, write_slide
-from stclip.data.spot import LARGEST_PLACE, Spot
-from stclip.data.tile_size import resized
+from stclip.data.shards import write_slide
+from stclip.data.shards.shards import RECORD
+from stclip.data.shards.spot import LARGEST_PLACE, Spot
+from stclip.data.store.tile_size import resized
 from stclip.errors import DataError
-from stclip.regular_files import read_text
+from stclip.files.regular_files import read_text
 
 VERSION = 2  # of the conversion: raised when the same input and settings give other shards
 BLOCK = 256  # spots in memory at once

@@ -11,7 +11,7 @@ import numpy as np
 
 from stclip.data.raw.symbols import ENSEMBL, GENOME, gene_name
 from stclip.errors import DataError, shorten, unknown_name
-from stclip.words import many
+from stclip.terminal.text import many
 
 GENE_EXPRESSION = "Gene Expression"  # the type of a feature that is a gene, as 10x has it
 OTHER_FEATURES = (

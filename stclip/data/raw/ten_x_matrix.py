@@ -17,7 +17,7 @@ from stclip.data.raw.gene_columns import GeneColumns, gene_columns
 from stclip.data.raw.sparse_rows import MatrixError, Rows, SparseRows
 from stclip.errors import DataError
 from stclip.extras import extra
-from stclip.regular_files import open_regular, read_unpacked
+from stclip.files.regular_files import open_regular, read_unpacked
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from stclip.errors import DataError, shorten
-from stclip.regular_files import read_text
-from stclip.small_files import read_json_object
+from stclip.files.regular_files import read_text
+from stclip.files.whole_files import read_json_object
 
 PITCH = 100.0  # µm from spot to spot
 POSITIONS = ("tissue_positions.csv", "tissue_positions_list.csv", "tissue_positions.parquet")

@@ -9,8 +9,8 @@ from io import StringIO
 from itertools import combinations
 from pathlib import Path
 
-from stclip.regular_files import read_text
-from stclip.words import many
+from stclip.files.regular_files import read_text
+from stclip.terminal.text import many
 
 # Share by which numbers of spots, and sizes of pixels, of one section differ between publications.
 NEAR = 0.01

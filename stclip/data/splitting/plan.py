@@ -6,12 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from stclip.data.splits import SPLITS, Splits
+from stclip.data.shards.splits import SPLITS, Splits
 from stclip.data.splitting.duplicates import Duplicate
 from stclip.data.splitting.search import search_split
 from stclip.data.splitting.slide_table import SlideRow
 from stclip.errors import InputError, unknown_name
-from stclip.words import many
+from stclip.terminal.text import many
 
 By = Literal["donor", "slide"]
 NEW_DONORS = "the test then says nothing of new donors"  # where a donor stands on two sides

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stclip.small_files import is_there, read_own_json, write_whole
+from stclip.files.whole_files import is_there, read_own_json, write_whole
 
 SPLIT_RECORD = "split.json"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from stclip.data.splits import SPLITS, Splits
+from stclip.data.shards.splits import SPLITS, Splits
 from stclip.errors import DataError
 
 STARTS = 400_000  # over the squared number of groups,

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from stclip.data.donors import known_donors
 from stclip.data.shards import raw_spots, read_manifest
+from stclip.data.shards.donors import known_donors
+from stclip.data.shards.spot import decode_text
 from stclip.data.splitting.duplicates import Section
-from stclip.data.spot import decode_text
 from stclip.errors import DataError, shorten
-from stclip.regular_files import read_text
+from stclip.files.regular_files import read_text
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ import tarfile
 from pathlib import Path
 
 from stclip.config import DataConfig
-from stclip.data.shards import Spot, read_slide
+from stclip.data.shards import read_slide
+from stclip.data.shards.shards import Spot
 
 
 def config(folder: Path, image_size: int = 16, **more: object) -> DataConfig:

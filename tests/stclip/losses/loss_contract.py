@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stclip.config import Experiment
-from stclip.configio import validate
-from stclip.registry import LOSSES, LossEntry
+from stclip.config.load import validate
+from stclip.config.registry import LOSSES, LossEntry
 
 WORLD, SPOTS, DIM, NEIGHBORS = 2, 5, 6, 3
 # The loss of B spots in float64, written slowly: image [B, D], gene [B, D], scale [], batch, settings -> [].

@@ -1,6 +1,6 @@
 """Every loss of the registry keeps the contract: a line each."""
 
-from stclip.registry import LOSSES
+from stclip.config.registry import LOSSES
 from tests.stclip.losses.loss_contract import loss_contract
 from tests.stclip.losses.slow_losses import slow_clip, slow_spatial
 

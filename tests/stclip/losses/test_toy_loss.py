@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from stclip.registry import LOSSES, LossEntry
+from stclip.config.registry import LOSSES, LossEntry
 from sweeps.run import main
 from tests.stclip.losses.loss_contract import loss_contract
 

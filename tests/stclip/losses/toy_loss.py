@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
+from stclip.batch import Batch
 from stclip.config import LossSection
-from stclip.data.batch import Batch
 
 
 class ToySection(LossSection):

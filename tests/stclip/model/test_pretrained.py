@@ -10,17 +10,17 @@ import pytest
 import torch
 
 from stclip.config import AugmentConfig, Experiment, ImageTowerConfig
-from stclip.configio import validate
-from stclip.data.datamodule import SpotDataModule
+from stclip.config.load import validate
+from stclip.data.batches import frozen_features as features
+from stclip.data.batches.datamodule import SpotDataModule
+from stclip.data.batches.frozen_features import frozen_features
 from stclip.errors import ConfigError, InputError
-from stclip.inference import load_model
-from stclip.model import features
-from stclip.model.features import frozen_features
+from stclip.evaluation.inference import load_model
 from stclip.model.pretrained import fingerprint, image_transform, load_pretrained, model_folder
 from stclip.model.pretrained_genes import PretrainedSentences, SentenceTokens, TextBackbone
 from stclip.model.pretrained_image import FinetunedImageTower, PretrainedFeatures, VisionBackbone
-from stclip.prepare import check_models, prepare_data
 from stclip.train import fit
+from stclip.training.prepare import check_models, prepare_data
 from tests.stclip.model.tiny_pretrained import SIDE, save_clip, save_vit
 
 

@@ -1,6 +1,6 @@
 """Every tower of the registry keeps the contract: a line each. (Pretrained ones, `hf:`, need files: see test_pretrained.)"""
 
-from stclip.registry import GENE_TOWERS, IMAGE_TOWERS, PREFIX
+from stclip.config.registry import GENE_TOWERS, IMAGE_TOWERS, PREFIX
 from tests.stclip.model.tower_contract import (
     features,
     gene_tower_contract,

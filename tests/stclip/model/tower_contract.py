@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from stclip.config import AugmentConfig, GeneTowerConfig, ImageTowerConfig
-from stclip.registry import GENE_TOWERS, IMAGE_TOWERS, lookup
+from stclip.config.registry import GENE_TOWERS, IMAGE_TOWERS, lookup
 
 DIM, GENES, LONGEST, SPOTS = 6, 30, 8, 5
 Make = Callable[[], torch.nn.Module]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from stclip.config import PROJECT_ROOT
+from stclip.files.paths import PROJECT_ROOT
 from tests.whole_sweeps.moments import Hooks, Moment
 from tests.whole_sweeps.sweep_runner import PATIENCE
 
@@ -70,7 +70,7 @@ def local_cluster(tmp_path_factory: pytest.TempPathFactory, cluster_hooks: Hooks
     environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")} | {
         "HOME": str(home),
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        **cluster_hooks.environment(Moment("sweeps.trial:report_to_tune", "hold", 2)),
+        **cluster_hooks.environment(Moment("sweeps.trial.run_trial:report_to_tune", "hold", 2)),
         "STCLIP_LOCAL_CLUSTER": str(state),
         "STCLIP_CACHE": str(home / "cache"),
     }

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from stclip.config import PROJECT_ROOT
+from stclip.files.paths import PROJECT_ROOT
 from tests.whole_sweeps.sweep_runner import PATIENCE
 
 pytestmark = pytest.mark.slow

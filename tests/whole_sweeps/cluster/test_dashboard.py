@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from benchmarks.devtools import Browser
-from sweeps.cluster import way_in
+from sweeps.cluster.connect import way_in
 
 ASKED = "Authentication Token Required"
 THREE_NODES = "TOTAL\nx 3"  # as the page Cluster counts them

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from stclip.config import PROJECT_ROOT
 from stclip.data.__main__ import main
+from stclip.files.paths import PROJECT_ROOT
 from tests.stclip.data.hest_folders import slide_of, write_hest
 from tests.whole_sweeps.moments import Hooks, Moment
 

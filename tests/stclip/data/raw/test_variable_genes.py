@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stclip.data.hest import HestFolder
+from stclip.data.raw.hest import HestFolder
 from stclip.data.raw.variable_genes import (
     SlideVariability,
     normalised_dispersion,

@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from stclip.data.splits import SPLITS
+from stclip.data.shards.splits import SPLITS
 from stclip.data.splitting.search import SIZE_WEIGHT, search_split
 from stclip.errors import DataError
 
