@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import shlex
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from stclip.errors import InputError
-from stclip.files.addresses import is_address
 from stclip.files.guarded_folder import check_no_links
 from stclip.terminal.output import run_command
 from stclip.terminal.parser import OneLineParser
 from sweeps.reporting.html_page import NOT_AS_WRITTEN
 from sweeps.reporting.write import write_report
 from sweeps.results.folder import ResultsFolder
-from sweeps.results.mirror import Mirror
+from sweeps.results.record import SweepRecord
 from sweeps.text import printable
 
 
@@ -42,15 +40,8 @@ def _written(folder: ResultsFolder) -> Path:
 
 def _rewrite(place: str) -> str:
     """Write the report of the sweep at this place again; returns where it is."""
-    if not is_address(place):
-        return str(_written(ResultsFolder(Path(place))))
-    with tempfile.TemporaryDirectory(prefix="stclip-") as folder:
-        mirror = Mirror(place, Path(folder) / "sweep")
-        mirror.fetch()
-        with mirror.named():
-            report = _written(ResultsFolder(Path(folder) / "sweep"))
-        for name in ("report.md", report.name):
-            mirror.replace(name)
+    with SweepRecord.for_report(place) as folder:
+        report = _written(folder)
     return f"{place}/{report.name}"
 
 

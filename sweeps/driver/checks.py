@@ -28,6 +28,7 @@ from sweeps.cluster.resources import check_spots, share
 from sweeps.planning.plan import SweepPlan
 from sweeps.planning.resume import check_same_data
 from sweeps.planning.sweep_yaml import donors_by_split
+from sweeps.results.record import SweepRecord
 
 
 def make_ready(plan: SweepPlan, quiet: bool) -> tuple[SweepPlan, SpotStore]:
@@ -78,7 +79,7 @@ def check_ready(plan: SweepPlan) -> None:
     home_folder()  # Ray and torch want one, and say it in tracebacks
     check_token(private=plan.address is None)
     if not plan.resumed:
-        (plan.mirror() or plan.results).check_free()
+        SweepRecord.check_free(plan.place)
     _check_data_set(plan.data_variants()[0])
     check_installation()
     for config in plan.data_variants():

@@ -22,8 +22,8 @@ from sweeps.driver.checks import check_ready
 from sweeps.planning.plan import SweepPlan
 from sweeps.planning.resume import check_same_data
 from sweeps.planning.sweep_yaml import donors_by_split
-from sweeps.results.folder import ResultsFolder
 from sweeps.results.readings import read_readings
+from sweeps.results.record import SweepRecord
 from sweeps.search.lag import busy_at_most
 from sweeps.search.rung_places import rungs_before_the_end
 from sweeps.search.space import SPACES, SearchSpace, load_space
@@ -181,8 +181,11 @@ def _confirm_line(plan: SweepPlan) -> str:
 
 def _reading_lines(plan: SweepPlan) -> list[str]:
     """What a further look at the test slides costs, for a sweep that has read them."""
-    readings = read_readings(ResultsFolder(plan.folder).test_reads_json) if plan.resumed else []
-    if not readings or not plan.confirm_seeds:
+    if not plan.resumed or not plan.confirm_seeds:
+        return []
+    with SweepRecord.looked_at(plan.place) as folder:
+        readings = read_readings(folder.test_reads_json)
+    if not readings:
         return []
     times, nth = many(len(readings), "time"), len(readings) + 1
     return [

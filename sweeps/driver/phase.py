@@ -19,9 +19,8 @@ from sweeps.planning.plan import SweepPlan
 from sweeps.reporting.live_view import LiveView
 from sweeps.results.fault import results_fault
 from sweeps.results.folder import ResultsFolder
-from sweeps.results.mirror import Mirror
+from sweeps.results.record import DriverRun, SweepRecord
 from sweeps.results.records import TrialRecord
-from sweeps.results.run_log import RunLog
 
 if TYPE_CHECKING:
     from sweeps.search.family_search import FamilySearch
@@ -35,13 +34,16 @@ class Sweeping:
     """What every stage of one run of the driver works with."""
 
     plan: SweepPlan
-    folder: ResultsFolder
+    record: SweepRecord
     store: SpotStore
-    runs: RunLog
     console: Console
     quiet: bool
-    mirror: Mirror | None  # of results at an address
     began: float  # when the command began, by `time.monotonic`
+
+    @property
+    def folder(self) -> ResultsFolder:
+        """Where the driver writes."""
+        return self.record.folder
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class RunningRay:
 
     cluster: ClusterInfo
     resources: TrialResources
-    run: int  # number of this run of the driver
+    run: DriverRun
     lost: Callable[[], str | None]  # why this Ray is gone; None while it is there
 
 
@@ -87,7 +89,7 @@ class Outcome:
 
 
 def run_phase(
-    job: Sweeping, phase: Phase, ray_now: RunningRay, switch: StopSwitch, last: Callable[[], bool]
+    sweep: Sweeping, phase: Phase, ray_now: RunningRay, switch: StopSwitch, last: Callable[[], bool]
 ) -> None:
     """All trials of a phase; when it stops early the switch says why, also when Ray itself came to an end. Ray is shut down
     after the `last` one, and after a fault."""
@@ -104,9 +106,9 @@ def run_phase(
         metric=plan.space.metric,
         time_budget=None if search.reads_test else plan.time_budget,
         time_left=None if search.reads_test or plan.time_budget is None else switch.seconds_left,
-        began=job.began,
+        began=sweep.began,
         of="the search" if plan.confirm_seeds and not search.reads_test else "",
-        quiet=job.quiet,
+        quiet=sweep.quiet,
         heading=phase.heading,
     )
     switch.on_stop = view.note
@@ -118,13 +120,13 @@ def run_phase(
     parameters = [key for family in plan.space.families.values() for key in family.parameters]
 
     def write_table() -> None:
-        job.folder.write_trials_csv(search.snapshot(), parameters, phase.table)
+        sweep.folder.write_trials_csv(search.snapshot(), parameters, phase.table)
 
-    on_step = _on_step(job, phase, switch, write_table)
+    on_step = _on_step(sweep, phase, switch, write_table)
     search.is_cut_off = lambda: switch.reason is not None or ray_now.lost() is not None
 
     def tune() -> None:
-        run_tuner(plan, search, switch, ray_now.resources, plan.storage, ray_now.run, on_step)
+        run_tuner(plan, search, switch, ray_now.resources, plan.storage, ray_now.run.number, on_step)
 
     try:
         with view, ray_messages(say, private=plan.address is None):
@@ -141,7 +143,7 @@ def run_phase(
                 forget_ray()
                 end_descendants()
     except Exception as error:
-        fault = results_fault(job.folder, error)
+        fault = results_fault(sweep.folder, error)
         if fault is None:
             raise
         switch.break_off(fault)
@@ -149,19 +151,18 @@ def run_phase(
 
 
 def _on_step(
-    job: Sweeping, phase: Phase, switch: StopSwitch, write_table: Callable[[], None]
+    sweep: Sweeping, phase: Phase, switch: StopSwitch, write_table: Callable[[], None]
 ) -> Callable[[], None]:
     """What is done after each step of Tune's loop, most of it now and then only."""
     from sweeps.reporting.prometheus import SweepMetrics
 
     plan, search, space = phase.plan, phase.search, phase.plan.space
-    tell = job.mirror.soon if job.mirror else lambda: None
     works = [
         throttled(write_table, CSV_SECONDS),
-        throttled(on_change(search.snapshot, tell), METRICS_SECONDS),
+        throttled(on_change(search.snapshot, sweep.record.soon), METRICS_SECONDS),
     ]
     if not search.reads_test:
-        spots = len(job.store.spots("train"))
+        spots = len(sweep.store.spots("train"))
         metrics = SweepMetrics(
             plan.name, tuple(space.families), spots, space.metric, space.mode, search.snapshot()
         )

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,6 @@ from rich.console import Console
 from stclip.data.store import SpotStore
 from stclip.data.store.data_key import DataChangedError
 from stclip.errors import InputError, printable
-from stclip.files.addresses import is_address
 from sweeps.cluster.connect import ClusterInfo, TrialResources, connect
 from sweeps.cluster.nodes import prepare_nodes
 from sweeps.cluster.private_ray import start_local_ray
@@ -26,18 +24,15 @@ from sweeps.driver.interrupts import InterruptHandler
 from sweeps.driver.phase import Outcome, Phase, RunningRay, Sweeping, run_phase
 from sweeps.driver.stopping import StopSwitch
 from sweeps.planning.plan import SweepPlan
-from sweeps.planning.resume import check_record, widen
+from sweeps.planning.resume import widened
 from sweeps.planning.sweep_yaml import describe_sweep
 from sweeps.planning.versions import collect_versions
 from sweeps.reporting.final_table import final_table
-from sweeps.results.driver_lock import sole_driver
-from sweeps.results.fault import NO_ROOM, check_writable, results_fault
-from sweeps.results.folder import ResultsFolder
-from sweeps.results.mirror import AddressError, Mirror
+from sweeps.results.fault import NO_ROOM, results_fault
+from sweeps.results.mirror import AddressError
+from sweeps.results.record import DriverRun, NotStartedError, SweepRecord
 from sweeps.results.records import Chosen, recorded_names
-from sweeps.results.run_log import RunLog
-from sweeps.results.scratch_folder import lent_folder
-from sweeps.results.study_file import check_study_file, first_reading, study_storage
+from sweeps.results.study_file import first_reading, study_storage
 from sweeps.text import confirm_words
 
 if TYPE_CHECKING:
@@ -53,120 +48,79 @@ def run_sweep(plan: SweepPlan, store: SpotStore, command: str, quiet: bool, bega
     Raises InputError when the results folder is taken, damaged or cannot be written, when no trial fits on any node, or
     when a cluster cannot be joined.
     """
-    folder, runs, console, mirror = plan.results, RunLog(plan.results.runs_dir), Console(), plan.mirror()
+    console = Console()
     switch = StopSwitch(
         plan.time_budget, lambda reason: None if quiet else console.print(reason, markup=False)
     )
     # Interrupts are handled before there is a folder that a Ctrl-C could leave half made.
-    with (
-        InterruptHandler(switch) as interrupts,
-        _own_folder(mirror, folder),
-        _nothing_left(plan, folder, mirror),
-    ):
-        if not plan.resumed:
-            folder.create(describe_sweep(plan, store, command))
-            if mirror is not None:
-                mirror.claim()
-        elif mirror is not None:
-            mirror.fetch()
-        with sole_driver(folder.path, runs, plan.place):
-            if plan.resumed:
-                check_writable(folder, plan.place)
-                check_study_file(folder.study_db)
-                if not folder.study_db.exists():
-                    check_record(folder, set())  # before an empty one is made
-                widen(plan)
-            interrupts.way_on = resume_command(plan.place)
-            job = Sweeping(plan, folder, store, runs, console, quiet, mirror, began)
-            code = _run(job, switch, interrupts, command)
+    with InterruptHandler(switch) as interrupts, _record(plan, store, command) as record:
+        interrupts.way_on = resume_command(plan.place)
+        sweep = Sweeping(plan, record, store, console, quiet, began)
+        code = _run(sweep, switch, interrupts, command)
     if switch.ray_is_gone:
         leave(code)
     return code
 
 
-@contextmanager
-def _own_folder(mirror: Mirror | None, folder: ResultsFolder) -> Iterator[None]:
-    """For results at an address: the driver's own folder, and messages that speak of the address instead."""
-    if mirror is None:
-        yield
-    else:
-        with lent_folder(folder.path), mirror.named():
-            yield
+def _record(plan: SweepPlan, store: SpotStore, command: str) -> AbstractContextManager[SweepRecord]:
+    if plan.told is None:
+        return SweepRecord.create(plan.place, describe_sweep(plan, store, command))
+    return SweepRecord.resume(plan.place, plan.told, widened(plan))
 
 
-class NotStartedError(InputError):
-    """No trial could be run, so there is nothing to keep of a new sweep."""
+class SweepFailedError(Exception):
+    """A fault of the results or the data has ended the sweep without a report. One line, with the way out."""
 
 
-@contextmanager
-def _nothing_left(plan: SweepPlan, folder: ResultsFolder, mirror: Mirror | None) -> Iterator[None]:
-    """Remove what was made of a new sweep that could not start; a resumed one is as it was."""
-    made = [parent for parent in (folder.path, *folder.path.parents) if not parent.exists()]
+def _run(sweep: Sweeping, switch: StopSwitch, interrupts: InterruptHandler, command: str) -> int:
+    plan = sweep.plan
     try:
-        yield
-    except NotStartedError:
-        if not plan.resumed:
-            if mirror is not None:
-                mirror.withdraw()
-            shutil.rmtree(folder.path, ignore_errors=True)
-            with suppress(OSError):  # another sweep's folder lies there by now
-                for parent in made[1:]:
-                    parent.rmdir()
-        raise
-
-
-def _run(job: Sweeping, switch: StopSwitch, interrupts: InterruptHandler, command: str) -> int:
-    number = job.runs.start(command, job.plan.address, collect_versions())
-    if job.mirror is None:
-        with job.runs.beating():
-            return _run_once(job, switch, interrupts, number)
-    job.mirror.begin(number)
-    try:
-        with job.mirror.following(lambda text: switch.on_stop(text), switch.break_off), job.runs.beating():
-            return _run_once(job, switch, interrupts, number)
-    except AddressError as error:
+        # `on_stop` is another one in each phase.
+        with sweep.record.run(
+            command, plan.address, collect_versions(), lambda text: switch.on_stop(text), switch.break_off
+        ) as run:
+            outcome, summary = _run_once(sweep, switch, interrupts, run)
+    except (AddressError, SweepFailedError) as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         return 1
+    sweep.console.print(final_table(summary, _places(plan.place, outcome.status)))
+    return 0 if all(map(_is_well, summary["families"].values())) and not switch.broken else 1
 
 
-def _run_once(job: Sweeping, switch: StopSwitch, interrupts: InterruptHandler, number: int) -> int:
-    status: str = "stopped"
-    reason: str | None = "a fault; see what the driver printed"
+def _run_once(
+    sweep: Sweeping, switch: StopSwitch, interrupts: InterruptHandler, run: DriverRun
+) -> tuple[Outcome, Mapping[str, Any]]:
+    """All phases and the report; returns how they ended, and summary.json. Raises NotStartedError, SweepFailedError."""
+    console = None if sweep.quiet else sweep.console
     try:
-        with _spinner(None if job.quiet else job.console, _starting(job.plan)):
+        with _spinner(console, _starting(sweep.plan)):
             try:
-                cluster, resources, search = _start(job)
+                cluster, resources, search = _start(sweep)
             except InputError as error:  # nothing was run, so there is nothing to log
-                job.runs.withdraw()
                 raise NotStartedError(str(error)) from None
         interrupts.rearm()
-        lost = lost_private_ray if job.plan.address is None else lost_cluster()
-        outcome = _run_phases(job, search, switch, RunningRay(cluster, resources, number, lost))
-        status, reason = outcome.status, outcome.reason
-        from sweeps.driver.wrap_up import (
-            conclude,  # imports Ray, which must be told of its token before (`start_local_ray`)
-        )
+        lost = lost_private_ray if sweep.plan.address is None else lost_cluster()
+        outcome = _run_phases(sweep, search, switch, RunningRay(cluster, resources, run, lost))
+        # Late: it imports Ray, which must be told of its token before (`start_local_ray`).
+        from sweeps.driver.wrap_up import conclude
 
-        switch.on_stop = lambda reason: None if job.quiet else job.console.print(TOO_LATE)
+        switch.on_stop = lambda reason: None if sweep.quiet else sweep.console.print(TOO_LATE)
         reading = "reading the test slides, " if outcome.reads_test else ""
-        with _spinner(None if job.quiet else job.console, f"{reading}writing the report"):
-            summary = conclude(job, outcome)
+        with _spinner(console, f"{reading}writing the report"):
+            return outcome, conclude(sweep, run, outcome)
+    except NotStartedError:
+        raise
     except DataChangedError as error:
-        status, reason = "stopped", str(error)
-        return _data_changed(job, error)
+        with suppress(OSError):
+            run.end("stopped", str(error))
+        raise SweepFailedError(_data_changed(sweep.plan, error)) from None
     except Exception as error:
-        fault = results_fault(job.folder, error)
+        fault = results_fault(sweep.folder, error)
         if fault is None:
             raise
-        reason = fault
-        return _not_written(job, fault)
-    finally:
         with suppress(OSError):
-            job.runs.end(status, reason)
-    if job.mirror is not None:
-        job.mirror.push()  # what the table speaks of is there when it is shown
-    job.console.print(final_table(summary, _places(job.plan.place, status)))
-    return 0 if all(map(_is_well, summary["families"].values())) and not switch.broken else 1
+            run.end("stopped", fault)
+        raise SweepFailedError(_not_written(sweep.plan, fault)) from None
 
 
 def _is_well(entry: Mapping[str, Any]) -> bool:
@@ -174,7 +128,7 @@ def _is_well(entry: Mapping[str, Any]) -> bool:
     return entry["best"] is not None and (entry["confirm"] is None or entry["confirm"]["seeds"] > 0)
 
 
-def _run_phases(job: Sweeping, search: FamilySearch, switch: StopSwitch, ray_now: RunningRay) -> Outcome:
+def _run_phases(sweep: Sweeping, search: FamilySearch, switch: StopSwitch, ray_now: RunningRay) -> Outcome:
     """The search, then the confirmation of its winners, if the search came to its end or its time was used up."""
     from sweeps.analysis.choice import find_chosen
     from sweeps.driver.reading_record import enter_reading
@@ -182,7 +136,7 @@ def _run_phases(job: Sweeping, search: FamilySearch, switch: StopSwitch, ray_now
     from sweeps.planning.confirm_plan import confirm_budgets, confirm_plan, trainings_to_go
     from sweeps.search.confirm_search import ConfirmSearch
 
-    plan = job.plan
+    plan = sweep.plan
     reserve = ConfirmReserve(plan, ray_now.resources.max_concurrent, search.snapshot())
     switch.reserve = lambda: reserve.seconds(search.snapshot())
 
@@ -192,21 +146,22 @@ def _run_phases(job: Sweeping, search: FamilySearch, switch: StopSwitch, ray_now
 
     trials = plan.space.trials * plan.space.searches
     phase = Phase(plan, search, "trials.csv", "", dict.fromkeys(plan.space.families, trials))
-    run_phase(job, phase, ray_now, switch, last=lambda: not chosen())
+    run_phase(sweep, phase, ray_now, switch, last=lambda: not chosen())
     found, reason = chosen(), switch.reason
     if not found:
         return Outcome(search.snapshot(), [], reason, switch.broken)
     switch.go_on()
-    storage = study_storage(job.folder.study_db)
+    storage = study_storage(sweep.folder.study_db)
     confirm = ConfirmSearch(plan.space, found, plan.confirm_seeds, storage, plan.seed, plan.resolve)
     confirm.adopt()
-    enter_reading(plan, job.folder, storage, found, search.snapshot(), ray_now.run, datetime.now(UTC))
-    if job.mirror is not None:
-        job.mirror.push()  # a reading that is not on record at the address must not begin
+    enter_reading(
+        plan, sweep.folder, storage, found, search.snapshot(), ray_now.run.number, datetime.now(UTC)
+    )
+    sweep.record.publish()  # a reading that is not on record at the address must not begin
     most = max(len(configurations) for configurations in found.values())
     heading = f"confirming: {confirm_words(most, plan.space.searches, plan.confirm_seeds)}"
     again = Phase(confirm_plan(plan, found), confirm, "confirm.csv", heading, confirm_budgets(plan, found))
-    run_phase(job, again, ray_now, switch, last=lambda: True)
+    run_phase(sweep, again, ray_now, switch, last=lambda: True)
     confirmed = confirm.snapshot()
     to_go = trainings_to_go(found, confirmed, plan.confirm_seeds)
     return Outcome(search.snapshot(), confirmed, reason or switch.reason, switch.broken, to_go)
@@ -218,7 +173,7 @@ def resume_command(place: str) -> str:
 
 
 def _places(place: str, status: str) -> list[tuple[str, str]]:
-    copied = ", once it is copied" if is_address(place) else ""
+    copied = ", once it is copied" if SweepRecord.is_elsewhere(place) else ""
     places = [
         ("results", place),
         ("report", f"{place}/report.html"),
@@ -231,26 +186,20 @@ def _places(place: str, status: str) -> list[tuple[str, str]]:
     return places
 
 
-def _not_written(job: Sweeping, fault: str) -> int:
-    """The last words of a sweep whose disk is full, or whose folder is gone or closed; exit status 1."""
+def _not_written(plan: SweepPlan, fault: str) -> str:
+    """The last words of a sweep whose disk is full, or whose folder is gone or closed."""
     full = "every trial that had finished is kept; make room, then"
     way_out = (
         full
         if fault == NO_ROOM
         else "what had been written before that is all there is; put that right, then"
     )
-    print(f"error: {printable(fault)}; {way_out}: {resume_command(job.plan.place)}", file=sys.stderr)
-    return 1
+    return f"{fault}; {way_out}: {resume_command(plan.place)}"
 
 
-def _data_changed(job: Sweeping, error: DataChangedError) -> int:
-    """The last words of a sweep whose data are not those that it began with; exit status 1."""
-    print(
-        f"error: {error}; every trial that had finished is kept; when the data are back: "
-        f"{resume_command(job.plan.place)}",
-        file=sys.stderr,
-    )
-    return 1
+def _data_changed(plan: SweepPlan, error: DataChangedError) -> str:
+    """The last words of a sweep whose data are not those that it began with."""
+    return f"{error}; every trial that had finished is kept; when the data are back: {resume_command(plan.place)}"
 
 
 def _spinner(console: Console | None, text: str) -> AbstractContextManager[object]:
@@ -264,25 +213,25 @@ def _starting(plan: SweepPlan) -> str:
     return "starting Ray" if plan.address is None else "joining the cluster, checking its nodes"
 
 
-def _start(job: Sweeping) -> tuple[ClusterInfo, TrialResources, FamilySearch]:
+def _start(sweep: Sweeping) -> tuple[ClusterInfo, TrialResources, FamilySearch]:
     """Start Ray and open the studies at the same time, since each takes seconds."""
     # It silences a warning of its own as it is imported; beside the import of pandas, which restores Python's list of
     # silenced warnings again and again, that is now and then undone, and the warning would be printed.
     import requests  # noqa: F401
 
-    plan = job.plan
+    plan = sweep.plan
     with ThreadPoolExecutor(1) as beside:
-        opening = beside.submit(_open_search, plan, job.folder)
+        opening = beside.submit(_open_search, plan, sweep.record)
         warm = plan.devices == 1  # else most processes only manage others
         cluster = start_local_ray(warm) if plan.address is None else connect(plan.address, warm)
         shared = share(plan, cluster.nodes)
         search = opening.result()
     if plan.address is not None:
-        prepare_nodes(plan, job.store)
+        prepare_nodes(plan, sweep.store)
     return cluster, shared, search
 
 
-def _open_search(plan: SweepPlan, folder: ResultsFolder) -> FamilySearch:
+def _open_search(plan: SweepPlan, record: SweepRecord) -> FamilySearch:
     import optuna
 
     from sweeps.driver.reading_record import restore_readings
@@ -290,11 +239,11 @@ def _open_search(plan: SweepPlan, folder: ResultsFolder) -> FamilySearch:
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # the view says it
     if not plan.resumed:
-        return FamilySearch(plan.space, study_storage(folder.study_db), plan.seed, plan.resolve)
-    with first_reading(folder.study_db):
-        storage = study_storage(folder.study_db)
+        return FamilySearch(plan.space, study_storage(record.folder.study_db), plan.seed, plan.resolve)
+    with first_reading(record.folder.study_db):
+        storage = study_storage(record.folder.study_db)
         search = FamilySearch(plan.space, storage, plan.seed, plan.resolve)
-        check_record(folder, recorded_names(storage))
-        restore_readings(plan, folder, storage, search.snapshot())
+        record.check_traces(recorded_names(storage))
+        restore_readings(plan, record.folder, storage, search.snapshot())
         search.adopt()
     return search

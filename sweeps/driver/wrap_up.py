@@ -24,6 +24,7 @@ from sweeps.planning.plan import SweepPlan
 from sweeps.planning.versions import collect_versions
 from sweeps.reporting.write import write_report
 from sweeps.results.readings import as_trees, read_readings
+from sweeps.results.record import DriverRun
 from sweeps.results.records import TrialRecord, configuration_of, without_test
 from sweeps.results.slide_rows import SlideRow, write_slide_rows
 from sweeps.search.confirm_search import confirm_seed
@@ -31,15 +32,16 @@ from sweeps.search.space import SearchSpace
 from sweeps.trial.checkpoints import newest_checkpoint
 
 
-def conclude(job: Sweeping, outcome: Outcome) -> Mapping[str, Any]:
+def conclude(sweep: Sweeping, run: DriverRun, outcome: Outcome) -> Mapping[str, Any]:
     """Keep the winners, run the baselines, write tables, summary and report; returns the summary.
 
     Nothing of the test slides is shown, and the baselines do not read them, until every training of the confirmation has
     ended: a verdict from a part of it would be a look of its own (see `sweeps.results.readings`).
+    `run`: this run of the driver, which ends here.
     Raises DataChangedError for data that are not those which the sweep began with: the baselines would read others.
     """
-    plan, folder = job.plan, job.folder
-    check_data_unchanged(plan, job.store)
+    plan, folder = sweep.plan, sweep.folder
+    check_data_unchanged(plan, sweep.store)
     donors = _donors(folder.read_sweep())
     chosen = find_chosen(plan, outcome.records)
     winners = {family: configurations[0].record for family, configurations in chosen.items()}
@@ -51,7 +53,7 @@ def conclude(job: Sweeping, outcome: Outcome) -> Mapping[str, Any]:
     baselines = run_baselines(plan, seeds, donors, test=bool(rows))
     rows += baselines.rows
     write_slide_rows(folder.test_slides_csv, rows)
-    job.runs.end(outcome.status, outcome.reason)
+    run.end(outcome.status, outcome.reason)
     found = Found(
         records=outcome.records,
         budgets=dict.fromkeys(plan.space.families, plan.space.trials * plan.space.searches),
@@ -68,10 +70,10 @@ def conclude(job: Sweeping, outcome: Outcome) -> Mapping[str, Any]:
         margin=plan.space.margin,
         test_reads=as_trees(read_readings(folder.test_reads_json)),
     )
-    summary = build_summary(found, outcome.status, job.runs.seconds(), collect_versions())
+    summary = build_summary(found, outcome.status, sweep.record.runs.seconds(), collect_versions())
     summary |= {
         "stopped_because": outcome.reason,
-        "interruptions": [asdict(one) for one in job.runs.interruptions()],
+        "interruptions": [asdict(one) for one in sweep.record.runs.interruptions()],
     }
     summary |= {
         "ranks": ranks_of(rows, found.sources, list(found.baselines)),

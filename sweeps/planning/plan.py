@@ -20,10 +20,9 @@ from stclip.files.paths import PROJECT_ROOT, user_path
 from sweeps.planning.command_line import cluster_address
 from sweeps.planning.places import located_space, located_tree
 from sweeps.planning.trial_request import TrialRequest
-from sweeps.results.folder import RAY, ResultsFolder
-from sweeps.results.mirror import Mirror
+from sweeps.results.folder import RAY
+from sweeps.results.record import Told
 from sweeps.results.records import PLAIN, TrialRecord
-from sweeps.results.scratch_folder import own_folder
 from sweeps.search.budget import with_budget
 from sweeps.search.computed import COMPUTED, computed_values
 from sweeps.search.space import SearchSpace, base_tree, family_experiment, load_space, pin
@@ -43,7 +42,6 @@ class SweepPlan:
     tree: Mapping[str, Any]
     name: str
     place: str  # of the results: a folder, or an address
-    folder: Path  # where the driver writes: the place itself, or its own copy of what is at the address
     seed: int
     confirm_configs: int  # the best ones of each family, which are trained again
     confirm_seeds: (
@@ -56,8 +54,13 @@ class SweepPlan:
     max_failures: int  # restarts of a trial whose process died
     trial_timeout: float | None  # seconds without a report after which a trial has failed
     address: str | None  # of an existing Ray cluster; None: a private one on this machine
-    resumed: bool = False  # a sweep that goes on in its own folder
+    told: Told | None = None  # sweep.yaml of a sweep that goes on
     data: DataState | None = None  # as this run of the driver found them; None until then
+
+    @property
+    def resumed(self) -> bool:
+        """Whether it is a sweep that goes on."""
+        return self.told is not None
 
     @property
     def configurations(self) -> int:
@@ -119,18 +122,9 @@ class SweepPlan:
         return self.data.key(config) if self.data else None
 
     @property
-    def results(self) -> ResultsFolder:
-        """The results folder that the driver writes to."""
-        return ResultsFolder(self.folder)
-
-    @property
     def storage(self) -> str:
         """The folder or address that Ray's own files go to, with the trials' checkpoints."""
         return f"{self.place}/{RAY}"
-
-    def mirror(self) -> Mirror | None:
-        """What keeps the results at their address up to date; None for results in a folder."""
-        return Mirror(self.place, self.folder) if is_address(self.place) else None
 
 
 def make_plan(options: argparse.Namespace) -> SweepPlan:
@@ -140,13 +134,12 @@ def make_plan(options: argparse.Namespace) -> SweepPlan:
     if not PLAIN.fullmatch(name):
         whose = "--name" if options.name is not None else f"space {space.name}: choose a --name, which"
         raise ConfigError(f"{whose} is up to 100 letters, digits, '.', '-' and '_', got '{name}'")
-    place, folder = results_place(_given(options.results, str(PROJECT_ROOT / "results")), name)
+    place = results_place(_given(options.results, str(PROJECT_ROOT / "results")), name)
     plan = SweepPlan(
         space=space,
         tree=tree,
         name=name,
         place=place,
-        folder=folder,
         seed=_given(options.seed, 0),
         confirm_configs=_given(options.confirm_configs, CONFIRM_CONFIGS),
         confirm_seeds=_given(options.confirm_seeds, CONFIRM_SEEDS),
@@ -162,17 +155,15 @@ def make_plan(options: argparse.Namespace) -> SweepPlan:
     return plan
 
 
-def results_place(results: str, name: str) -> tuple[str, Path]:
-    """`place` and `folder` of a sweep of this name; nothing is made. Raises ConfigError."""
+def results_place(results: str, name: str) -> str:
+    """The folder or address of a sweep of this name; nothing is made. Raises ConfigError."""
     home = tidy_place(results)
     if home.startswith("memory://"):
         raise ConfigError(
             f"results at {home}: each process has a memory of its own, so a trial's results would not reach the sweep; choose a "
             "folder or a bucket with --results"
         )
-    if is_address(home):
-        return f"{home}/{name}", own_folder(name)
-    return str(Path(home) / name), Path(home) / name
+    return f"{home}/{name}" if is_address(home) else str(Path(home) / name)
 
 
 def tidy_place(text: str) -> str:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import (
@@ -22,16 +20,12 @@ from pydantic import (
 from stclip.config.load import parse_override, validate
 from stclip.data.store import SpotStore
 from stclip.errors import ConfigError, InputError, shorten
-from stclip.files.addresses import is_address
 from sweeps.planning.command_line import cluster_address
 from sweeps.planning.places import located_tree
 from sweeps.planning.plan import CONFIRM_SEEDS, SweepPlan, resolve_space, tidy_place
 from sweeps.planning.sweep_yaml import describe_budget
-from sweeps.results.folder import ResultsFolder
-from sweeps.results.mirror import Mirror
+from sweeps.results.record import SweepRecord, Told
 from sweeps.results.records import PLAIN
-from sweeps.results.scratch_folder import own_folder
-from sweeps.results.sealed_yaml import read_sealed
 from sweeps.search.budget import with_budget
 from sweeps.search.space import SearchSpace
 
@@ -58,7 +52,7 @@ class _Data(BaseModel):
     fingerprint: str
 
 
-class _Told(BaseModel):
+class _Content(BaseModel):
     """What a resumed sweep takes from sweep.yaml as it stands. Anybody can write and seal one, so the driver's own folder, which
     has the sweep's name, must not be led elsewhere by it."""
 
@@ -75,26 +69,20 @@ class _Told(BaseModel):
 class Sweep:
     """What a sealed sweep.yaml says, typed."""
 
-    tree: Mapping[str, Any]
+    told: Told
     space: SearchSpace
 
-    @classmethod
-    def read(cls, folder: ResultsFolder) -> Sweep:
-        """Raises InputError: no sweep there, or a file that is not as the sweep wrote it."""
-        tree = read_sealed(folder.sweep_yaml)
-        validate(_Told, tree, str(folder.sweep_yaml))
-        return cls(tree, validate(SearchSpace, tree["space"], f"{folder.sweep_yaml}: space"))
+    @property
+    def tree(self) -> Mapping[str, Any]:
+        return self.told.tree
 
     @classmethod
     def at(cls, place: str) -> Sweep:
-        """The same, of a sweep's folder or address."""
-        if not is_address(place):
-            return cls.read(ResultsFolder(Path(place)))
-        with tempfile.TemporaryDirectory(prefix="stclip-") as folder:
-            mirror = Mirror(place, Path(folder))
-            mirror.fetch_sweep()
-            with mirror.named():
-                return cls.read(ResultsFolder(Path(folder)))
+        """Of a sweep's folder or address. Raises InputError: no sweep there, or a file that is not as the sweep wrote it."""
+        with SweepRecord.looked_at(place) as folder:
+            told = Told.read(folder)
+            validate(_Content, told.tree, str(folder.sweep_yaml))
+            return cls(told, validate(SearchSpace, told.tree["space"], f"{folder.sweep_yaml}: space"))
 
 
 def plan_to_resume(options: argparse.Namespace) -> SweepPlan:
@@ -122,7 +110,6 @@ def plan_to_resume(options: argparse.Namespace) -> SweepPlan:
         tree=base,
         name=sweep.tree["name"],
         place=place,
-        folder=own_folder(sweep.tree["name"]) if is_address(place) else Path(place),
         seed=sweep.tree["seed"],
         confirm_configs=_given_or(options.confirm_configs, _confirm_configs(sweep)),
         confirm_seeds=_given_or(options.confirm_seeds, _confirm_seeds(sweep)),
@@ -133,7 +120,7 @@ def plan_to_resume(options: argparse.Namespace) -> SweepPlan:
         max_failures=chosen("max_failures", "max_failures"),
         trial_timeout=chosen("trial_timeout", "trial_timeout_seconds"),
         address=cluster_address(options.address),
-        resumed=True,
+        told=sweep.told,
     )
 
 
@@ -153,7 +140,8 @@ def _confirm_configs(sweep: Sweep) -> int:
 
 def check_same_data(plan: SweepPlan, store: SpotStore) -> None:
     """Raise InputError when the data, or the pretrained models, are not those that the sweep began with."""
-    data = Sweep.at(plan.place).tree["data"]
+    assert plan.told is not None
+    data = plan.told.tree["data"]
     if store.path.name != data["fingerprint"]:
         raise InputError(
             f"--resume {plan.place}: the data set '{data['dataset']}' is not as it was when the sweep began "
@@ -170,39 +158,21 @@ def check_same_data(plan: SweepPlan, store: SpotStore) -> None:
             )
 
 
-def check_record(folder: ResultsFolder, recorded: set[str]) -> None:
-    """Raise InputError when the studies lack a trial that other files of the folder know; `recorded`: those they have.
+def widened(plan: SweepPlan) -> dict[str, Any] | None:
+    """The sweep.yaml of a sweep that goes on, where the trials per family or the confirmation have grown; else None.
 
-    A study.db that was lost or cut short would otherwise start the sweep anew in the old folder.
+    So has the lag in a file of an older version, which had none: the sweep goes on with today's, and keeps to it.
     """
-    missing = sorted(_known_trials(folder) - recorded)
-    if missing:
-        raise InputError(
-            f"{folder.study_db}: lacks {len(missing)} trials that the folder has traces of (such as {missing[0]}), so it was "
-            "cut short or replaced; put back a copy of it, or start another sweep with --name"
-        )
-
-
-def _known_trials(folder: ResultsFolder) -> set[str]:
-    rows = folder.read_trials()
-    # Whole rows only: the last column is there.
-    names = {row["name"] for row in rows if row.get("error") is not None and row.get("name")}
-    return names | {path.name for path in folder.trials_dir.glob("*/") if not path.name.startswith(".")}
-
-
-def widen(plan: SweepPlan) -> None:
-    """Write a larger budget into sweep.yaml, where the trials per family or the confirmation have grown.
-
-    So is the lag, into a file of an older version, which had none: the sweep goes on with today's, and keeps to it.
-    """
-    sweep = Sweep.read(plan.results)
-    lag = sweep.tree["space"].get("lag")
-    there = (sweep.space.trials, sweep.space.searches, lag, _confirm_configs(sweep), _confirm_seeds(sweep))
-    own = plan.space
-    if (own.trials, own.searches, own.lag, plan.confirm_configs, plan.confirm_seeds) != there:
-        space = {**sweep.tree["space"], "trials": own.trials, "searches": own.searches, "lag": own.lag}
-        budget = {**describe_budget(plan), "time_budget_seconds": sweep.tree["budget"]["time_budget_seconds"]}
-        plan.results.write_sweep_yaml({**sweep.tree, "space": space, "budget": budget})
+    assert plan.told is not None
+    tree = plan.told.tree
+    space, budget, own = tree["space"], tree["budget"], plan.space
+    there = (space["trials"], space.get("searches", 1), space.get("lag"), budget.get("confirm_configs", 1),
+             budget.get("confirm_seeds", CONFIRM_SEEDS))  # fmt: skip
+    if (own.trials, own.searches, own.lag, plan.confirm_configs, plan.confirm_seeds) == there:
+        return None
+    grown = {**space, "trials": own.trials, "searches": own.searches, "lag": own.lag}
+    larger = {**describe_budget(plan), "time_budget_seconds": budget["time_budget_seconds"]}
+    return {**tree, "space": grown, "budget": larger}
 
 
 def _differences(options: argparse.Namespace, sweep: Sweep, place: str) -> Iterator[str]:

@@ -233,6 +233,14 @@ class ResultsFolder:
                 f"{self.trials_csv}: cannot be read as a table ({error}); delete it, and --resume writes it again from study.db"
             ) from None
 
+    def known_trials(self) -> set[str]:
+        """The names of the trials of which the folder has traces beside study.db. Raises InputError for a broken trials.csv."""
+        # Whole rows only: the last column is there.
+        names = {
+            row["name"] for row in self.read_trials() if row.get("error") is not None and row.get("name")
+        }
+        return names | {path.name for path in self.trials_dir.glob("*/") if not path.name.startswith(".")}
+
 
 def _csv_text(records: Sequence[TrialRecord], parameters: Sequence[str]) -> str:
     columns = config_columns([*parameters, *(key for record in records for key in record.params)])

@@ -17,7 +17,7 @@ import sqlite3
 import tempfile
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -95,12 +95,17 @@ class Mirror:
         with self._turn, suppress(Exception):
             self._remote.remove("")
 
-    def fetch_sweep(self) -> None:
-        """Copy sweep.yaml, and nothing else, into the folder, which exists. Raises InputError: see `fetch`."""
+    def fetch_some(self, names: Sequence[str]) -> None:
+        """Copy those of these files that are there into the folder, which exists. Raises InputError: see `fetch`."""
         with self._asking():
-            if not self._remote.exists("sweep.yaml"):
-                raise InputError(f"{self.address}: not a sweep's results: it has no sweep.yaml")
-            self._remote.download("sweep.yaml", self._folder / "sweep.yaml")
+            self._refuse_no_sweep(self._remote.exists("sweep.yaml"))
+            for name in names:
+                if self._remote.exists(name):
+                    self._remote.download(name, self._folder / name)
+
+    def _refuse_no_sweep(self, is_there: bool) -> None:
+        if not is_there:
+            raise InputError(f"{self.address}: not a sweep's results: it has no sweep.yaml")
 
     def fetch(self) -> None:
         """Replace the driver's own copy of the record by what is there. Raises InputError: nothing there, no way to read it.
@@ -111,8 +116,7 @@ class Mirror:
             if local := self._remote.local_folder():
                 check_no_links(local)  # the trials' nodes write there
             there = {name for name in self._remote.tree() if not name.startswith(_ELSEWHERE)}
-            if "sweep.yaml" not in there:
-                raise InputError(f"{self.address}: not a sweep's results: it has no sweep.yaml")
+            self._refuse_no_sweep("sweep.yaml" in there)
             shutil.rmtree(self._folder, ignore_errors=True)
             for name in sorted(there - set(_NOT_COPIED)):
                 path = self._folder / name

@@ -50,6 +50,11 @@ def read_sealed(path: Path) -> dict[str, Any]:
     return tree
 
 
+def seal_of(path: Path) -> str:
+    """The seal of a file that `read_sealed` has read: equal seals, equal contents. Raises OSError."""
+    return read_text(path, RESULTS.size).rpartition(_SEAL)[2]
+
+
 def read_unsealed(path: Path) -> dict[str, Any]:
     """The mapping without its seal, whole or not, for a report. Raises InputError when there is none to read."""
     if not path.is_file():

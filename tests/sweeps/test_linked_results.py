@@ -19,10 +19,12 @@ from sweeps.driver.finish import keep_winners
 from sweeps.planning.command_line import make_parser
 from sweeps.planning.resume import plan_to_resume
 from sweeps.planning.sweep_yaml import describe_sweep
+from sweeps.results.record import SweepRecord
 from sweeps.results.records import record_of
 from sweeps.trial.folder import trial_folder, write_to
 from tests.sweeps.made_up import record
 from tests.sweeps.results_folders import folder_of, many
+from tests.sweeps.tiny_plan import results_of
 
 TARGETS = (
     "driver.lock", "study.db", "study.db-journal", "trials.csv", "best/clip/config.yaml", f"best/clip/{CHECKPOINT}",
@@ -38,7 +40,7 @@ def begun(plan_of):
     """The plan of a sweep whose folder is there, and its data."""
     plan = plan_of("--name", "begun")
     store = open_store(plan.middles()["clip"].data)
-    plan.results.create(describe_sweep(plan, store, "python sweeps/run.py"))
+    results_of(plan).create(describe_sweep(plan, store, "python sweeps/run.py"))
     return plan, store
 
 
@@ -48,6 +50,11 @@ def away(tmp_path):
     (tmp_path / "away").mkdir()
     (tmp_path / "away" / "profile").write_text("mine")
     return tmp_path / "away"
+
+
+def record_at(plan):
+    """The record of the plan's sweep, without a driver."""
+    return SweepRecord(plan.place, results_of(plan), None)
 
 
 def is_as_it_was(away):
@@ -73,14 +80,14 @@ def no_ray(monkeypatch):
 @pytest.mark.parametrize("at_address", [False, True])
 def test_a_sweep_with_a_link_is_not_resumed_and_nothing_is_written(begun, away, place, at_address):
     first, store = begun
-    link(first.folder / place, away / "profile" if place in TARGETS else away)
-    before = tree(first.folder)
-    given = f"file://{first.folder}" if at_address else str(first.folder)
+    link(Path(first.place) / place, away / "profile" if place in TARGETS else away)
+    before = tree(Path(first.place))
+    given = f"file://{first.place}" if at_address else first.place
     plan = plan_to_resume(make_parser().parse_args(["--resume", given, "--trials", "9"]))
     with pytest.raises(LinkError, match=rf"begun/{place}: is a link; .*remove it"):
         launch.run_sweep(plan, store, "command", quiet=True, began=0.0)
     assert is_as_it_was(away)
-    assert tree(first.folder) == before
+    assert tree(Path(first.place)) == before
 
 
 @pytest.mark.parametrize("name", ["../../..", "/home", "..", "a/b", ".a", "", 7])
@@ -88,8 +95,8 @@ def test_a_sweep_with_a_link_is_not_resumed_and_nothing_is_written(begun, away, 
 def test_a_sealed_name_leads_nowhere_else(begun, name, at_address):
     """The driver's own folder of results at an address has the sweep's name, and is emptied first."""
     first, _ = begun
-    first.results.write_sweep_yaml({**first.results.read_sweep(), "name": name})
-    given = f"file://{first.folder}" if at_address else str(first.folder)
+    results_of(first).write_sweep_yaml({**results_of(first).read_sweep(), "name": name})
+    given = f"file://{first.place}" if at_address else first.place
     with pytest.raises(ConfigError, match="sweep.yaml: name: "):
         plan_to_resume(make_parser().parse_args(["--resume", given]))
 
@@ -98,12 +105,12 @@ def test_a_sealed_name_leads_nowhere_else(begun, name, at_address):
 @pytest.mark.parametrize("value", [None, [], "x"])
 def test_a_sealed_sweep_of_odd_values_is_refused(begun, key, value):
     first, _ = begun
-    first.results.write_sweep_yaml({**first.results.read_sweep(), key: value})
+    results_of(first).write_sweep_yaml({**results_of(first).read_sweep(), key: value})
     if (key, value) == ("name", "x"):
         value = "x/"
-        first.results.write_sweep_yaml({**first.results.read_sweep(), key: value})
+        results_of(first).write_sweep_yaml({**results_of(first).read_sweep(), key: value})
     with pytest.raises(ConfigError, match=f"sweep.yaml: {key}: "):
-        plan_to_resume(make_parser().parse_args(["--resume", str(first.folder)]))
+        plan_to_resume(make_parser().parse_args(["--resume", first.place]))
 
 
 @pytest.mark.parametrize("attributes", [{"name": "../../away/x"}, {"name": "/tmp/x"}, {"name": ".."}, {"name": ["a"]},
@@ -120,12 +127,12 @@ def test_a_study_names_no_folder_elsewhere(attributes):
 
 def test_a_study_that_optuna_cannot_decode_stops_a_resumed_sweep_in_one_line(begun):
     first, _ = begun
-    launch._open_search(first, first.results)
-    with closing(sqlite3.connect(first.results.study_db)) as study, study:
+    launch._open_search(first, record_at(first))
+    with closing(sqlite3.connect(results_of(first).study_db)) as study, study:
         study.execute("update study_user_attributes set value_json = '[1'")
-    plan = plan_to_resume(make_parser().parse_args(["--resume", str(first.folder)]))
+    plan = plan_to_resume(make_parser().parse_args(["--resume", first.place]))
     with pytest.raises(InputError, match=r"cannot be read as the studies of a sweep \(JSONDecodeError: "):
-        launch._open_search(plan, plan.results)
+        launch._open_search(plan, record_at(plan))
 
 
 @pytest.mark.parametrize("place", ["report.html", "best/clip", "study.db-journal", "trials/x/wandb"])
@@ -146,10 +153,10 @@ def test_a_winner_is_not_kept_through_a_link(begun, away, tmp_path, monkeypatch,
     checkpoint = tmp_path / "found"
     checkpoint.write_bytes(b"theirs")
     monkeypatch.setattr("sweeps.driver.finish.newest_checkpoint", lambda *given: checkpoint)
-    link(plan.folder / place, away if place.count("/") < 2 else away / "profile")
+    link(Path(plan.place) / place, away if place.count("/") < 2 else away / "profile")
     with pytest.raises(LinkError, match=rf"{place}: is a link"):
         keep_winners(
-            plan, plan.results, {"clip": record("clip", 0, "COMPLETE", {"model.temperature": 0.1}, {})}
+            plan, results_of(plan), {"clip": record("clip", 0, "COMPLETE", {"model.temperature": 0.1}, {})}
         )
     assert is_as_it_was(away)
 

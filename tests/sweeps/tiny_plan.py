@@ -1,4 +1,8 @@
-"""The space that the tests of plans resolve: two families on a tiny data set."""
+"""The space that the tests of plans resolve: two families on a tiny data set; and the folder of a plan's results."""
+
+from pathlib import Path
+
+from sweeps.results.folder import ResultsFolder
 
 BASE = {
     "data": {"image_size": 16, "batch_size": 16, "num_neighbors": 4},
@@ -23,3 +27,8 @@ SPACE = {
         "clip": {"loss": {"name": "clip"}, "parameters": {"model.temperature": TEMPERATURE}},
     },
 }
+
+
+def results_of(plan):
+    """Where the sweep of a plan is, or would be."""
+    return ResultsFolder(Path(plan.place))

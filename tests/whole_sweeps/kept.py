@@ -5,8 +5,9 @@ import yaml
 from stclip.errors import InputError
 from sweeps.driver.reading_record import restore_readings
 from sweeps.planning.command_line import make_parser
-from sweeps.planning.resume import check_record, plan_to_resume
+from sweeps.planning.resume import plan_to_resume
 from sweeps.results.folder import ResultsFolder
+from sweeps.results.record import SweepRecord
 from sweeps.results.records import recorded_names
 from sweeps.results.study_file import check_study_file, study_storage
 from sweeps.search.family_search import FamilySearch
@@ -76,7 +77,7 @@ def try_to_resume(folder):
         plan = plan_to_resume(make_parser().parse_args(["--resume", str(folder)]))
         check_study_file(results.study_db)
         search = FamilySearch(plan.space, study_storage(results.study_db), plan.seed)
-        check_record(results, recorded_names(study_storage(results.study_db)))
+        SweepRecord(str(folder), results, None).check_traces(recorded_names(study_storage(results.study_db)))
         restore_readings(plan, results, study_storage(results.study_db), search.snapshot())
     except InputError as error:
         return str(error)

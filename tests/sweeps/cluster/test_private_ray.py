@@ -11,9 +11,6 @@ import pytest
 from stclip.errors import InputError
 from sweeps.cluster import private_ray
 from sweeps.cluster.private_ray import any_agent_port, free_ports, start_local_ray, temporary_files
-from sweeps.driver.sweep import NotStartedError, _nothing_left
-from sweeps.results.folder import ResultsFolder
-from sweeps.results.mirror import Mirror
 from tests.sweeps.foreign import found, is_read, takes
 
 
@@ -192,56 +189,3 @@ def test_ray_gets_no_more_processors_than_this_process_may_use(failing_ray, monk
     with pytest.raises(InputError):
         start_local_ray()
     assert calls[0]["num_cpus"] == 3
-
-
-def sweep_of(folder, resumed=False):
-    return types.SimpleNamespace(resumed=resumed), ResultsFolder(folder)
-
-
-def test_a_sweep_that_cannot_start_leaves_no_folder(tmp_path):
-    plan, folder = sweep_of(tmp_path / "new" / "results" / "a")
-    with pytest.raises(NotStartedError, match="no"), _nothing_left(plan, folder, None):
-        folder.create({"name": "a"})
-        (folder.path / "study.db").write_text("")
-        raise NotStartedError("no")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_what_was_there_before_stays(tmp_path):
-    ResultsFolder(tmp_path / "results" / "other").create({"name": "other"})
-    plan, folder = sweep_of(tmp_path / "results" / "a")
-    with pytest.raises(NotStartedError), _nothing_left(plan, folder, None):
-        folder.create({"name": "a"})
-        raise NotStartedError("no")
-    assert [p.name for p in (tmp_path / "results").iterdir()] == ["other"]
-
-
-@pytest.mark.parametrize("error", [InputError("damaged"), RuntimeError("boom")])
-def test_a_sweep_that_had_started_is_kept(tmp_path, error):
-    plan, folder = sweep_of(tmp_path / "a")
-    with pytest.raises(type(error)), _nothing_left(plan, folder, None):
-        folder.create({"name": "a"})
-        raise error
-    assert folder.sweep_yaml.exists()
-
-
-def test_a_resumed_sweep_is_kept(tmp_path):
-    plan, folder = sweep_of(tmp_path / "a", resumed=True)
-    folder.create({"name": "a"})
-    with pytest.raises(NotStartedError), _nothing_left(plan, folder, None):
-        raise NotStartedError("no")
-    assert folder.sweep_yaml.exists()
-
-
-def test_an_address_is_left_as_it_was(driver, address):
-    mirror, folder, runs = driver("a")
-    plan = types.SimpleNamespace(resumed=False)
-    with pytest.raises(NotStartedError), _nothing_left(plan, folder, mirror):
-        folder.create({"name": "a"})
-        mirror.claim()
-        mirror.begin(runs.start("command", None, {}))
-        runs.withdraw()
-        mirror.push()
-        raise NotStartedError("no")
-    assert not folder.path.exists()
-    Mirror(address, folder.path).check_free()

@@ -18,10 +18,11 @@ from sweeps.driver.checks import make_ready
 from sweeps.driver.listing import describe_plan, dry_run, list_names
 from sweeps.planning.sweep_yaml import describe_data
 from sweeps.results.readings import Reading, write_readings
+from sweeps.results.record import Told
 from sweeps.run import main
 from sweeps.search.space import SPACES, EarlyStopping
 from tests.sweeps import tiny_plan
-from tests.sweeps.tiny_plan import BASE, SPACE
+from tests.sweeps.tiny_plan import BASE, SPACE, results_of
 
 
 def test_a_dry_run_counts_everything_and_writes_nothing(plan_of, tmp_path, shared_tiny_dataset, monkeypatch):
@@ -72,12 +73,13 @@ def test_a_dry_run_says_the_lag_and_warns_where_it_leaves_slots_idle(plan_of, tm
 
 
 def test_a_dry_run_of_a_sweep_that_has_read_the_test_slides_says_what_reading_again_costs(plan_of, tmp_path):
-    plan = replace(plan_of(), resumed=True)
+    plan = plan_of()
+    results_of(plan).create({"name": plan.name})
+    plan = replace(plan, told=Told.read(results_of(plan)))
     assert "test slides: read" not in describe_plan(plan, None, None)
     one = Reading(number=1, when=datetime(2026, 1, 2, tzinfo=UTC), run=1, trials={"clip": 4}, budget=4, seeds=1,
                   models={"clip": ["clip-0000-confirm-0"]})  # fmt: skip
-    plan.folder.mkdir(parents=True)
-    write_readings(plan.folder / "test_reads.json", [one, one.model_copy(update={"number": 2})])
+    write_readings(results_of(plan).test_reads_json, [one, one.model_copy(update={"number": 2})])
     text = describe_plan(plan, None, None)
     assert "test slides: read 2 times so far; " in text and "of reading 3 are multiplied by 20" in text
     assert "test slides: read" not in describe_plan(replace(plan, confirm_seeds=0), None, None)

@@ -199,13 +199,19 @@ def test_no_reading_begins_that_is_not_on_record_at_the_address(sweep, monkeypat
         if fault:
             raise AddressError(fault)
 
-    monkeypatch.setattr(launch, "run_phase", lambda job, phase, *rest, **last: done.append(phase.table))
+    monkeypatch.setattr(launch, "run_phase", lambda sweeping, phase, *rest, **last: done.append(phase.table))
     plan = SimpleNamespace(
-        space=SPACE, seed=0, confirm_seeds=2, confirm_configs=1, time_budget=None, configurations=1
+        space=SPACE,
+        seed=0,
+        confirm_seeds=2,
+        confirm_configs=1,
+        time_budget=None,
+        configurations=1,
+        resolve=None,
     )
     monkeypatch.setattr("sweeps.planning.confirm_plan.confirm_plan", lambda plan, found: plan)
-    job = SimpleNamespace(plan=plan, folder=sweep.folder, mirror=SimpleNamespace(push=push))
-    ray = SimpleNamespace(resources=SimpleNamespace(max_concurrent=1), run=1)
+    sweeping = SimpleNamespace(plan=plan, folder=sweep.folder, record=SimpleNamespace(publish=push))
+    ray = SimpleNamespace(resources=SimpleNamespace(max_concurrent=1), run=SimpleNamespace(number=1))
     with pytest.raises(AddressError, match=fault) if fault else nullcontext():
-        launch._run_phases(job, sweep.search(), StopSwitch(None, print), ray)
+        launch._run_phases(sweeping, sweep.search(), StopSwitch(None, print), ray)
     assert done == ["trials.csv", "push", *([] if fault else ["confirm.csv"])]

@@ -2,6 +2,7 @@
 
 import errno
 import sqlite3
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,7 @@ from sweeps.results import fault as results_fault
 from sweeps.results.fault import check_writable
 from sweeps.results.folder import ResultsFolder
 from tests.sweeps.results_folders import folder_of, many
+from tests.sweeps.tiny_plan import results_of
 
 ERRORS = [
     FileNotFoundError(2, "No such file"),
@@ -94,8 +96,8 @@ def test_a_folder_that_is_removed_while_the_sweep_runs_ends_it_with_a_line(sweep
     assert run_sweep(*sweep, "command", quiet=True, began=0.0) == 1
     told = capsys.readouterr().err
     assert told.startswith("error: the results folder is gone: ") and told.count("\n") == 1
-    assert f"--resume {sweep[0].folder}" in told
-    assert not sweep[0].folder.exists()
+    assert f"--resume {sweep[0].place}" in told
+    assert not Path(sweep[0].place).exists()
 
 
 def test_an_error_of_another_kind_is_not_hidden(sweep, monkeypatch):
@@ -109,14 +111,14 @@ def test_an_error_of_another_kind_is_not_hidden(sweep, monkeypatch):
 
 def test_a_closed_folder_is_not_resumed(sweep, monkeypatch):
     plan, store = sweep
-    plan.results.create(describe_sweep(plan, store, "command"))
-    before = plan.results.sweep_yaml.read_bytes()
-    again = plan_to_resume(make_parser().parse_args(["--resume", str(plan.folder), "--trials", "9"]))
+    results_of(plan).create(describe_sweep(plan, store, "command"))
+    before = results_of(plan).sweep_yaml.read_bytes()
+    again = plan_to_resume(make_parser().parse_args(["--resume", plan.place, "--trials", "9"]))
     closed(monkeypatch, "begun")
     with pytest.raises(InputError, match="cannot be written .no permission to write begun."):
         run_sweep(again, store, "command", quiet=True, began=0.0)
-    assert plan.results.sweep_yaml.read_bytes() == before
-    assert not plan.results.runs_dir.exists()
+    assert results_of(plan).sweep_yaml.read_bytes() == before
+    assert not results_of(plan).runs_dir.exists()
 
 
 def test_a_report_that_cannot_be_written_is_a_line(tmp_path, monkeypatch, capsys):

@@ -148,7 +148,7 @@ def test_nothing_to_go_on_with(tmp_path, name):
     ):
         mirror.fetch()
     with pytest.raises(InputError, match=r"it has no sweep\.yaml"):
-        mirror.fetch_sweep()
+        mirror.fetch_some(("sweep.yaml",))
 
 
 def test_messages_speak_of_the_address(driver, address):
