@@ -201,7 +201,13 @@ def test_no_reading_begins_that_is_not_on_record_at_the_address(sweep, monkeypat
 
     monkeypatch.setattr(launch, "run_phase", lambda job, phase, *rest, **last: done.append(phase.table))
     plan = SimpleNamespace(
-        space=SPACE, seed=0, confirm_seeds=2, confirm_configs=1, time_budget=None, configurations=1
+        space=SPACE,
+        seed=0,
+        confirm_seeds=2,
+        confirm_configs=1,
+        time_budget=None,
+        configurations=1,
+        resolve=None,
     )
     monkeypatch.setattr("sweeps.confirm_plan.confirm_plan", lambda plan, found: plan)
     job = SimpleNamespace(plan=plan, folder=sweep.folder, mirror=SimpleNamespace(push=push))
