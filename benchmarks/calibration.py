@@ -99,7 +99,7 @@ def _groups(sweeps: int) -> list[int]:
     return [len(group) for group in np.array_split(range(sweeps), max(1, sweeps // SHARED))]
 
 
-def _expected(cell: Cell, best: Sequence[np.ndarray], design: Design) -> np.ndarray:
+def expected_of(cell: Cell, best: Sequence[np.ndarray], design: Design) -> np.ndarray:
     """What is true of each sweep's families, float [sweeps, 2]: the mean quality of their winners on the sweep's landscape.
 
     Winners are the first of one search's best, and all of several searches'.
@@ -121,7 +121,7 @@ def _rates(
 ) -> Rates:
     slides = len(clusters)
     differences, halves, winners, outside = np.zeros(len(best)), np.zeros(len(best)), 0, 0
-    for number, (quality, expected) in enumerate(zip(best, _expected(cell, best, design), strict=True)):
+    for number, (quality, expected) in enumerate(zip(best, expected_of(cell, best, design), strict=True)):
         tables, own = confirmed(quality, design, truth, clusters, rng)
         level = own[:, 0] if slides == 1 else np.full(2, truth.level)
         true = float((level + expected) @ [1, -1])

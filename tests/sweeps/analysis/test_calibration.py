@@ -1,5 +1,7 @@
 """The calibration in its quick form: the bounds are wide, the full run is benchmarks/calibration.py."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from benchmarks.calibration import (
     Design,
     Truth,
     confirmed,
+    expected_of,
     known_power,
     largest_allowed,
     main,
@@ -86,7 +89,27 @@ def test_a_bowl_is_bounded_and_tpe_gets_nearer_to_its_best_than_random_points():
 def test_the_table_is_printed_and_too_many_false_winners_are_a_failure(capsys):
     assert main(["--sweeps", "3", "--search", "random", "--processes", "1"]) == 0
     out = capsys.readouterr().out
-    assert "3 sweeps a cell, 24 trials a family, 5 configurations x 3 seeds" in out
+    assert "3 sweeps a cell, 24 trials a search, 5 configurations x 3 seeds" in out
     assert "hills     random 0.015        10 of 5 donors" in out and "bowl      random 0.030/0.004" in out
     assert "most false winners:" in out
+    assert (
+        main(["--sweeps", "3", "--search", "random", "--searches", "2", "--unequal", "--processes", "1"]) == 0
+    )
+    out = capsys.readouterr().out
+    assert "24 trials a search, 2 searches x 3 seeds" in out and "hills     random 0.015/0.000  40" in out
+    assert "random 0.030  " not in out
     assert largest_allowed(1000) == pytest.approx(0.064) and largest_allowed(3) >= 1 / 3
+
+
+def test_what_is_true_of_a_family_is_its_mean_on_the_landscape_that_its_sweeps_share():
+    best = [np.array([[0.1 * n, 0.0], [0.2, 0.1]]) for n in range(60)]  # winner first
+    unequal = expected_of(Cell("hills", "random", 0.03, 0.004), best, DESIGN)
+    assert unequal.shape == (60, 2)
+    assert unequal[0, 0] == pytest.approx(0.1 * np.mean(range(30))) == unequal[29, 0]
+    assert unequal[30, 0] == pytest.approx(0.1 * np.mean(range(30, 60))) and unequal[:, 1] == pytest.approx(
+        0.2
+    )
+    equal = expected_of(Cell("hills", "random", 0.03), best, DESIGN)
+    assert equal[0] == pytest.approx([(0.1 * np.mean(range(30)) + 0.2) / 2] * 2)  # both families are one
+    several = expected_of(Cell("hills", "random", 0.03, 0.004), best, replace(DESIGN, searches=2))
+    assert several[0] == pytest.approx([0.05 * np.mean(range(30)), 0.15])  # all winners count
