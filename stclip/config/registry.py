@@ -9,12 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from stclip.errors import ConfigError, unknown_name
-
-if TYPE_CHECKING:
-    from stclip.config.schema import LossSection
 
 
 @dataclass(frozen=True)
@@ -40,10 +37,9 @@ class LossEntry(Entry):
     section: str
     reads_neighbors: bool = False
 
-    def section_class(self) -> type[LossSection]:
+    def section_class(self) -> Any:
         """Import the section's module and return its class."""
-        loaded: type[LossSection] = _named(self.section)
-        return loaded
+        return _named(self.section)
 
 
 def _named(target: str) -> Any:
