@@ -4,6 +4,7 @@ The names below are what other code needs; each is imported when it is first use
 """
 
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 _INDEX = {
@@ -20,10 +21,15 @@ _INDEX = {
     "cca_baseline": "stclip.evaluation.yardsticks",
     "untrained": "stclip.evaluation.yardsticks",
 }
-__all__ = list(_INDEX)
+__all__ = ["__version__", *_INDEX]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        try:
+            return version("stclip")
+        except PackageNotFoundError:  # code that travelled to a node, where nothing is installed
+            return "unknown"
     if name not in _INDEX:
         raise AttributeError(f"module 'stclip' has no attribute '{name}'; it has: {', '.join(_INDEX)}")
     return getattr(import_module(_INDEX[name]), name)

@@ -6,10 +6,17 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from stclip.config.schema import KS
 from stclip.errors import printable
 from stclip.terminal.text import many
 
-RECALLS = ("R@1", "R@5", "R@10")  # what is reported, and compared
+RECALLS = tuple(f"R@{k}" for k in KS)  # what is reported, and compared
+
+
+def recall_of(metric: str) -> str:
+    """The recall that a space's metric speaks of: `R@5` of `val/ring_R@5`; of one that names none, the last of RECALLS."""
+    name = metric[metric.rfind("R@") :] if "R@" in metric else ""
+    return name if name in RECALLS else RECALLS[-1]
 
 
 def number(value: float | None) -> str:

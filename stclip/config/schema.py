@@ -18,6 +18,8 @@ from pydantic import (
 
 from stclip.config.registry import GENE_TOWERS, IMAGE_TOWERS, LOGGERS, LOSSES, Entry, is_pretrained, lookup
 
+KS = (1, 5, 10)  # of Recall@K
+
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]

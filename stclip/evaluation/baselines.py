@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from stclip.config.schema import KS
+
 if TYPE_CHECKING:
     from stclip.data.store import SpotStore
     from stclip.retrieval import SlideRecall
@@ -126,7 +128,7 @@ class Baseline:
 def tuned_cca(
     store: SpotStore,
     features: np.ndarray,
-    ks: Sequence[int] = (1, 5, 10),
+    ks: Sequence[int] = KS,
     test: bool = True,
     genes: np.ndarray | None = None,
 ) -> Baseline:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from stclip.config.schema import KS
 from stclip.errors import ConfigError
 from stclip.retrieval.ranking import Places, find_partners
 
@@ -106,7 +107,7 @@ def gallery_recall(
     image_features: Tensor,
     gene_features: Tensor,
     slide_ids: Tensor,
-    ks: Sequence[int] = (1, 5, 10),
+    ks: Sequence[int] = KS,
     neighbor_ids: Tensor | None = None,
     chunk: int = 4096,
 ) -> dict[str, float]:
@@ -153,7 +154,7 @@ def slide_recall(
     image_features: Tensor,
     gene_features: Tensor,
     slide_ids: Tensor,
-    ks: Sequence[int] = (1, 5, 10),
+    ks: Sequence[int] = KS,
     neighbor_ids: Tensor | None = None,
     chunk: int = 4096,
 ) -> list[SlideRecall]:

@@ -12,12 +12,12 @@ from lightning.pytorch.trainer.states import TrainerFn
 from stclip.batch import Batch
 from stclip.config import Experiment
 from stclip.config.registry import LOSSES, lookup
+from stclip.config.schema import KS
 from stclip.data.batches.datamodule import SpotBatches
 from stclip.losses.gather import mean_over_ranks, world_size
 from stclip.model.dual_encoder import DualEncoder
 from stclip.retrieval import RecallAtK, SlideRecall, mean_over_slides, slide_recall
 
-KS = (1, 5, 10)
 # Shown in the progress bar, and there for callbacks such as EarlyStopping.
 MONITORED = ("train/loss", "val/R@10", "test/R@10")
 

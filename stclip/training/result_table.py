@@ -7,9 +7,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from stclip.config import Experiment
+from stclip.config.schema import KS
 from stclip.terminal.text import many
-
-KS = (1, 5, 10)
 
 
 def metrics_table(metrics: dict[str, float], splits: tuple[str, ...]) -> Table:

@@ -12,14 +12,14 @@ from typing import Any
 
 from sweeps.analysis.outcome import Effort, effort_to_decide, search_share
 from sweeps.analysis.readings_told import earlier_sentence, looks_sentence
-from sweeps.text import RECALLS, many
+from sweeps.text import many, recall_of
 
 Tree = Mapping[str, Any]
 
 
 def verdict(summary: Tree) -> str:
     """Plain sentences about the test slides, by the recall that the winners were chosen by (else R@10)."""
-    name = recall_of(summary)
+    name = verdict_recall(summary)
     tested = [
         f for f, entry in summary["families"].items() if _value(entry.get("test_intervals"), name) is not None
     ]
@@ -42,10 +42,9 @@ def verdict(summary: Tree) -> str:
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def recall_of(summary: Tree) -> str:
+def verdict_recall(summary: Tree) -> str:
     """`R@10` of `val/R@10`: what the verdict speaks of."""
-    name = str(summary["metric"]).rpartition("/")[2]
-    return name if name in RECALLS else "R@10"
+    return recall_of(str(summary["metric"]))
 
 
 def difference_sentence(comparison: Tree, name: str, margin: float) -> str:

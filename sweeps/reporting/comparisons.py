@@ -10,18 +10,19 @@ from sweeps.analysis.readings_told import level_text, looks_note, looks_of
 from sweeps.analysis.verdict import p_text, signed
 from sweeps.reporting.blocks import Block, Table
 from sweeps.reporting.final_table import baseline_title
-from sweeps.text import many, number, settings
+from sweeps.text import many, number, recall_of, settings
 
 Tree = Mapping[str, Any]
 
 
 def confirmed_configurations(summary: Tree) -> list[Block]:
     """A row a configuration that was trained again; nothing without a confirmation."""
-    head = ["family", "configuration", "weight", "seeds", "val R@10", "test R@10", "settings"]
+    recall = recall_of(summary["metric"])
+    head = ["family", "configuration", "weight", "seeds", f"val {recall}", f"test {recall}", "settings"]
     rows = []
     for family, entry in summary["families"].items():
         for one in (entry.get("confirm") or {}).get("configurations") or []:
-            val, test = one["val"].get("R@10"), one["test"].get("R@10")
+            val, test = one["val"].get(recall), one["test"].get(recall)
             rows.append(
                 [
                     family,

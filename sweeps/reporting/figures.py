@@ -40,11 +40,11 @@ def safe(text: Any) -> str:
     return html.escape(printable(str(text)), quote=False)
 
 
-def slides_figure(rows: Sequence[SlideRow], families: Sequence[str]) -> Shown | None:
+def slides_figure(rows: Sequence[SlideRow], families: Sequence[str], recall: str) -> Shown | None:
     """Test recall by slide: a dot a training seed, families beside each other, the CCA baseline and the chance level.
 
     Args:
-        rows: test_slides.csv. families: their order, which gives them their colours.
+        rows: test_slides.csv. families: their order, which gives them their colours. recall: what is shown first, of RECALLS.
     """
     from plotly.graph_objects import Figure
 
@@ -53,21 +53,25 @@ def slides_figure(rows: Sequence[SlideRow], families: Sequence[str]) -> Shown | 
     if not slides:
         return None
     place = {slide: number for number, slide in enumerate(reversed(slides))}
-    groups = [_family_dots([r for r in tested if r.who == who], place, families, who) for who in families]
+    groups = [
+        _family_dots([r for r in tested if r.who == who], place, families, who, recall) for who in families
+    ]
     cca = [row for row in rows if (row.kind, row.who) == ("baseline", "cca") and row.slide in place]
-    groups.append(_marks(baseline_title("cca"), cca, place, "", "x-thin"))
-    groups.append(_marks("chance", list({r.slide: r for r in tested}.values()), place, "chance_", "line-ns"))
+    groups.append(_marks(baseline_title("cca"), cca, place, recall, "", "x-thin"))
+    groups.append(
+        _marks("chance", list({r.slide: r for r in tested}.values()), place, recall, "chance_", "line-ns")
+    )
     figure = Figure([trace for trace, _ in groups])
     figure.update_layout(
-        **_slides_layout(place, {row.slide: row.donor for row in tested}, [x for _, x in groups])
+        **_slides_layout(place, {row.slide: row.donor for row in tested}, [x for _, x in groups], recall)
     )
     who = ", ".join(families)
-    alt = f"Test R@10 of {who} on {many(len(slides), 'slide')}: a dot a slide and seed, beside the CCA baseline and chance."
+    alt = f"Test {recall} of {who} on {many(len(slides), 'slide')}: a dot a slide and seed, beside the CCA baseline and chance."
     return Shown("Test R@K by slide", alt, figure)
 
 
 def _family_dots(
-    own: Sequence[SlideRow], place: Mapping[str, int], families: Sequence[str], who: str
+    own: Sequence[SlideRow], place: Mapping[str, int], families: Sequence[str], who: str, recall: str
 ) -> tuple[Scatter, list[list[float]]]:
     """The dots, and their places along the axis for each of RECALLS."""
     from plotly.graph_objects import Scatter
@@ -76,7 +80,7 @@ def _family_dots(
     colour, symbol = style_of(number)
     shift = 0.5 * ((number + 0.5) / len(families) - 0.5)  # of the half of a slide's row that dots may take
     dots = Scatter(
-        x=[row.metrics["R@10"] for row in own],
+        x=[row.metrics[recall] for row in own],
         y=[place[row.slide] - shift for row in own],
         name=safe(who),
         mode="markers",
@@ -88,13 +92,13 @@ def _family_dots(
 
 
 def _marks(
-    title: str, own: Sequence[SlideRow], place: Mapping[str, int], prefix: str, symbol: str
+    title: str, own: Sequence[SlideRow], place: Mapping[str, int], recall: str, prefix: str, symbol: str
 ) -> tuple[Scatter, list[list[float]]]:
     """What the families are held against, a grey mark a slide; `prefix`: of the metric's name."""
     from plotly.graph_objects import Scatter
 
     marks = Scatter(
-        x=[row.metrics[f"{prefix}R@10"] for row in own],
+        x=[row.metrics[f"{prefix}{recall}"] for row in own],
         y=[place[row.slide] for row in own],
         name=title,
         mode="markers",
@@ -106,7 +110,10 @@ def _marks(
 
 
 def _slides_layout(
-    place: Mapping[str, int], donors: Mapping[str, str], levels: Sequence[Sequence[Sequence[float]]]
+    place: Mapping[str, int],
+    donors: Mapping[str, str],
+    levels: Sequence[Sequence[Sequence[float]]],
+    recall: str,
 ) -> dict[str, Any]:
     """A row a slide, and a button a recall that moves the dots; `levels`: for each trace what `_family_dots` gives."""
     height = ROW * len(place)
@@ -119,10 +126,10 @@ def _slides_layout(
         "height": height + 180,
         "margin": {"l": 10, "r": 10, "t": 60, "b": 85},
         "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom"},
-        "xaxis": {"title": "test R@10", "rangemode": "tozero"},
+        "xaxis": {"title": f"test {recall}", "rangemode": "tozero"},
         "yaxis": {"tickvals": list(place.values()), "ticktext": labels, "range": [-0.6, len(place) - 0.4]},
         "updatemenus": [{"type": "buttons", "direction": "right", "x": 0, "y": 1, "xanchor": "left", "yanchor": "bottom",
-                         "active": len(RECALLS) - 1, "buttons": buttons, "pad": {"b": 8},
+                         "active": RECALLS.index(recall), "buttons": buttons, "pad": {"b": 8},
                          "font": {"color": "#1d2329"}, "bgcolor": "#f5f7f9"}],
     }  # fmt: skip
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeps.results.records import lift
-from sweeps.text import RECALLS, duration, number, printable, settings
+from sweeps.text import RECALLS, duration, number, printable, recall_of, settings
 
 
 def final_table(summary: Mapping[str, Any], places: Sequence[tuple[str, str]]) -> RenderableType:
@@ -38,20 +38,21 @@ def _numbers(summary: Mapping[str, Any]) -> Table:
     table.add_column("family", overflow="fold")
     table.add_column("trials\nc/p/f", justify="right", no_wrap=True, min_width=6)
     # A number is never shortened: "0.1…" would read as 0.1.
-    table.add_column("val\nR@10", justify="right", no_wrap=True, min_width=5)
+    recall = recall_of(summary["metric"])
+    table.add_column(f"val\n{recall}", justify="right", no_wrap=True, min_width=5)
     for name in (*RECALLS, "95 %", "lift"):
         table.add_column(f"test\n{name}", justify="right", no_wrap=True, min_width=5)
-    table.add_column("ring\nR@10", justify="right", no_wrap=True, min_width=5)
+    table.add_column(f"ring\n{recall}", justify="right", no_wrap=True, min_width=5)
     table.add_column("med.\nrank", justify="right", no_wrap=True)
     for family, entry in summary["families"].items():
         table.add_row(
-            Text(printable(family)), _counts(entry["trials"]), *_cells(family_metrics(entry), entry)
+            Text(printable(family)), _counts(entry["trials"]), *_cells(family_metrics(entry), entry, recall)
         )
     table.add_section()
     for name, entry in summary["baselines"].items():
         if name != "chance":
-            table.add_row(Text(printable(baseline_title(name))), "", *_cells(entry, entry))
-    table.add_row("chance", "", *_cells(chance_of(summary), {}), style="dim")
+            table.add_row(Text(printable(baseline_title(name))), "", *_cells(entry, entry, recall))
+    table.add_row("chance", "", *_cells(chance_of(summary), {}, recall), style="dim")
     return table
 
 
@@ -69,16 +70,16 @@ def family_metrics(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {"val": (entry["best"] or {}).get("val"), "test": entry["test"]}
 
 
-def _cells(metrics: Mapping[str, Any], entry: Mapping[str, Any]) -> list[str]:
-    """Of a family (`family_metrics`), or a baseline; `entry` has its intervals."""
+def _cells(metrics: Mapping[str, Any], entry: Mapping[str, Any], recall: str) -> list[str]:
+    """Of a family (`family_metrics`), or a baseline; `entry` has its intervals. `recall`: where one stands for all."""
     val, test = metrics.get("val") or {}, metrics.get("test") or {}
-    ratio = lift(test, "R@10")
+    ratio = lift(test, recall)
     return [
-        number(val.get("R@10")),
+        number(val.get(recall)),
         *(number(test.get(name)) for name in RECALLS),
-        interval_text((entry.get("test_intervals") or {}).get("R@10")),
+        interval_text((entry.get("test_intervals") or {}).get(recall)),
         "-" if ratio is None else f"{ratio:.1f}x",
-        number(test.get("ring_R@10")),
+        number(test.get(f"ring_{recall}")),
         "-" if (rank := test.get("median_rank")) is None else f"{rank:.1f}",
     ]
 
@@ -91,14 +92,14 @@ def interval_text(found: Mapping[str, Any] | None) -> str:
 
 
 def chance_of(summary: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """Split -> `R@K` and `ring_R@10` of a random ranking, as a row of its own: every family ranks the same galleries."""
+    """Split -> `R@K` and `ring_R@K` of a random ranking, as a row of its own: every family ranks the same galleries."""
     entries = [e["best"] for e in summary["families"].values() if e["best"]] + [
         *summary["baselines"].values()
     ]
     found: dict[str, dict[str, float]] = {"val": {}, "test": {}}
     for split, level in found.items():
         for metrics in (entry.get(split) or {} for entry in entries):
-            for name in (*RECALLS, "ring_R@10"):
+            for name in (*RECALLS, *(f"ring_{recall}" for recall in RECALLS)):
                 if metrics.get(f"chance_{name}") is not None:
                     level.setdefault(name, metrics[f"chance_{name}"])
     return found

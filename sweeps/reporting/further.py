@@ -11,7 +11,7 @@ from typing import Any
 from sweeps.reporting.blocks import Block, Bullets, Section, Table
 from sweeps.reporting.final_table import baseline_title
 from sweeps.results.records import lift
-from sweeps.text import RECALLS, many, number
+from sweeps.text import RECALLS, many, number, recall_of
 
 Tree = Mapping[str, Any]
 
@@ -21,7 +21,10 @@ def further_found(summary: Tree) -> list[Section]:
     groups = summary.get("groups") or {}
     return [
         Section("Ring recall and median rank", _ranks(summary.get("ranks") or {})),
-        *(Section(f"Test recall by {key}", _groups(key, found)) for key, found in groups.items()),
+        *(
+            Section(f"Test recall by {key}", _groups(key, found, recall_of(summary["metric"])))
+            for key, found in groups.items()
+        ),
     ]
 
 
@@ -57,20 +60,20 @@ def _value(name: str, value: float | None) -> str:
     return f"{value:.1f}" if name == "median_rank" and value is not None else number(value)
 
 
-def _groups(key: str, found: list[Tree]) -> list[Block]:
+def _groups(key: str, found: list[Tree], recall: str) -> list[Block]:
     rows = []
     for one in found:
         size = [one["group"], str(one["slides"])]
         cca = [(baseline_title(who), metrics) for who, metrics in one["baselines"].items() if who == "cca"]
         for who, metrics in (*one["families"].items(), *cca):  # an untrained model is where chance is
-            ratio = lift(metrics, "R@10")
-            values = [number(metrics.get(name)) for name in (*RECALLS, "chance_R@10")]
+            ratio = lift(metrics, recall)
+            values = [number(metrics.get(name)) for name in (*RECALLS, f"chance_{recall}")]
             rows.append([*size, who, *values, "-" if ratio is None else f"{ratio:.1f}x"])
     note = (
         "Means over seeds and slides. They describe these slides: a group is too small for an interval, groups differ in the "
         "size of their galleries (see chance), and no difference between groups was tested."
     )
-    return [Table([key, "slides", "family", *RECALLS, "chance R@10", "lift R@10"], rows), note]
+    return [Table([key, "slides", "family", *RECALLS, f"chance {recall}", f"lift {recall}"], rows), note]
 
 
 def compute_section(summary: Tree) -> Section:

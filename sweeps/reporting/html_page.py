@@ -22,6 +22,7 @@ from sweeps.reporting.search_figures import open_studies, study_figures
 from sweeps.reporting.verdict_figure import verdict_figure
 from sweeps.results.folder import LARGEST, ResultsFolder
 from sweeps.results.slide_rows import read_slide_rows
+from sweeps.text import recall_of
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -47,7 +48,9 @@ def html_text(report: Report, summary: Mapping[str, Any], folder: ResultsFolder)
 
     retrieval = _retrieval(folder)
     tested = [
-        slides_figure(read_slide_rows(folder.test_slides_csv), list(summary["families"])),
+        slides_figure(
+            read_slide_rows(folder.test_slides_csv), list(summary["families"]), recall_of(summary["metric"])
+        ),
         best_of_n_figure(summary["families"], summary["metric"]),
     ]
     first = verdict_figure(summary)

@@ -17,10 +17,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Literal, get_args
 
+from stclip.config.schema import KS
 from sweeps.results.records import State, TrialRecord, best_record
 
 STATES: tuple[State, ...] = get_args(State)
-KS = (1, 5, 10)
 NEWEST = 4  # ended trials that still count for a family's speed
 # A trial of the smoke space takes a second, one on real slides hours; each is about twice the one before.
 SECONDS = [0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 45.0, 90.0, 180.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0, 14400.0,

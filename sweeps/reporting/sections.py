@@ -16,7 +16,7 @@ from sweeps.reporting.readings import readings_section
 from sweeps.results.folder import ResultsFolder
 from sweeps.results.records import lift
 from sweeps.search.rung_places import rungs_before_the_end
-from sweeps.text import RECALLS, duration, many, number, value_text
+from sweeps.text import RECALLS, duration, many, number, recall_of, value_text
 
 Tree = Mapping[str, Any]
 
@@ -58,22 +58,23 @@ def _filled(*sections: Section) -> list[Section]:
 
 
 def _families(summary: Tree) -> list[Block]:
+    recall = recall_of(summary["metric"])
     scores = [
-        "val R@10 (search)",
-        "val R@10 (confirmed)",
+        f"val {recall} (search)",
+        f"val {recall} (confirmed)",
         *(f"test {name} (95 %)" for name in RECALLS),
-        "lift R@10",
+        f"lift {recall}",
     ]
     head = ["family", "complete", "pruned", "failed", "budget", *scores]
     rows = []
     for family, entry in summary["families"].items():
         trials = entry["trials"]
         counts = [str(trials[key]) for key in ("complete", "pruned", "failed", "budget")]
-        rows.append([family, *counts, *_scores(family_metrics(entry), entry)])
+        rows.append([family, *counts, *_scores(family_metrics(entry), entry, recall)])
     for name, entry in summary["baselines"].items():
         if name != "chance":
-            rows.append([baseline_title(name), "", "", "", "", *_scores(entry, entry)])
-    rows.append(["chance", "", "", "", "", *_scores(chance_of(summary), {})])
+            rows.append([baseline_title(name), "", "", "", "", *_scores(entry, entry, recall)])
+    rows.append(["chance", "", "", "", "", *_scores(chance_of(summary), {}, recall)])
     reasons = [
         f"{family} has no winner: {entry['reason']}."
         for family, entry in summary["families"].items()
@@ -100,14 +101,14 @@ def _how_sure(summary: Tree) -> str:
     )
 
 
-def _scores(metrics: Tree, entry: Tree) -> list[str]:
+def _scores(metrics: Tree, entry: Tree, recall: str) -> list[str]:
     """Of a family (`family_metrics`), or a baseline; `entry` has its intervals and what the confirmation found on val."""
     val, test = metrics.get("val") or {}, metrics.get("test") or {}
-    confirmed = ((entry.get("confirm") or {}).get("val") or {}).get("R@10")
+    confirmed = ((entry.get("confirm") or {}).get("val") or {}).get(recall)
     intervals = entry.get("test_intervals") or {}
-    ratio = lift(test, "R@10")
+    ratio = lift(test, recall)
     return [
-        number(val.get("R@10")),
+        number(val.get(recall)),
         number(confirmed),
         *(f"{number(test.get(name))}{_brackets(intervals.get(name))}" for name in RECALLS),
         "-" if ratio is None else f"{ratio:.1f}x",

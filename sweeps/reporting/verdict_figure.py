@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sweeps.analysis.verdict import recall_of
+from sweeps.analysis.verdict import verdict_recall
 from sweeps.reporting.figures import GREY, Shown, safe, style_of
 from sweeps.reporting.final_table import baseline_title
 
@@ -29,7 +29,7 @@ def verdict_figure(summary: Tree) -> Shown | None:
     """
     from plotly.subplots import make_subplots
 
-    name = recall_of(summary)
+    name = verdict_recall(summary)
     families = {f: entry for f, entry in summary["families"].items() if name in entry["test_intervals"]}
     if not families:
         return None

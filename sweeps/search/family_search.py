@@ -60,16 +60,14 @@ class FamilySearch(DriverOnly, Searcher):
     Each of several independent searches of a family (`sweeps.search.lanes`) is a family in all of this.
     However many trials run at once, whichever ends first, wherever the driver was killed: each trial is the same.
 
-    Parameters
-    ----------
-    space: the families, `trials` for each of them, `epochs`, metric and mode, early stopping, lag.
-    storage: where the studies are or will be (`sweeps.results.study_file`).
-    seed: the sweep's seed.
-    resolve: what a suggestion is (in a sweep, a `TrialRequest` as plain data).
+    Args:
+        space: the families, `trials` for each of them, `epochs`, metric and mode, early stopping, lag.
+        storage: where the studies are or will be (`sweeps.results.study_file`).
+        seed: the sweep's seed.
+        resolve: what a suggestion is (in a sweep, a `TrialRequest` as plain data).
 
-    Raises
-    ------
-    ConfigError: the storage holds a sweep with another space, budget of epochs or seed.
+    Raises:
+        ConfigError: the storage holds a sweep with another space, budget of epochs or seed.
     """
 
     def __init__(

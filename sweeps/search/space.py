@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from stclip.config import Count, Experiment, StrictModel
 from stclip.config.load import experiment_tree, merge, named_file, override, validate
 from stclip.config.registry import LOSSES
+from stclip.config.schema import KS
 from stclip.config.strict_yaml import read_yaml
 from stclip.errors import ConfigError, shorten, unknown_name
 from stclip.files.paths import PROJECT_ROOT
@@ -27,7 +28,7 @@ SPACES = PROJECT_ROOT / "configs" / "space"
 # Selection looks at val only. Never at a loss: losses of two families are not on one scale. Nor at recall inside batches:
 # smaller batches would win by chance alone.
 METRICS = (
-    *(f"val/{kind}R@{k}" for kind in ("", "lift_", "ring_") for k in (1, 5, 10)),
+    *(f"val/{kind}R@{k}" for kind in ("", "lift_", "ring_") for k in KS),
     "val/median_rank",
 )
 
@@ -182,14 +183,12 @@ def pin(space: SearchSpace, sets: Sequence[tuple[Sequence[str], Any]]) -> Search
     A searched parameter that is set is no longer searched; a family may so lose all its parameters and become
     one point, whose trials differ by seed only. A key of `loss` goes to the families whose loss knows it.
 
-    Parameters
-    ----------
-    sets: pairs of a dotted path, split, and its value (what `stclip.config.load.parse_override` returns).
+    Args:
+        sets: pairs of a dotted path, split, and its value (what `stclip.config.load.parse_override` returns).
 
-    Raises
-    ------
-    ConfigError: a key that no family knows (with the nearest known one), a value that `Experiment` refuses,
-    or a key that the sweep itself decides.
+    Raises:
+        ConfigError: a key that no family knows (with the nearest known one), a value that `Experiment` refuses,
+            or a key that the sweep itself decides.
     """
     if not sets:
         return space

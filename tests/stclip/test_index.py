@@ -2,15 +2,20 @@
 
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
 import stclip
 
 
-@pytest.mark.parametrize("name", stclip.__all__)
+@pytest.mark.parametrize("name", [name for name in stclip.__all__ if name != "__version__"])
 def test_every_name_loads(name):
     assert getattr(stclip, name).__name__ == name
+
+
+def test_the_version_is_that_of_the_installed_package():
+    assert stclip.__version__ == version("stclip")
 
 
 def test_an_unknown_name_lists_the_known():

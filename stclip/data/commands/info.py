@@ -11,6 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from stclip.config.schema import KS
 from stclip.data.commands.each_slide import each_slide
 from stclip.data.commands.parsers import Commands, add_dataset, add_work, dataset_folder
 from stclip.data.commands.pictures import PER_ROW, contact_sheet, spot_maps
@@ -23,8 +24,6 @@ from stclip.data.splitting.slide_table import SlideRow, dataset_slides
 from stclip.errors import DataError
 from stclip.files.paths import is_file, user_path
 from stclip.terminal.text import many
-
-KS = (1, 5, 10)
 
 
 def add(commands: Commands) -> None:

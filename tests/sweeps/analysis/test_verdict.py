@@ -7,7 +7,7 @@ import math
 import pytest
 
 from sweeps.analysis.outcome import outcome_of
-from sweeps.analysis.verdict import difference_sentence, p_text, recall_of, signed, verdict
+from sweeps.analysis.verdict import difference_sentence, p_text, signed, verdict, verdict_recall
 
 MARGIN = 0.01
 SIZE = "5 configurations x 3 seeds x 10 slides"
@@ -310,8 +310,8 @@ def test_a_single_family_is_no_comparison():
 
 
 def test_the_recall_spoken_of_is_the_one_chosen_by():
-    assert recall_of({"metric": "val/R@5"}) == "R@5"
-    assert recall_of({"metric": "val/median_rank"}) == "R@10"
+    assert verdict_recall({"metric": "val/R@5"}) == "R@5"
+    assert verdict_recall({"metric": "val/median_rank"}) == "R@10"
 
 
 def test_numbers_in_words():

@@ -96,3 +96,20 @@ def test_the_final_table_gives_parameters_reasons_verdict_and_places():
 def test_a_place_can_neither_break_its_line_nor_move_the_cursor():
     lines = shown(final()[0], places=[("results", "a\x1b[2J\nb")])
     assert lines[-1] == "results   a[2J b"
+
+
+def test_the_spaces_metric_decides_which_recall_stands_for_all():
+    summary, lines = final()
+    by_one = shown({**summary, "metric": "val/ring_R@1"})
+    assert [line.split() for line in lines if "95 %" in line] == [
+        ["family", "c/p/f", "R@10", "R@1", "R@5", "R@10", "95", "%", "lift", "R@10", "rank"]
+    ]
+    assert [line.split() for line in by_one if "95 %" in line] == [
+        ["family", "c/p/f", "R@1", "R@1", "R@5", "R@10", "95", "%", "lift", "R@1", "rank"]
+    ]
+    best = summary["families"]["spatial"]
+    cells = row(by_one, "spatial ")
+    assert (
+        cells[1] == f"{best['best']['val']['R@1']:.3f}"
+        and interval_text(best["test_intervals"]["R@1"]) in cells
+    )
