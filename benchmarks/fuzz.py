@@ -38,7 +38,8 @@ from stclip.config.strict_yaml import read_yaml
 from stclip.data.shards import read_slide
 from stclip.errors import InputError
 from stclip.files.paths import PROJECT_ROOT
-from sweeps.search.space import SPACES, load_space, pin
+from sweeps.search.pinning import pin
+from sweeps.search.space import SPACES, load_space
 
 EXAMPLE_SECONDS = 10
 MOST_MEMORY = 400  # MB that a kind's examples may add in all

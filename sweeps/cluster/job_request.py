@@ -15,7 +15,8 @@ from stclip.data.builtin.synthetic import SYNTHETIC
 from stclip.errors import ConfigError
 from stclip.files.paths import PROJECT_ROOT
 from sweeps.planning.command_line import make_parser
-from sweeps.search.space import SPACES, load_space, pin
+from sweeps.search.pinning import pin
+from sweeps.search.space import SPACES, load_space
 
 
 @dataclass(frozen=True)

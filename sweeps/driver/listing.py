@@ -173,7 +173,8 @@ def _family_lines(space: SearchSpace, name: str) -> list[str]:
 def _confirm_line(plan: SweepPlan) -> str:
     if not plan.confirm_seeds:
         return "confirmation: off (--confirm-seeds 0), so the test slides are not read"
-    configs = [plan.configurations if family.parameters else 1 for family in plan.space.families.values()]
+    most = plan.configurations if plan.space.searches > 1 else min(plan.configurations, plan.space.trials)
+    configs = [most if family.parameters else 1 for family in plan.space.families.values()]
     trials = many(plan.confirm_seeds * sum(configs), "trial")
     what = confirm_words(max(configs), plan.space.searches, plan.confirm_seeds)
     return f"confirmation: {what}, {trials} at most, read on the test slides"

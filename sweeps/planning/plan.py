@@ -25,7 +25,8 @@ from sweeps.results.record import Told
 from sweeps.results.records import PLAIN, TrialRecord
 from sweeps.search.budget import with_budget
 from sweeps.search.computed import COMPUTED, computed_values
-from sweeps.search.space import SearchSpace, base_tree, family_experiment, load_space, pin
+from sweeps.search.pinning import pin
+from sweeps.search.space import SearchSpace, base_tree, family_experiment, load_space
 
 CONFIRM_SEEDS = 3
 CONFIRM_CONFIGS = 5

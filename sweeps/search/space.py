@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -13,7 +13,7 @@ from stclip.config.load import experiment_tree, merge, named_file, override, val
 from stclip.config.registry import LOSSES
 from stclip.config.schema import KS
 from stclip.config.strict_yaml import read_yaml
-from stclip.errors import ConfigError, shorten, unknown_name
+from stclip.errors import ConfigError, unknown_name
 from stclip.files.paths import PROJECT_ROOT
 from sweeps.search.computed import COMPUTED
 from sweeps.search.computed import what_is_wrong as what_cannot_be_computed
@@ -33,17 +33,17 @@ METRICS = (
 )
 
 # Keys that the sweep itself decides, and the place where they are decided.
-_SET_BY_SWEEP = {
+SET_BY_SWEEP = {
     "seed": "use --seed; every trial's seed follows from it",
     "trainer.max_epochs": "use --epochs or `epochs` of the space",
 }
 _IN_FAMILY = "a loss belongs to a family: families.<name>.loss"
-_OWN_LOSS = "a family is its loss; write another family"
+OWN_LOSS = "a family is its loss; write another family"
 _SAME_FOR_ALL = {
     "data.dataset": "families are compared on one data set; use --data or the space's own `overrides`",
     "data.root": "families are compared on one data set; use the space's own `overrides`",
     "data.on_bad_spot": "it decides which spots there are, and with them the galleries; use the space's own `overrides`",
-    "loss.name": _OWN_LOSS,
+    "loss.name": OWN_LOSS,
 }
 _RINGS = "it decides what a hit of the metric val/ring_R@K is; fix it in the space's own `overrides`, or choose by val/R@K"
 
@@ -177,29 +177,6 @@ def load_space(name_or_file: str) -> SearchSpace:
     return space
 
 
-def pin(space: SearchSpace, sets: Sequence[tuple[Sequence[str], Any]]) -> SearchSpace:
-    """The space with `--set` values fixed in every family.
-
-    A searched parameter that is set is no longer searched; a family may so lose all its parameters and become
-    one point, whose trials differ by seed only. A key of `loss` goes to the families whose loss knows it.
-
-    Args:
-        sets: pairs of a dotted path, split, and its value (what `stclip.config.load.parse_override` returns).
-
-    Raises:
-        ConfigError: a key that no family knows (with the nearest known one), a value that `Experiment` refuses,
-            or a key that the sweep itself decides.
-    """
-    if not sets:
-        return space
-    for path, value in sets:
-        for key, leaf in _leaves(value, tuple(path)):
-            space = _pin_one(space, key.split("."), leaf)
-    given = " ".join(shorten(f"{'.'.join(path)}={value}", 60) for path, value in sets)
-    check_space(space, f"space {space.name} with --set {given}")
-    return space
-
-
 def base_tree(space: SearchSpace, data: str | None = None) -> dict[str, Any]:
     """What all families share: the base experiment, the space's overrides, the data set and the epochs.
 
@@ -229,17 +206,17 @@ def check_space(space: SearchSpace, source: str) -> None:
     rule = space.early_stopping
     if rule and (wrong := what_is_wrong(rule.first_rung, rule.factor, space.epochs)):
         raise ConfigError(f"{source}: early_stopping: {wrong}")
-    _refuse(dict(_leaves(space.overrides)), _SET_BY_SWEEP, f"{source}: overrides")
-    _refuse(space.overrides, {"loss": _IN_FAMILY}, f"{source}: overrides")
+    refuse(dict(leaves(space.overrides)), SET_BY_SWEEP, f"{source}: overrides")
+    refuse(space.overrides, {"loss": _IN_FAMILY}, f"{source}: overrides")
     tree = base_tree(space)
-    same = _SET_BY_SWEEP | _SAME_FOR_ALL
+    same = SET_BY_SWEEP | _SAME_FOR_ALL
     if space.metric.startswith("val/ring_"):
         same = same | {"data.num_neighbors": _RINGS}
     for name, family in space.families.items():
         where = f"{source}: families.{name}"
-        _refuse(dict(_leaves(family.overrides)), same, f"{where}.overrides")
-        _refuse(family.overrides, {"loss": _IN_FAMILY}, f"{where}.overrides")
-        _refuse(family.parameters, same, f"{where}.parameters")
+        refuse(dict(leaves(family.overrides)), same, f"{where}.overrides")
+        refuse(family.overrides, {"loss": _IN_FAMILY}, f"{where}.overrides")
+        refuse(family.parameters, same, f"{where}.parameters")
         for key in family.parameters.keys() & set(COMPUTED):
             if reason := what_cannot_be_computed(family.parameters[key]):
                 raise ConfigError(f"{where}.parameters.{key}: {reason}")
@@ -262,59 +239,17 @@ def _experiment(
     return validate(Experiment, own, source)
 
 
-def _pin_one(space: SearchSpace, path: Sequence[str], value: Any) -> SearchSpace:
-    key = ".".join(path)
-    _refuse(
-        [key], _SET_BY_SWEEP | {"data.dataset": "use --data", "loss.name": _OWN_LOSS}, f"--set {key}={value}"
-    )
-    families = dict(space.families)
-    if path[0] == "loss":
-        known = {name for name, family in families.items() if path[1:2] and path[1] in _loss_keys(family)}
-        if not known:
-            names = {f"loss.{k}" for family in families.values() for k in _loss_keys(family)}
-            raise ConfigError(f"--set {key}={value}: {unknown_name('loss key of every family', key, names)}")
-        for name in known:
-            loss = override({"loss": families[name].loss}, path, value)["loss"]
-            families[name] = _unsearched(families[name], key).model_copy(update={"loss": loss})
-        return space.model_copy(update={"families": families})
-    for name, family in families.items():
-        if key in dict(
-            _leaves(family.overrides)
-        ):  # a family's own value would win over the base experiment's
-            family = family.model_copy(update={"overrides": override(family.overrides, path, value)})
-        families[name] = _unsearched(family, key)
-    return space.model_copy(
-        update={"overrides": override(space.overrides, path, value), "families": families}
-    )
-
-
-def _unsearched(family: Family, key: str) -> Family:
-    """The family without one of its parameters; first points that become equal are tried once."""
-    if key not in family.parameters:
-        return family
-    first: list[dict[str, Scalar]] = []
-    for point in family.first:
-        rest = {k: v for k, v in point.items() if k != key}
-        if rest and rest not in first:
-            first.append(rest)
-    parameters = {k: v for k, v in family.parameters.items() if k != key}
-    return family.model_copy(update={"parameters": parameters, "first": tuple(first)})
-
-
-def _refuse(keys: Iterable[str], reserved: Mapping[str, str], source: str) -> None:
+def refuse(keys: Iterable[str], reserved: Mapping[str, str], source: str) -> None:
+    """Raise ConfigError, with the reason, when one of these keys is decided elsewhere."""
     for key in keys:
         if key in reserved:
             raise ConfigError(f"{source}: {key} cannot be chosen here; {reserved[key]}")
 
 
-def _leaves(tree: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+def leaves(tree: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Each dotted key of a tree of mappings with its value."""
     if isinstance(tree, Mapping):
         for key, value in tree.items():
-            yield from _leaves(value, (*path, str(key)))
+            yield from leaves(value, (*path, str(key)))
     else:
         yield ".".join(path), tree
-
-
-def _loss_keys(family: Family) -> list[str]:
-    """The keys of a family's loss."""
-    return list(LOSSES[family.loss["name"]].section_class().model_fields)

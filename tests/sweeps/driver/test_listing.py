@@ -39,7 +39,7 @@ def test_a_dry_run_counts_everything_and_writes_nothing(plan_of, tmp_path, share
     assert "  model.temperature: 0.01 to 1 (log)" in text
     assert "train 4 slides / 117 spots, val 1 slide / 25 spots, test 1 slide / 28 spots, 24 genes" in text
     assert (
-        "confirmation: the best 5 configurations of each family again with 3 fresh seeds, 30 trials at most, read on the test "
+        "confirmation: the best 4 configurations of each family again with 3 fresh seeds, 24 trials at most, read on the test "
         "slides" in text
     )
     assert f"results: {tmp_path / 'results' / 'n'}" in text

@@ -13,7 +13,8 @@ from stclip.config.strict_yaml import parse_yaml
 from stclip.errors import ConfigError
 from sweeps.search.budget import with_budget
 from sweeps.search.parameter import Parameter
-from sweeps.search.space import SPACES, SearchSpace, base_tree, family_experiment, load_space, pin
+from sweeps.search.pinning import pin
+from sweeps.search.space import SPACES, SearchSpace, base_tree, family_experiment, load_space
 
 COMMITTED = sorted(path.stem for path in SPACES.glob("*.yaml"))
 SPACE = {
