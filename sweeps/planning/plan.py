@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,6 +29,7 @@ from sweeps.search.computed import COMPUTED, computed_values
 from sweeps.search.pinning import pin
 from sweeps.search.space import SearchSpace, base_tree, family_experiment, load_space
 
+_ONE_SLASH = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/(?!/)")  # "s3:/x"
 CONFIRM_SEEDS = 3
 CONFIRM_CONFIGS = 5
 CPUS_PER_TRIAL = 1.0
@@ -170,6 +172,10 @@ def results_place(results: str, name: str) -> str:
 def tidy_place(text: str) -> str:
     """A folder or an address as it is compared and shown. Raises ConfigError for an address of nothing."""
     if not is_address(text):
+        if _ONE_SLASH.match(text):
+            raise ConfigError(
+                f"an address of results is PROTOCOL://BUCKET/FOLDER, with two slashes, got '{text}'"
+            )
         return str(user_path(text).absolute())
     protocol, _, path = text.partition("://")
     if not path.strip("/"):

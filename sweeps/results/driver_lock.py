@@ -19,6 +19,9 @@ from sweeps.results.run_log import BEAT_SECONDS, RunLog
 
 LOCK = "driver.lock"
 _ALIVE = timedelta(seconds=6 * BEAT_SECONDS)  # a driver that has not been seen for so long is taken for dead
+_AHEAD = timedelta(
+    days=1
+)  # by which another machine's clock may be wrong; a sign of life beyond that is made up
 
 
 @contextmanager
@@ -60,13 +63,10 @@ def _check_other_machines(place: str, runs: RunLog, at_address: bool) -> None:
     if last["host"] != socket.gethostname() or (at_address and _lives(last["pid"])):
         try:
             silent = datetime.now().astimezone() - datetime.fromisoformat(last["last_seen"])
-        except (
-            ValueError,
-            TypeError,
-            OverflowError,
-        ):  # no time, one without its zone, one at the end of all years
+        # No time, one without its zone, one at the end of all years.
+        except (ValueError, TypeError, OverflowError):
             return
-        if silent < _ALIVE:
+        if -_AHEAD < silent < _ALIVE:
             raise _taken(place, runs)
 
 

@@ -223,6 +223,12 @@ def test_an_address_of_nothing(plan_of, results):
         plan_of("--results", results)
 
 
+@pytest.mark.parametrize("results", ["s3:/bucket/x", "gs:/x", "file:/tmp/x"])
+def test_an_address_with_one_slash_is_no_folder(plan_of, results):
+    with pytest.raises(ConfigError, match=rf"PROTOCOL://BUCKET/FOLDER, with two slashes, got '{results}'"):
+        plan_of("--results", results)
+
+
 def test_every_space_of_the_checkout_makes_a_plan():
     for path in sorted((PROJECT_ROOT / "configs" / "space").glob("*.yaml")):
         plan = make_plan(make_parser().parse_args(["--space", path.stem]))

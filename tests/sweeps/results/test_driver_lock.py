@@ -93,7 +93,9 @@ def test_the_lock_goes_with_a_killed_driver(tmp_path, runs):
 # -- another machine
 
 
-@pytest.mark.parametrize(("silent", "alive"), [(0, True), (29.9, True), (30, False), (3600, False)])
+@pytest.mark.parametrize(
+    ("silent", "alive"), [(0, True), (29.9, True), (30, False), (3600, False), (-3600, True), (-90000, False)]
+)
 def test_a_driver_of_another_machine_lives_while_it_was_seen_within_six_beats(tmp_path, runs, silent, alive):
     add_run(runs, seconds_ago=silent)
     if alive:
