@@ -271,6 +271,4 @@ def _opened(place: str, name: str) -> Iterator[SweepRecord]:
 @contextmanager
 def _copy_of(place: str) -> Iterator[tuple[Mirror, ResultsFolder]]:
     with tempfile.TemporaryDirectory(prefix="stclip-") as folder:
-        path = Path(folder) / "sweep"
-        path.mkdir()
-        yield Mirror(place, path), ResultsFolder(path)
+        yield Mirror(place, Path(folder)), ResultsFolder(Path(folder))
