@@ -1,9 +1,10 @@
 """Files and texts from others with random faults: each must be accepted, or refused in one clear line.
 
-    python benchmarks/fuzz.py [--texts 2000] [--shards 500] [--checkpoints 500] [--seed 0]
+    python benchmarks/fuzz.py [--texts 2000] [--shards 500] [--checkpoints 500] [--matrices 600] [--positions 400]
+                              [--environments 600] [--seed 0]
 
-Configuration files, overrides, shards, checkpoints. A new door is an entry in `kinds`: a strategy that makes examples, and a
-function that tries one.
+Configuration files, overrides, shards, checkpoints, count matrices, positions, token files, variables of the environment. A new
+door is an entry in `kinds`: a strategy that makes examples, and a function that tries one.
 
 Prints how many of each were accepted and refused, and the seconds. Exit status 1 for a finding: anything else that is
 raised, an error of several lines, an example that takes longer than its limit or much memory. The example is
@@ -13,36 +14,43 @@ printed. A tenth of this runs in the tests.
 from __future__ import annotations
 
 import argparse
-import io
 import resource
 import sys
-import tarfile
 import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from benchmarks.fuzz_checkpoints import mutated_checkpoints, read_all_ways
+from benchmarks.fuzz_child import MOST_MEMORY, InChild
+from benchmarks.fuzz_environment import environments, token_cases, try_environment, try_token
+from benchmarks.fuzz_matrices import bring_in, good_hest, mutated_hest, mutated_ten_x, visium_slide
+from benchmarks.fuzz_positions import mutated_positions
+from benchmarks.fuzz_shards import mutated_shards, read_shard
 from stclip.config import Experiment
 from stclip.config.load import parse_override, validate
 from stclip.config.strict_yaml import read_yaml
-from stclip.data.shards import read_slide
 from stclip.errors import InputError
 from stclip.files.paths import PROJECT_ROOT
 from sweeps.search.pinning import pin
 from sweeps.search.space import SPACES, load_space
 
+EXAMPLES = {
+    "texts": 2000,
+    "shards": 500,
+    "checkpoints": 500,
+    "matrices": 600,
+    "positions": 400,
+    "environments": 600,
+}
 EXAMPLE_SECONDS = 10
-MOST_MEMORY = 400  # MB that a kind's examples may add in all
 EXPERIMENTS = PROJECT_ROOT / "configs" / "experiment"
 BOMB = "a: &a [1,1,1,1,1,1,1,1,1]\n" + "".join(
     f"{y}: &{y} [{', '.join([f'*{x}'] * 9)}]\n" for x, y in zip("abcdefgh", "bcdefghi", strict=True)
@@ -144,67 +152,6 @@ def set_override(text: str) -> bool:
     return refused_or_accepted(lambda: pin(load_space("smoke"), [parse_override(text)]))
 
 
-def spot_parts() -> dict[str, bytes]:
-    """The members of a good spot."""
-    out = io.BytesIO()
-    noise = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(out, format="PNG")
-    return {"png": out.getvalue(), "txt": b"G1 G2 G3", "json": b'{"sample_id": "A", "x": 1.5, "y": 2}'}
-
-
-@st.composite
-def mutated_shards(draw: st.DrawFn) -> bytes:
-    """A shard of a few spots: faults in headers, members, kinds of members, names, or in the whole."""
-    out = io.BytesIO()
-    kinds = (tarfile.REGTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE,
-             tarfile.DIRTYPE, tarfile.CONTTYPE, tarfile.GNUTYPE_SPARSE)  # fmt: skip
-    formats = st.sampled_from((tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT))
-    names = st.sampled_from(
-        ("/etc/x", "../../x", "a/../b", "é", ".x", "x" * 99, "__a__", "A", "A_0")
-    ) | st.text(max_size=9)
-    with tarfile.open(fileobj=out, mode="w", format=draw(formats)) as tar:
-        for number in range(draw(st.integers(1, 3))):
-            key = f"A_{number}"
-            for part, data in spot_parts().items():
-                fault = draw(st.sampled_from(("none",) * 24 + ("bytes", "kind", "name", "huge")))
-                info = tarfile.TarInfo(f"{key}.{part}")
-                content = draw(flipped(data)) if fault == "bytes" else data
-                if fault == "kind":
-                    info.type = draw(st.sampled_from(kinds))
-                    info.linkname = "/etc/passwd"
-                elif fault == "name":
-                    info.name = f"{draw(names)}.{draw(st.sampled_from((part, 'npy', 'pickle', '')))}"
-                info.size = len(content)
-                try:
-                    header = info.tobuf(tar.format, "utf-8", "surrogateescape")
-                except ValueError:  # a name that this format cannot hold
-                    continue
-                if fault == "huge":
-                    info.size = draw(st.sampled_from((2**33 - 1, 2**40, 2**63, 2**80)))
-                    header = info.tobuf(tarfile.GNU_FORMAT)
-                out.write(header + content + bytes(-len(content) % 512))
-                tar.offset = out.tell()
-    data = out.getvalue()
-    return data if draw(st.booleans()) else draw(flipped(data))
-
-
-def read_shard(data: bytes) -> bool:
-    """Read a slide of one shard under both policies."""
-    with tempfile.TemporaryDirectory(prefix="st") as folder:
-        path = Path(folder) / "A" / "A_000000.tar"
-        path.parent.mkdir()
-        path.write_bytes(data)
-        skip = refused_or_accepted(
-            lambda: list(read_slide(Path(folder), "A", on_bad_spot="skip", skipped=[]))
-        )
-        strict = refused_or_accepted(
-            lambda: list(read_slide(Path(folder), "A", on_bad_spot="error", skipped=[]))
-        )
-        assert skip or not strict
-        assert [p for p in Path(folder).rglob("*") if p.is_file()] == [path]
-        return strict
-
-
 def fuzz(
     strategy: st.SearchStrategy[Any],
     outcome: Outcome,
@@ -231,23 +178,44 @@ def fuzz(
     def one(example: Any) -> None:
         counts[outcome(example)] += 1
 
-    one()
+    try:
+        one()
+    finally:
+        if isinstance(outcome, InChild):
+            outcome.close()
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     assert grown < MOST_MEMORY, f"memory grew by {grown:.0f} MB"
     return counts
 
 
-def kinds(
-    texts: int, shards: int, checkpoints: int
-) -> dict[str, tuple[st.SearchStrategy[Any], Outcome, int]]:
-    """What is fuzzed: name -> examples, what is done with one, how many. Overrides are a quarter of `texts`."""
+def kinds(counts: Mapping[str, int]) -> dict[str, tuple[st.SearchStrategy[Any], Outcome, int]]:
+    """What is fuzzed: name -> examples, what is done with one, how many.
+
+    `counts`: as the command line has them. Overrides are a quarter of the texts, slides of Space Ranger a third of the matrices,
+    token files half of the environments.
+    """
+    texts, checkpoints, surroundings = counts["texts"], counts["checkpoints"], counts["environments"]
+    ten_x = counts["matrices"] // 3
     checkpoint_files = mutated_checkpoints(flipped)
     files = mutated_text(spaces_and_experiments())
     return {
         "files": (files, load_text, texts - texts // 4),
         "overrides": (override_texts(), set_override, texts // 4),
-        "shards": (mutated_shards(), read_shard, shards),
+        "shards": (
+            mutated_shards(flipped),
+            lambda data: read_shard(data, refused_or_accepted),
+            counts["shards"],
+        ),
         "checkpoints": (checkpoint_files, lambda data: read_all_ways(data, refused_or_accepted), checkpoints),
+        "h5ad and patches": (mutated_hest(), InChild(bring_in, good_hest()), counts["matrices"] - ten_x),
+        "10x matrices": (mutated_ten_x(), InChild(bring_in, visium_slide({})), ten_x),
+        "positions": (mutated_positions(), InChild(bring_in, visium_slide({})), counts["positions"]),
+        "tokens": (token_cases(), lambda case: try_token(case, refused_or_accepted), surroundings // 2),
+        "variables": (
+            environments(),
+            lambda given: try_environment(given, refused_or_accepted),
+            surroundings - surroundings // 2,
+        ),
     }
 
 
@@ -256,15 +224,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--texts", type=int, default=2000)
-    parser.add_argument("--shards", type=int, default=500)
-    parser.add_argument("--checkpoints", type=int, default=500)
+    for name, count in EXAMPLES.items():
+        parser.add_argument(f"--{name}", type=int, default=count)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     findings = 0
-    for name, (strategy, outcome, examples) in kinds(
-        options.texts, options.shards, options.checkpoints
-    ).items():
+    for name, (strategy, outcome, examples) in kinds(vars(options)).items():
         start = time.perf_counter()
         try:
             counts = fuzz(strategy, outcome, examples, options.seed)

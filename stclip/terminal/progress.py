@@ -9,6 +9,8 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from stclip.terminal.console import make_console
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
@@ -43,7 +45,7 @@ class ProgressBar:
         if self.quiet:
             return
         if self._console is None:
-            self._console = _console()
+            self._console = make_console()
         if not self._console.is_terminal:
             self._line(self._console, done, total)
             return
@@ -69,18 +71,12 @@ class ProgressBar:
 @contextmanager
 def waiting(text: str, quiet: bool = False, console: Console | None = None) -> Iterator[None]:
     """Something that moves beside a text, on a terminal, for what has no steps to count."""
-    shown = None if quiet else console or _console()
+    shown = None if quiet else console or make_console()
     if shown is None or not shown.is_terminal:
         yield
         return
     with shown.status(_escaped(text), spinner="dots"):
         yield
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console()
 
 
 def _bar(console: Console) -> Progress:

@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 
 from stclip.config.registry import LOGGERS, lookup
 from stclip.errors import ConfigError
-from stclip.files.paths import sqlite_url
+from stclip.files.paths import home_folder, sqlite_url
+from stclip.files.regular_files import TEXT, check_regular
 
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
@@ -131,16 +132,17 @@ def wandb_logger(out_dir: Path, name: str) -> Logger:
     from lightning.pytorch.loggers import WandbLogger
 
     out_dir.mkdir(parents=True, exist_ok=True)
-    return WandbLogger(name=name, save_dir=out_dir, project=PROJECT, offline=not _wandb_login())
+    return WandbLogger(name=name, save_dir=out_dir, project=PROJECT, offline=not wandb_login())
 
 
-def _wandb_login() -> bool:
-    """Is there a key, in the environment or in the netrc file that `wandb login` writes?"""
+def wandb_login() -> bool:
+    """Is there a key, in the environment or in the netrc file that `wandb login` writes? No for a file that cannot be read."""
     if os.environ.get("WANDB_API_KEY"):
         return True
-    host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).netloc
-    path = Path(os.environ.get("NETRC") or Path.home() / ".netrc")
     try:
+        host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).netloc
+        path = Path(os.environ.get("NETRC") or home_folder() / ".netrc")
+        check_regular(path, TEXT)  # a pipe would be waited for
         return host in netrc(str(path)).hosts
-    except (OSError, NetrcParseError):
+    except (OSError, ValueError, NetrcParseError):
         return False

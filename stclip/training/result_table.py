@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from stclip.config import Experiment
 from stclip.config.schema import KS
+from stclip.terminal.console import make_console
 from stclip.terminal.text import many
 
 
@@ -47,11 +47,11 @@ def print_result(
     config: Experiment, metrics: dict[str, float], seconds: dict[str, float], files: str
 ) -> None:
     """Print the metrics by split, wall seconds by stage, and where the files are."""
-    console = Console(width=None if Console().is_terminal else 130)
-    console.print(f"[bold]{escape(config.name)}[/] on {escape(config.data.dataset)}, loss {config.loss.name}, "
+    shown = make_console(None if make_console().is_terminal else 130)
+    shown.print(f"[bold]{escape(config.name)}[/] on {escape(config.data.dataset)}, loss {config.loss.name}, "
                   f"{many(config.trainer.max_epochs, 'epoch')}, seed {config.seed}")  # fmt: skip
-    console.print(metrics_table(metrics, ("val", "test")))
-    console.print("gallery: all spots of a slide, both directions, mean over slides; "
+    shown.print(metrics_table(metrics, ("val", "test")))
+    shown.print("gallery: all spots of a slide, both directions, mean over slides; "
                   f"batch: inside batches of {config.data.batch_size}, image to gene", style="dim")  # fmt: skip
-    console.print("seconds: " + ", ".join(f"{stage} {took:.1f}" for stage, took in seconds.items()))
-    console.print(f"files: {escape(files)}", soft_wrap=True)
+    shown.print("seconds: " + ", ".join(f"{stage} {took:.1f}" for stage, took in seconds.items()))
+    shown.print(f"files: {escape(files)}", soft_wrap=True)

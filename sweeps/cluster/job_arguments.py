@@ -22,7 +22,10 @@ def pack_arguments(arguments: Sequence[str]) -> str:
 
 def unpack_arguments(text: str) -> list[str]:
     """What `pack_arguments` packed. Raises ValueError for anything else."""
-    arguments = json.loads(text)
+    try:
+        arguments = json.loads(text)
+    except RecursionError:
+        raise ValueError("brackets in brackets") from None
     if not isinstance(arguments, list) or not all(isinstance(argument, str) for argument in arguments):
         raise ValueError("not a JSON list of strings")
     return arguments

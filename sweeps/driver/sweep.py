@@ -15,6 +15,7 @@ from rich.console import Console
 from stclip.data.store import SpotStore
 from stclip.data.store.data_key import DataChangedError
 from stclip.errors import InputError, printable
+from stclip.terminal.console import make_console
 from sweeps.cluster.connect import ClusterInfo, TrialResources, connect
 from sweeps.cluster.nodes import prepare_nodes
 from sweeps.cluster.private_ray import start_local_ray
@@ -48,7 +49,7 @@ def run_sweep(plan: SweepPlan, store: SpotStore, command: str, quiet: bool, bega
     Raises InputError when the results folder is taken, damaged or cannot be written, when no trial fits on any node, or
     when a cluster cannot be joined.
     """
-    console = Console()
+    console = make_console()
     switch = StopSwitch(
         plan.time_budget, lambda reason: None if quiet else console.print(reason, markup=False)
     )

@@ -18,6 +18,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from stclip.terminal.console import make_console
 from sweeps.reporting.pace import Pace
 from sweeps.reporting.picture import ended_line, families_table, levels, running_lines, running_text
 from sweeps.reporting.standing import FamilyStatus, Snapshot
@@ -78,7 +79,7 @@ class LiveView:
         self._of = f" of {of}" if of else ""
         self._quiet = quiet
         self._heading = heading
-        self._console = console or Console()
+        self._console = console or make_console()
         self._now = now
         self._date = date
         self._start = now() if began is None else began

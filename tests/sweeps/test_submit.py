@@ -71,7 +71,7 @@ def test_arguments_travel_unharmed_and_without_a_dollar():
     assert packed.isascii()
 
 
-@pytest.mark.parametrize("text", ["", "{}", '["a", 1]', '"--list"', "[", "null"])
+@pytest.mark.parametrize("text", ["", "{}", '["a", 1]', '"--list"', "[", "null", "[" * 5000])
 def test_a_job_refuses_what_submit_did_not_write(text, monkeypatch, capsys):
     monkeypatch.setenv(ARGUMENTS, text)
     assert job_main() == 2

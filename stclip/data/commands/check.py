@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from stclip.data.commands.each_slide import each_slide
@@ -27,6 +26,7 @@ from stclip.data.splitting.slide_table import SlideRow, dataset_slides, read_sec
 from stclip.errors import DataError, printable
 from stclip.files.paths import is_file, user_path
 from stclip.files.whole_files import read_own_text
+from stclip.terminal.console import make_console
 from stclip.terminal.text import many
 
 SMALL_GALLERY = 30  # spots; a recall at 10 of fewer says little
@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     _check_galleries(rows, sides, contents, findings)
     _check_sizes(contents, findings)
     _check_counts(rows, contents, findings)
-    Console().print(_table(rows, contents, sides))
+    make_console().print(_table(rows, contents, sides))
     if arguments.against is not None:
         _compare(folder, rows, arguments, findings)
     for note in findings.notes:

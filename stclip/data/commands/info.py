@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from stclip.config.schema import KS
@@ -23,6 +22,7 @@ from stclip.data.shards.splits import SPLITS, read_slides, split_file
 from stclip.data.splitting.slide_table import SlideRow, dataset_slides
 from stclip.errors import DataError
 from stclip.files.paths import is_file, user_path
+from stclip.terminal.console import make_console
 from stclip.terminal.text import many
 
 
@@ -58,11 +58,11 @@ def run(arguments: argparse.Namespace) -> int:
         for slide in read_slides(folder, split)
     }
     microns = read_manifest(folder).get("microns_per_pixel")
-    console = Console()
-    console.print(_slide_table(rows, samples, sides, microns))
+    shown = make_console()
+    shown.print(_slide_table(rows, samples, sides, microns))
     if sides:
-        console.print()
-        console.print(_split_table(rows, samples, sides))
+        shown.print()
+        shown.print(_split_table(rows, samples, sides))
     words = sum(sample.words for sample in samples.values())
     spots = sum(len(sample.xy) for sample in samples.values())
     genes = set().union(*(sample.genes for sample in samples.values()))

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stclip.data.raw.damage import damaged
 from stclip.data.raw.gene_columns import (
     GENE_EXPRESSION,
     ID_COLUMNS,
@@ -24,9 +23,13 @@ from stclip.data.raw.gene_columns import (
     gene_columns,
 )
 from stclip.data.raw.h5ad_parts import column, columns_of, names_of, open_matrix
+from stclip.data.raw.hdf5_file import little_memory, opened_hdf5, reading
+from stclip.data.raw.hdf5_heaps import check_heaps
 from stclip.data.raw.sparse_rows import Rows
+from stclip.data.shards.spot import LARGEST_PLACE
 from stclip.errors import DataError, unknown_name
 from stclip.extras import extra
+from stclip.terminal.text import many
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -54,21 +57,13 @@ class CountsFile:
 
         Raises DataError: not an .h5ad, damaged, no such layer, no names of genes, several genomes, no pixel coordinates.
         """
-        h5py = extra("h5py", "hest", ".h5ad files")
         extra("anndata", "hest", ".h5ad files")
         where = f"slide '{path.stem}': {path}"
-        try:
-            file = h5py.File(path, "r")
-        except OSError as error:
-            raise damaged(where, error, KIND) from None
-        with file:
-            try:
-                yield_this = cls._of(file, path, where, layer, genome)
-            except DataError:
-                raise
-            except Exception as error:  # h5py and anndata raise what their parts raise
-                raise damaged(where, error, KIND) from None
-            yield yield_this
+        with opened_hdf5(path, where, KIND, "hest", ".h5ad files") as file:
+            with reading(where, KIND), little_memory(path):
+                check_heaps(path)
+                opened = cls._of(file, path, where, layer, genome)
+            yield opened
 
     @classmethod
     def _of(cls, file: Any, path: Path, where: str, layer: str | None, genome: str | None) -> CountsFile:
@@ -91,10 +86,8 @@ class CountsFile:
 
     def rows(self, rows: np.ndarray) -> csr_matrix:
         """Counts float32 [n, genes] of these rows, in the order given; zeros are not stored. Raises DataError: damaged."""
-        try:
+        with reading(f"slide '{self.path.stem}': {self.path}", KIND):
             block = self._matrix.rows(rows)
-        except Exception as error:  # h5py raises what its parts raise
-            raise damaged(f"slide '{self.path.stem}': {self.path}", error, KIND) from None
         found = block[:, self._columns.places]
         found.eliminate_zeros()
         return found
@@ -106,7 +99,7 @@ def _matrix_place(file: Any, layer: str | None, where: str) -> tuple[str, str]:
     if layer is not None:
         if layer not in layers:
             raise DataError(f"{where}: {unknown_name('layer', layer, layers)}")
-        aside = layer == RAW and RAW not in file.get("layers", ())
+        aside = layer == RAW and RAW not in _names(file, "layers")
         return ("raw/X", "raw/var") if aside else (f"layers/{layer}", "var")
     if "X" in file and getattr(file["X"], "shape", ()) is not None:  # the shape of an empty dataset is None
         return "X", "var"
@@ -115,8 +108,13 @@ def _matrix_place(file: Any, layer: str | None, where: str) -> tuple[str, str]:
 
 def _layers(file: Any) -> list[str]:
     """What `--layer` may name in this file."""
-    own = list(file["layers"]) if "layers" in file else []
+    own = _names(file, "layers")
     return [*own, *([RAW] if RAW not in own and "raw/X" in file and "raw/var" in file else [])]
+
+
+def _names(file: Any, group: str) -> list[str]:
+    """What a group holds; nothing where there is none, or a dataset has its name."""
+    return list(file[group]) if group in file and hasattr(file[group], "keys") else []
 
 
 def _way_out(file: Any) -> str:
@@ -139,15 +137,16 @@ def _coordinates(file: Any, spots: int, where: str) -> np.ndarray:
         raise DataError(
             f"{where}: has no pixel coordinates: neither obs {' and '.join(PLACES)} nor obsm['spatial']; add one of them"
         )
-    if found.shape != (spots, 2) or not np.isfinite(found).all():
-        whole = found.shape == (spots, 2)
-        wrong = (
-            f"{int((~np.isfinite(found)).any(1).sum())} spots have none"
-            if whole
-            else f"got {list(found.shape)}"
-        )
+    wrong = f"got {list(found.shape)}" if found.shape != (spots, 2) else _without_place(found)
+    if wrong:
         raise DataError(f"{where}: coordinates must be finite numbers [spots, 2]: {wrong}; put them right")
     return found
+
+
+def _without_place(xy: np.ndarray) -> str:
+    """How many spots have no place; nothing for none."""
+    wrong = int((~(np.abs(xy) < LARGEST_PLACE)).any(1).sum())
+    return f"{many(wrong, 'spot has', 'spots have')} none" if wrong else ""
 
 
 def _numbers(values: Any, what: str, where: str) -> np.ndarray:

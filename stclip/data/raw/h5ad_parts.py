@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from stclip.data.raw.hdf5_parts import attribute, check_column, check_values, dataset
 from stclip.data.raw.sparse_rows import DenseRows, MatrixError, Rows, SparseRows, transposed
 
 
@@ -21,9 +22,11 @@ def column(table: Any, name: str) -> Any:
     if name not in columns_of(table):
         return None
     if not hasattr(table, "keys"):
+        check_values(table)
         return _texts_or_numbers(table[name])
     from anndata.io import read_elem
 
+    check_column(table[name])
     with warnings.catch_warnings(action="ignore"):  # of files that older programs wrote
         return _texts_or_numbers(read_elem(table[name]))
 
@@ -34,10 +37,11 @@ def names_of(table: Any) -> list[str]:
     Raises KeyError when it has none.
     """
     if not hasattr(table, "keys"):
+        check_values(table)
         return [_text(name) for name in table[table.dtype.names[0]]]
-    said = table.attrs.get("_index")
+    said = attribute(table, "_index")
     for name in (*([_text(said)] if said is not None else []), "_index", "index"):
-        if name in table:
+        if name in columns_of(table):
             return [_text(value) for value in column(table, name)]
     raise KeyError(f"{table.name} has no _index, the names of its rows")
 
@@ -45,14 +49,13 @@ def names_of(table: Any) -> list[str]:
 def open_matrix(element: Any, shape: tuple[int, int]) -> Rows:
     """The matrix [rows, columns], checked. Raises MatrixError: of another shape or form, or its parts do not fit."""
     if not hasattr(element, "keys"):
-        if getattr(element, "shape", None) is None:
-            raise MatrixError(f"{element.name} is empty")
+        check_values(element)
         return DenseRows.of(element, shape)
-    form = _text(element.attrs.get("encoding-type", element.attrs.get("h5sparse_format", "")))
+    form = _text(attribute(element, "encoding-type", attribute(element, "h5sparse_format", "")))
     form = form.removesuffix("_matrix")
     if form not in ("csr", "csc"):
         raise MatrixError(f"{element.name} is stored as '{form}', not as an array, csr_matrix or csc_matrix")
-    said = element.attrs.get("shape", element.attrs.get("h5sparse_shape"))
+    said = attribute(element, "shape", attribute(element, "h5sparse_shape"))
     if said is not None and tuple(int(side) for side in said) != shape:
         raise MatrixError(
             f"{element.name} is {list(map(int, said))}, there are {shape[0]} spots and {shape[1]} genes"
@@ -60,7 +63,7 @@ def open_matrix(element: Any, shape: tuple[int, int]) -> Rows:
     missing = [part for part in ("data", "indices", "indptr") if part not in element]
     if missing:
         raise MatrixError(f"{element.name} lacks its {' and '.join(missing)}")
-    parts = (element["data"], element["indices"], element["indptr"])
+    parts = (dataset(element, "data"), dataset(element, "indices"), dataset(element, "indptr"))
     if form == "csr":
         return SparseRows.of(*parts, shape)
     return transposed(SparseRows.of(*parts, shape[::-1]), shape)  # whose rows cannot be read one by one

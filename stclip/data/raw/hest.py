@@ -18,11 +18,13 @@ import numpy as np
 
 from stclip.data.raw.barcodes import matched
 from stclip.data.raw.counts_file import CountsFile
-from stclip.data.raw.damage import damaged
+from stclip.data.raw.hdf5_file import little_memory, opened_hdf5, reading
+from stclip.data.raw.hdf5_heaps import check_heaps
+from stclip.data.raw.hdf5_parts import dataset, number, texts
 from stclip.data.raw.slide import RawSlide, SlideFacts
 from stclip.data.raw.tile_places import check_places
+from stclip.data.shards.spot import MAX_TILE_SIDE
 from stclip.errors import DataError
-from stclip.extras import extra
 from stclip.files.paths import plain_name
 from stclip.files.regular_files import read_text
 from stclip.files.whole_files import read_json_object
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 AT_ONCE = 32  # tiles read together
+KIND = "a file of patches"
 
 
 @dataclass(frozen=True)
@@ -58,10 +61,11 @@ class HestFolder:
         """From the headers and the metadata. Raises DataError: a file is missing, damaged or not laid out like HEST-1k's."""
         with self._patches(slide) as patches:
             about = self._about(slide)
-            spots, side = patches["img"].shape[:2]
-            attributes = patches["img"].attrs
             pixel = _number(about, "pixel_size_um_estimated", "pixel_size_um_embedded")
-            source = _side_in_source(patches["img"])
+            with reading(_where(slide, self._h5(slide)), KIND):
+                spots, side = patches["img"].shape[:2]
+                source = _side_in_source(patches["img"])
+                embedded = _positive(number(patches["img"], "pixel_size"))
             return SlideFacts(
                 spots=int(spots),
                 tile_side=int(side),
@@ -71,7 +75,7 @@ class HestFolder:
                 donor=_text(about, "donor"),
                 study=_text(about, "dataset_title"),
                 patient=_text(about, "patient"),
-                microns_per_pixel=pixel or _positive(attributes.get("pixel_size")),
+                microns_per_pixel=pixel or embedded,
                 tile_microns=pixel * source if pixel else None,
                 image_size=_image_size(about),
             )
@@ -106,7 +110,6 @@ class HestFolder:
     @contextmanager
     def _patches(self, slide: str) -> Iterator[Mapping[str, Any]]:
         """The open patch file, its arrays checked by shape and type."""
-        h5py = extra("h5py", "hest", "HEST-1k slides")
         plain_name(slide, "slide id")
         pair = (self._st(slide), self._h5(slide))
         for path, other in (pair, pair[::-1]):
@@ -114,19 +117,13 @@ class HestFolder:
                 raise DataError(
                     f"slide '{slide}': {path} is missing beside {other.name}; put it there, or leave the slide out with --slides"
                 )
-        try:
-            file = h5py.File(self._h5(slide), "r")
-        except OSError as error:
-            raise _damaged(slide, self._h5(slide), error) from None
-        with file:
-            try:
+        where = _where(slide, self._h5(slide))
+        with opened_hdf5(self._h5(slide), where, KIND, "hest", "HEST-1k slides") as file:
+            with reading(where, KIND):
                 wrong = _wrong_layout(file)
-            except (OSError, RuntimeError, KeyError) as error:
-                raise _damaged(slide, self._h5(slide), error) from None
             if wrong:
                 raise DataError(
-                    f"slide '{slide}': {self._h5(slide)}: {wrong}; HEST-1k patches have img uint8 [N, S, S, 3], "
-                    "coords [N, 2] and barcode [N, 1]"
+                    f"{where}: {wrong}; HEST-1k patches have img uint8 [N, S, S, 3], coords [N, 2] and barcode [N, 1]"
                 )
             yield file
 
@@ -169,7 +166,7 @@ class _HestSlide:
     _count_rows: np.ndarray  # int64 [N], rows of the count matrix
     _tile_rows: np.ndarray  # int64 [N], rows of the patch file, ascending
     _patches: Mapping[str, Any]
-    _damage: tuple[str, Path]
+    _patches_where: str
 
     def counts(self, start: int, stop: int) -> csr_matrix:
         return self._counts.rows(self._count_rows[start:stop])
@@ -177,22 +174,21 @@ class _HestSlide:
     def tiles(self, rows: Sequence[int]) -> Iterator[np.ndarray]:
         """Read some together, since a chunk of the file may hold more than one."""
         wanted = self._tile_rows[np.asarray(rows, dtype=np.int64)]
-        try:
-            for at in range(0, len(wanted), AT_ONCE):
-                yield from self._patches["img"][wanted[at : at + AT_ONCE]]
-        except Exception as error:  # h5py raises what its parts raise
-            raise _damaged(*self._damage, error) from None
+        for at in range(0, len(wanted), AT_ONCE):
+            with reading(self._patches_where, KIND):
+                some = self._patches["img"][wanted[at : at + AT_ONCE]]
+            yield from some
 
 
 def _joined(
     slide: str, counts: CountsFile, patches: Mapping[str, Any], h5: Path, swap_xy: bool
 ) -> _HestSlide:
-    try:
-        barcodes = [_decoded(b) for b in np.asarray(patches["barcode"]).ravel()]
+    where = _where(slide, h5)
+    with reading(where, KIND), little_memory(h5):
+        check_heaps(h5)
+        barcodes = texts(patches["barcode"])
         corners = np.asarray(patches["coords"], dtype=np.float64)
         side = _side_in_source(patches["img"])
-    except (OSError, RuntimeError) as error:
-        raise _damaged(slide, h5, error) from None
     rows, tile_rows = matched(counts.spots, barcodes, slide, counts.path.name, h5.name)
     xy = check_places(slide, counts.xy[rows], corners[tile_rows], side, swap_xy)
     return _HestSlide(
@@ -206,7 +202,7 @@ def _joined(
         _count_rows=rows,
         _tile_rows=tile_rows,
         _patches=patches,
-        _damage=(slide, h5),
+        _patches_where=where,
     )
 
 
@@ -215,31 +211,26 @@ def _wrong_layout(file: Mapping[str, Any]) -> str | None:
     missing = [name for name in ("img", "coords", "barcode") if name not in file]
     if missing:
         return f"has no {', '.join(missing)}"
-    image, coords, barcode = (file[name] for name in ("img", "coords", "barcode"))
-    for name, one in (("img", image), ("coords", coords), ("barcode", barcode)):
-        if not hasattr(one, "shape"):
-            return f"{name} is no array"
+    image, coords, barcode = (dataset(file, name) for name in ("img", "coords", "barcode"))
     shape = image.shape
-    if image.dtype != np.uint8 or len(shape) != 4 or shape[3] != 3 or shape[1] != shape[2] or not shape[0]:
+    if image.dtype != np.uint8 or len(shape) != 4 or shape[3] != 3 or shape[1] != shape[2] or not image.size:
         return f"img is {image.dtype} {list(shape)}"
+    if shape[1] > MAX_TILE_SIDE:
+        return f"its tiles are {shape[1]} pixels a side, more than {MAX_TILE_SIDE}"
     if coords.shape != (shape[0], 2) or coords.dtype.kind not in "iuf":
         return f"coords is {coords.dtype} {list(coords.shape)} for {shape[0]} tiles"
-    if int(np.prod(barcode.shape)) != shape[0]:
+    if barcode.size != shape[0]:
         return f"barcode is {list(barcode.shape)} for {shape[0]} tiles"
     return None
 
 
 def _side_in_source(image: Any) -> float:
     """The side of a tile in pixels of the slide's image, which `coords` is in."""
-    return _positive(image.attrs.get("patch_size_src")) or float(image.shape[1])
+    return _positive(number(image, "patch_size_src")) or float(image.shape[1])
 
 
-def _damaged(slide: str, path: Path, error: Exception) -> DataError:
-    return damaged(f"slide '{slide}': {path}", error, "a file of patches")
-
-
-def _decoded(barcode: Any) -> str:
-    return barcode.decode(errors="replace") if isinstance(barcode, bytes) else str(barcode)
+def _where(slide: str, path: Path) -> str:
+    return f"slide '{slide}': {path}"
 
 
 def _text(about: Mapping[str, Any], key: str) -> str | None:

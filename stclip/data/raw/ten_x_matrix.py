@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stclip.data.raw.damage import damaged
 from stclip.data.raw.gene_columns import GeneColumns, gene_columns
+from stclip.data.raw.hdf5_file import little_memory, opened_hdf5, reading
+from stclip.data.raw.hdf5_heaps import check_heaps
+from stclip.data.raw.hdf5_parts import dataset, group, texts
 from stclip.data.raw.sparse_rows import MatrixError, Rows, SparseRows
 from stclip.errors import DataError
-from stclip.extras import extra
 from stclip.files.regular_files import open_regular, read_unpacked
 
 if TYPE_CHECKING:
@@ -49,18 +50,10 @@ class TenXMatrix:
         if path.suffix != ".h5":
             yield _from_mtx(path, where, genome)
             return
-        h5py = extra("h5py", "visium", "10x matrices")
-        try:
-            file = h5py.File(path, "r")
-        except OSError as error:
-            raise damaged(where, error, KIND) from None
-        with file:
-            try:
-                opened = _from_h5(file["matrix"], path, where, genome)
-            except DataError:
-                raise
-            except Exception as error:  # h5py raises what its parts raise
-                raise damaged(where, error, KIND) from None
+        with opened_hdf5(path, where, KIND, "visium", "10x matrices") as file:
+            with reading(where, KIND), little_memory(path):
+                check_heaps(path)
+                opened = _from_h5(group(file, "matrix"), path, where, genome)
             yield opened
 
     @property
@@ -70,10 +63,8 @@ class TenXMatrix:
 
     def rows(self, rows: np.ndarray) -> csr_matrix:
         """Counts float32 [n, genes] of these barcodes, in the order given. Raises DataError: damaged."""
-        try:
+        with reading(self._where, KIND):
             whole = self._matrix.rows(rows)
-        except Exception as error:  # h5py raises what its parts raise
-            raise damaged(self._where, error, KIND) from None
         found = whole[:, self._columns.places]
         found.eliminate_zeros()
         return found
@@ -90,9 +81,11 @@ def matrix_file(outs: Path, slide: str) -> Path:
 
 
 def _from_h5(matrix: Any, path: Path, where: str, genome: str | None) -> TenXMatrix:
-    barcodes, features = _texts(matrix["barcodes"]), matrix["features"]
+    barcodes, features = texts(dataset(matrix, "barcodes")), group(matrix, "features")
     parts = {
-        key: _texts(features[key]) for key in ("name", "id", "feature_type", "genome") if key in features
+        key: texts(dataset(features, key))
+        for key in ("name", "id", "feature_type", "genome")
+        if key in features
     }
     lengths = {key: len(texts) for key, texts in parts.items()}
     if not {"name", "feature_type"} <= parts.keys() or len(set(lengths.values())) != 1:
@@ -100,18 +93,18 @@ def _from_h5(matrix: Any, path: Path, where: str, genome: str | None) -> TenXMat
             f"its features have {lengths}, of which name and feature_type are needed, all of one length"
         )
     shape = (len(barcodes), lengths["name"])
-    if "shape" in matrix and [int(side) for side in matrix["shape"][:]] != list(shape[::-1]):
-        raise MatrixError(
-            f"its shape is {matrix['shape'][:].tolist()}, there are {shape[1]} features and {shape[0]} barcodes"
-        )
-    rows = SparseRows.of(matrix["data"], matrix["indices"], matrix["indptr"], shape)
+    said = dataset(matrix, "shape")[:].tolist() if "shape" in matrix else list(shape[::-1])
+    if said != list(shape[::-1]):
+        raise MatrixError(f"its shape is {said}, there are {shape[1]} features and {shape[0]} barcodes")
+    data, indices, indptr = (dataset(matrix, name) for name in ("data", "indices", "indptr"))
+    rows = SparseRows.of(data, indices, indptr, shape)
     candidates: dict[str, list[str]] = {key: parts[key] for key in ("name", "id") if key in parts}
     columns = gene_columns(candidates, parts["feature_type"], parts.get("genome"), genome, where)
     return TenXMatrix(path, barcodes, columns, rows, where)
 
 
 def _from_mtx(path: Path, where: str, genome: str | None) -> TenXMatrix:
-    try:
+    with reading(where, KIND):  # gzip, csv and scipy raise what their parts raise, too
         features = list(csv.reader(_lines(path.parent, "features.tsv"), delimiter="\t"))
         barcodes = _lines(path.parent, "barcodes.tsv")
         rows = _read_mtx(path, (len(barcodes), len(features)))
@@ -121,10 +114,6 @@ def _from_mtx(path: Path, where: str, genome: str | None) -> TenXMatrix:
         }
         kinds = [row[2] for row in features] if all(len(row) > 2 for row in features) else None
         columns = gene_columns(candidates, kinds, None, genome, where)
-    except DataError:
-        raise
-    except Exception as error:  # gzip, csv and scipy raise what their parts raise
-        raise damaged(where, error, KIND) from None
     return TenXMatrix(path, barcodes, columns, rows, where)
 
 
@@ -160,7 +149,3 @@ def _lines(folder: Path, name: str) -> list[str]:
 def _plain_or_gz(folder: Path, name: str) -> Path:
     packed = folder / f"{name}.gz"
     return packed if packed.is_file() else folder / name
-
-
-def _texts(values: Any) -> list[str]:
-    return [value.decode() if isinstance(value, bytes) else str(value) for value in values[:]]

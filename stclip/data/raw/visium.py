@@ -21,7 +21,14 @@ from stclip.data.raw.slide import RawSlide, SlideFacts
 from stclip.data.raw.slide_image import SlideImage, find_image
 from stclip.data.raw.ten_x_matrix import TenXMatrix, matrix_file
 from stclip.data.raw.visium_places import VisiumPlace, visium_places
-from stclip.data.raw.visium_positions import microns_per_pixel, positions_file, read_positions, read_scales
+from stclip.data.raw.visium_positions import (
+    SCALES,
+    microns_per_pixel,
+    positions_file,
+    read_positions,
+    read_scales,
+)
+from stclip.data.shards.spot import MAX_TILE_SIDE
 from stclip.errors import DataError
 from stclip.files.paths import plain_name
 
@@ -61,7 +68,7 @@ class VisiumFolder:
             size = (opened.width, opened.height)
         return SlideFacts(
             spots=len(barcodes),
-            tile_side=self._side(pixel),
+            tile_side=self._side(slide, pixel),
             technology="Visium" if place.bin_microns is None else "Visium HD",
             microns_per_pixel=pixel,
             tile_microns=self.tile_microns,
@@ -101,7 +108,7 @@ class VisiumFolder:
                 _counts=counts,
                 _rows=rows,
                 _image=image,
-                _side=self._side(microns_per_pixel(outs, xy, slide, place.pitch)),
+                _side=self._side(slide, microns_per_pixel(outs, xy, slide, place.pitch)),
                 _copy=small_copy(outs / "spatial", read_scales(outs)),
                 _slide=slide,
             )
@@ -123,8 +130,14 @@ class VisiumFolder:
     def _image(self, slide: str) -> Path:
         return find_image(self._place(slide).images, slide)
 
-    def _side(self, microns_per_pixel: float) -> int:
-        return max(8, round(self.tile_microns / microns_per_pixel))
+    def _side(self, slide: str, microns_per_pixel: float) -> int:
+        side = self.tile_microns / microns_per_pixel
+        if side > MAX_TILE_SIDE:
+            raise DataError(
+                f"slide '{slide}': a tile of {self.tile_microns:g} µm is {side:.0f} pixels a side at {microns_per_pixel:g} µm a "
+                f"pixel, more than {MAX_TILE_SIDE}; check microns_per_pixel in {SCALES}, or lower --tile-microns"
+            )
+        return max(8, round(side))
 
 
 @dataclass

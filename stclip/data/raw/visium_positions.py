@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from stclip.data.shards.spot import LARGEST_PLACE
 from stclip.errors import DataError, shorten
 from stclip.files.regular_files import read_text
 from stclip.files.whole_files import read_json_object
@@ -22,6 +23,9 @@ NEEDED = ("barcode", "in_tissue", "pxl_row_in_fullres", "pxl_col_in_fullres")
 DELIMITERS = (",", ";", "\t")  # Space Ranger's, and what spreadsheets make of it
 SCALES = "scalefactors_json.json"
 LARGEST_TABLE = 2**31  # bytes; of positions as text: a place takes about 60
+MOST_PLACES = (
+    2**25
+)  # of a Parquet file, which can say that it holds more than its size lets one think; 2 µm squares are 11 million
 
 
 def positions_file(outs: Path, slide: str) -> Path:
@@ -48,7 +52,7 @@ def read_positions(outs: Path, slide: str) -> tuple[list[str], np.ndarray]:
         for line, row in under
     ]
     xy = np.array(places, dtype=np.float64)
-    if not len(xy) or not np.isfinite(xy).all():
+    if not len(xy) or not (np.abs(xy) < LARGEST_PLACE).all():
         raise DataError(f"{where}: no spot under tissue, or one without a place; copy it again")
     return [str(row["barcode"]) for _, row in under], xy
 
@@ -108,13 +112,19 @@ def _csv_rows(path: Path, where: str) -> list[dict[str, Any]]:
 
 
 def _parquet_rows(path: Path, where: str) -> list[dict[str, Any]]:
-    import pyarrow  # Ray brings it
-    import pyarrow.parquet
+    import pyarrow.parquet  # Ray brings it
 
     try:
-        _check_columns(pyarrow.parquet.read_schema(path).names, where)
+        about = pyarrow.parquet.read_metadata(path)
+        _check_columns(about.schema.to_arrow_schema().names, where)
+        if about.num_rows > MOST_PLACES:
+            raise ValueError(f"it says that it holds {about.num_rows} places, more than {MOST_PLACES}")
         return pyarrow.parquet.read_table(path, columns=list(NEEDED)).to_pylist()
-    except (OSError, pyarrow.ArrowException) as error:
+    except DataError:
+        raise
+    except (
+        Exception
+    ) as error:  # texts that are none, lengths that cannot be: pyarrow raises what its parts raise
         raise DataError(f"{where}: cannot be read as Parquet ({error}); copy it again") from None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import subprocess
 import sys
 
@@ -112,14 +113,14 @@ def test_wandb_counts_as_logged_in_with_a_key_or_a_netrc_entry(tmp_path, monkeyp
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.delenv("WANDB_BASE_URL", raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    assert not loggers._wandb_login()
+    assert not loggers.wandb_login()
     (tmp_path / "netrc").write_text("machine api.wandb.ai\n  login user\n  password placeholder\n")
     (tmp_path / "netrc").chmod(0o600)
-    assert loggers._wandb_login()
+    assert loggers.wandb_login()
     monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org")
-    assert not loggers._wandb_login()
+    assert not loggers.wandb_login()
     monkeypatch.setenv("WANDB_API_KEY", "placeholder")
-    assert loggers._wandb_login()
+    assert loggers.wandb_login()
 
 
 def test_every_registered_logger_is_a_function_of_this_file():
@@ -134,3 +135,25 @@ def test_checking_names_imports_nothing_heavy():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("what", ["pipe", "binary", "folder", "device"])
+def test_a_netrc_that_cannot_be_read_is_no_login(tmp_path, monkeypatch, what):
+    path = tmp_path / "netrc"
+    {
+        "pipe": lambda: os.mkfifo(path),
+        "binary": lambda: path.write_bytes(b"\xff\x00"),
+        "folder": path.mkdir,
+        "device": lambda: path.symlink_to("/dev/zero"),
+    }[what]()
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("NETRC", str(path))
+    assert not loggers.wandb_login()
+
+
+@pytest.mark.parametrize(("name", "value"), [("WANDB_BASE_URL", "http://["), ("HOME", "~/x")])
+def test_addresses_and_homes_that_are_none_are_no_login(monkeypatch, name, value):
+    for other in ("WANDB_API_KEY", "NETRC"):
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv(name, value)
+    assert not loggers.wandb_login()

@@ -68,7 +68,7 @@ def lose_coordinates(raw, one):
     write_counts(raw / "st" / "S1.h5ad", one)
 
 
-def far_away(raw, one):
+def shifted_away(raw, one):
     one.xy[:] += 1e300  # by a shift that is the same for all
     write_counts(raw / "st" / "S1.h5ad", one)
 
@@ -160,6 +160,77 @@ def empty_x(file):
 
 
 @in_file
+def layers_no_group(file):
+    """Looking a name up in it would never end."""
+    del file["layers"]
+    file.create_dataset("layers", (2**60,), "f4", chunks=(1024,))
+    del file["X"]
+
+
+@in_file
+def lists_for_a_form(file):
+    lists = np.empty(1, dtype=object)
+    lists[0] = np.arange(3, dtype=np.int32)
+    del file["X"].attrs["encoding-type"]
+    file["X"].attrs.create("encoding-type", lists, dtype=h5py.vlen_dtype(np.int32))
+
+
+@in_file
+def names_in_circles(file):
+    del file["var"]["_index"]
+    file["var/_index/again"] = file["var"]
+
+
+@in_file
+def far_away(file):
+    for name in ("pxl_col_in_fullres", "pxl_row_in_fullres"):
+        del file["obs"][name]
+    file["obsm"]["spatial"][7] = 1e300
+
+
+@in_file
+def names_without_end(file):
+    """Nothing of them is stored, and in memory they are 2 GB."""
+    del file["obs"]["_index"]
+    file["obs"].create_dataset("_index", (2**28,), h5py.string_dtype(), chunks=(1024,))
+
+
+def break_heap(raw, one):
+    """The size of a text in the file becomes zero: libhdf5 would read on for ever."""
+    path = raw / "st" / "S1.h5ad"
+    data = bytearray(path.read_bytes())
+    place = data.find(b"GCOL") + 16
+    data[place : place + 2], data[place + 8 : place + 16] = bytes(2), bytes(8)
+    path.write_bytes(data)
+
+
+def in_patches(change):
+    def spoil(raw, one):
+        with h5py.File(raw / "patches" / "S1.h5", "r+") as file:
+            change(file)
+
+    return spoil
+
+
+@in_patches
+def huge_tiles(file):
+    del file["img"]
+    file.create_dataset("img", (30, 4097, 4097, 3), "u1", chunks=(1, 64, 64, 3))
+
+
+@in_patches
+def tiles_in_a_group(file):
+    del file["img"]
+    file.create_group("img")
+
+
+@in_patches
+def empty_barcodes(file):
+    del file["barcode"]
+    file["barcode"] = h5py.Empty("S5")
+
+
+@in_file
 def lose_places(file):
     for name in ("pxl_col_in_fullres", "pxl_row_in_fullres"):
         del file["obs"][name]
@@ -203,11 +274,14 @@ BAD = {
         shuffle_coordinates,
         r"coordinates do not fit the tiles: \d+% of 30 spots lie more than half a",
     ),
-    "far away": (
-        far_away,
-        r"spot '00x00' lies at \(1e\+300, 1e\+300\), which no image reaches \(30 such\); put the",
+    "shifted away": (
+        shifted_away,
+        r"coordinates must be finite numbers \[spots, 2\]: 30 spots have none; put them right",
     ),
-    "a group of tiles": (a_group, r"slide 'S1': .*S1.h5: img is no array; HEST-1k patches have img"),
+    "a group of tiles": (
+        a_group,
+        r"slide 'S1': .*S1.h5: .*not a file of patches \(/img holds no values\); copy it again",
+    ),
     "negative": (put(-1), rf"must not be negative, got -1 {WHERE}"),
     "fractions": (put(0.5), rf"must be whole numbers, got 0.5 {WHERE}"),
     "nan": (put(np.nan), rf"must be finite, got nan {WHERE}"),
@@ -232,6 +306,30 @@ BAD = {
         r"has no X; its layers are counts, spliced: name the one that holds raw counts, as in --layer counts$",
     ),
     "an empty X": (empty_x, r"S1.h5ad: has no X; store raw counts in X$"),
+    "layers that are no group": (layers_no_group, r"S1.h5ad: has no X; store raw counts in X$"),
+    "lists for a form": (
+        lists_for_a_form,
+        rf"{DAMAGED} \(the attribute encoding-type of /X holds neither numbers nor texts\)",
+    ),
+    "names in circles": (names_in_circles, rf"{DAMAGED} \(/var/_index/again holds no values\)"),
+    "names without end": (names_without_end, rf"{DAMAGED} \(.*(allocate|memory)"),
+    "far away": (
+        far_away,
+        r"coordinates must be finite numbers \[spots, 2\]: 1 spot has none; put them right",
+    ),
+    "a broken heap": (break_heap, rf"{DAMAGED} \(the heap of texts at byte \d+ does not add up\)"),
+    "huge tiles": (
+        huge_tiles,
+        r"S1.h5: its tiles are 4097 pixels a side, more than 4096; HEST-1k patches have",
+    ),
+    "tiles in a group": (
+        tiles_in_a_group,
+        r"S1.h5: truncated, damaged or not a file of patches \(/img holds no values\)",
+    ),
+    "empty barcodes": (
+        empty_barcodes,
+        r"S1.h5: truncated, damaged or not a file of patches \(/barcode holds no values\)",
+    ),
     "no names of genes": (
         in_file(lambda file: file["var"].__delitem__("_index")),
         rf"{DAMAGED} \(.*has no _index",
@@ -245,7 +343,7 @@ BAD = {
         r"S1.h5ad: obs\['pxl_col_in_fullres'\] must hold numbers, the pixel coordinates; put",
     ),
     "two genomes": (two_genomes, r"holds genes of 2 genomes, GRCh38 \(30 columns\) and mm10 \(10 columns\)"),
-    "no place": (lose_coordinates, r"coordinates must be finite numbers \[spots, 2\]: 1 spots have none"),
+    "no place": (lose_coordinates, r"coordinates must be finite numbers \[spots, 2\]: 1 spot has none"),
     "no barcodes": (other_layout, r"S1.h5: has no barcode; HEST-1k patches have img uint8"),
 }
 

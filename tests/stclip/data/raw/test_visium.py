@@ -230,6 +230,20 @@ def replaced(part, values):
     return in_matrix(change)
 
 
+@in_matrix
+def features_no_group(matrix):
+    """Looking a name up in it would never end."""
+    del matrix["features"]
+    matrix.create_dataset("features", (2**60,), "f4", chunks=(1024,))
+
+
+@in_matrix
+def barcodes_without_end(matrix):
+    """Nothing of them is stored, and in memory they are 4 GB."""
+    del matrix["barcodes"]
+    matrix.create_dataset("barcodes", (2**28,), "S16", chunks=(1024,))
+
+
 def mtx(change):
     """The matrix as text, changed."""
 
@@ -306,6 +320,8 @@ BAD_MATRIX = {
     "short barcodes": (replaced("barcodes", lambda values: values[:-3]), "its shape is"),
     "short names": (replaced("features/name", lambda values: values[:-3]), "all of one length"),
     "text for data": (replaced("data", lambda values: values.astype("S4")), "not numbers"),
+    "features no group": (features_no_group, "(/matrix/features is no group); copy it again"),
+    "barcodes without end": (barcodes_without_end, "Unable to allocate 4.00 GiB"),
     "mtx index": (mtx(lambda text: text.rsplit("\n", 2)[0] + "\n4000 1 3\n"), "Row index out of bounds"),
     "mtx array": (
         mtx(lambda text: "%%MatrixMarket matrix array real general\n2 2\n1\n2\n3\n4\n"),
@@ -357,6 +373,14 @@ def test_a_folder_without_slides(tmp_path, run):
         code == 2
         and "no slide of Space Ranger: neither spatial nor outs/spatial is there or one folder below" in err
     )
+
+
+@pytest.mark.parametrize(("microns", "side"), [(1e-3, "64000"), (1e-320, "inf")])
+def test_a_tile_too_large_for_memory(tmp_path, run, microns, side):
+    write_outs(tmp_path / "raw" / "A1", microns=microns)
+    code, _, err = run(tmp_path / "raw")
+    assert code == 1 and len(err.splitlines()) == 1
+    assert f"a tile of 64 µm is {side} pixels a side at {microns:g} µm a pixel, more than 4096; check" in err
 
 
 @pytest.mark.parametrize("microns", ["0", "nan", "1e9"])

@@ -1,8 +1,11 @@
 """Tissue positions as Space Ranger and spreadsheets write them; what else they may hold is one line in our words."""
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 
+from stclip.data.raw import visium_positions
 from stclip.data.raw.visium_positions import COLUMNS, SCALES, microns_per_pixel, read_positions
 from stclip.errors import DataError
 
@@ -46,6 +49,7 @@ def test_delimiters_of_spreadsheets_are_read(tmp_path, delimiter, header):
         ),
         ("\n".join(line.replace(",1,", ",0,") for line in LINES), "no spot under tissue"),
         (",".join(COLUMNS) + "\nA,1,0,0,nan,2\n", "or one without a place"),
+        (",".join(COLUMNS) + "\nA,1,0,0,1e300,2\n", "or one without a place"),
     ],
 )
 def test_what_is_no_table_of_positions(tmp_path, text, rule):
@@ -57,6 +61,29 @@ def test_what_is_no_table_of_positions(tmp_path, text, rule):
 def test_a_damaged_parquet_file(tmp_path):
     with pytest.raises(DataError, match=r"tissue_positions.parquet: cannot be read as Parquet"):
         read_positions(write(tmp_path, "PAR1 no", "tissue_positions.parquet"), "S")
+
+
+def parquet(tmp_path, **changed):
+    columns = {name: [1.0, 2.0] for name in COLUMNS} | {"barcode": ["AAAC-1", "AAAG-1"]} | changed
+    write(tmp_path, "", "tissue_positions.parquet")
+    path = tmp_path / "spatial" / "tissue_positions.parquet"
+    pyarrow.parquet.write_table(pyarrow.table(columns), path, compression="none", use_dictionary=False)
+    return path
+
+
+def test_texts_of_a_parquet_file_that_are_none(tmp_path):
+    path = parquet(tmp_path)
+    path.write_bytes(path.read_bytes().replace(b"AAAC-1", b"AA\xffC-1"))
+    with pytest.raises(DataError, match=r"cannot be read as Parquet \(.*invalid start byte.*; copy it again"):
+        read_positions(tmp_path, "S")
+
+
+def test_a_parquet_file_of_more_places_than_there_can_be(tmp_path, monkeypatch):
+    parquet(tmp_path)
+    assert read_positions(tmp_path, "S")[0] == ["AAAC-1", "AAAG-1"]
+    monkeypatch.setattr(visium_positions, "MOST_PLACES", 1)
+    with pytest.raises(DataError, match=r"\(it says that it holds 2 places, more than 1\); copy it again"):
+        read_positions(tmp_path, "S")
 
 
 @pytest.mark.parametrize("text", ["[]", "{", "7"])
