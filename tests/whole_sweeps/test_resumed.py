@@ -153,8 +153,14 @@ def test_ctrl_c_in_the_search_and_in_the_confirmation_then_resume_ends_as_the_un
         in taken.err
     )
 
-    in_confirmation = Moment("sweeps.search.family_search:FamilySearch.tested", "interrupt", 2, "after")
-    process = runner.resume(stopped, "stopped-again", environment=make_hooks().environment(in_confirmation))
+    # The confirmation's first training has ended; its second has started and does not end.
+    to_go = 2 * TRIALS - len(finished(stopped))
+    in_confirmation = Moment(
+        "sweeps.driver.hang_watch:HangWatch.on_trial_start", "interrupt", to_go + 2, "after"
+    )
+    second = f"{unbroken.summary()['families']['clip']['best']['name']}-confirm-0"
+    environment = make_hooks().environment(in_confirmation, faults={second: "hang"})
+    process = runner.resume(stopped, "stopped-again", environment=environment)
     ended = runner.end(process, stopped, code=1)  # one family has been confirmed, the other has not
     assert ended.summary()["status"] == "interrupted"
     assert "confirming: the best configuration of each family again with 2 fresh seeds" in ended.out
